@@ -1,0 +1,114 @@
+"""Miniatures: small data sets made by code, written in the official layouts of the real ones.
+
+They let everything in this project run on a laptop without a download. Because the files look exactly like the
+originals, the loaders cannot tell the difference; a file `MINIATURE.json` in each folder tells people and programs.
+
+    from evlib import miniatures
+    miniatures.write(Path("data"))                    # all of them, a few seconds
+    miniatures.write(Path("data"), names=["sst2"])    # only the reviews
+
+To add a data set, write a module that defines a `Miniature` and name it in `_REGISTRY` below.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import drawings, reviews, speech
+from .spec import Miniature
+
+_REGISTRY: dict[str, Miniature] = {
+    m.name: m
+    for m in (
+        reviews.SST2,
+        drawings.CIFAR10,
+        speech.AUDIOMNIST,
+        speech.FSDD,
+    )
+}
+
+NAMES: tuple[str, ...] = tuple(_REGISTRY)
+MARKER = "MINIATURE.json"
+
+
+def write(
+    out: Path,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Write the named miniatures (default: all) under `out`, each in the folder its real data set would have.
+
+    A set that is already there with the same version and seed is left alone. One with another version or seed is
+    replaced. A folder without MINIATURE.json may be somebody's real data: ValueError, and nothing in it is touched.
+    The same seed gives byte-identical files, whichever other sets are written and in whatever order.
+    """
+    out = Path(out)
+    wanted = [_find(name) for name in (NAMES if names is None else names)]
+    for miniature in wanted:  # refuse before anything is written
+        _refuse_real_data(out / miniature.folder)
+    out.mkdir(parents=True, exist_ok=True)
+    for miniature in wanted:
+        _write_one(miniature, out / miniature.folder, seed, log)
+
+
+def describe(folder: Path) -> dict | None:
+    """The contents of a folder's MINIATURE.json, or None where there is none (real data, or no folder)."""
+    try:
+        return json.loads((Path(folder) / MARKER).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _write_one(miniature: Miniature, target: Path, seed: int, log: Callable[[str], None]) -> None:
+    if _is_current(target, miniature, seed):
+        log(f"{miniature.name}: miniature already in {target} (version {miniature.version}, seed {seed})")
+        return
+    start = time.perf_counter()
+    # Work in a sibling folder and rename it at the end: an interrupted run never leaves half a data set behind.
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        train, test = miniature.fill(draft, miniature.rng(seed))
+        marker = dict(miniature=True, seed=seed, version=miniature.version, train=train, test=test, about=miniature.about)
+        (draft / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+        _put_in_place(draft, target, miniature, seed)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    log(f"{miniature.name}: {train} training and {test} test examples in {target}, {time.perf_counter() - start:.1f} s")
+
+
+def _put_in_place(draft: Path, target: Path, miniature: Miniature, seed: int) -> None:
+    _refuse_real_data(target)  # it may have appeared while we were drawing
+    shutil.rmtree(target, ignore_errors=True)  # an older version or another seed
+    try:
+        draft.rename(target)
+    except OSError:  # another process was faster; its copy is as good as ours if it is the same one
+        if not _is_current(target, miniature, seed):
+            raise
+
+
+def _is_current(target: Path, miniature: Miniature, seed: int) -> bool:
+    found = describe(target)
+    return found is not None and (found.get("version"), found.get("seed")) == (miniature.version, seed)
+
+
+def _refuse_real_data(target: Path) -> None:
+    if target.exists() and describe(target) is None:
+        raise ValueError(
+            f"{target} exists but holds no {MARKER}, so it may be real data: move it away or choose another folder."
+        )
+
+
+def _find(name: str) -> Miniature:
+    if name not in _REGISTRY:
+        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)
+        raise ValueError(f"no miniature is called {name!r}; the nearest is {near[0]!r}, all are {', '.join(NAMES)}.")
+    return _REGISTRY[name]

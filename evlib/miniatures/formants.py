@@ -1,0 +1,193 @@
+"""A small formant synthesiser: the ten English digit words, spoken by a voice.
+
+The classic source-filter model of speech, worked out frame by frame in the frequency domain:
+
+    glottal pulses ──► x formant resonances ──┐
+                                              + ──► overlap-add ──► lips, room noise, 16-bit samples
+    white noise ─────► x noise band ──────────┘
+
+A word is a row of phonemes. Each phoneme has targets for its parameters, and the parameters glide from one target to
+the next, which is what makes the words sound (and their spectrograms look) connected.
+
+F is the number of analysis frames of a recording, K = WINDOW // 2 + 1 the number of frequency bins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RATE = 8000  # Hz
+HOP, WINDOW = 64, 256  # samples: 8 ms, 32 ms
+BINS = np.fft.rfftfreq(WINDOW, 1 / RATE)  # (K,) Hz
+_HANN = np.hanning(WINDOW + 1)[:-1]  # periodic: squared and shifted by HOP it sums to 1.5
+
+
+@dataclass(frozen=True)
+class Phoneme:
+    """Targets of one speech sound."""
+
+    seconds: float  # length at normal tempo
+    formants: tuple[float, float, float]  # Hz, for a vocal tract of length 1
+    voiced: float = 1.0  # strength of the glottal source
+    noise: float = 0.0  # strength of the noise source
+    band: tuple[float, float] = (2500.0, 1500.0)  # Hz, centre and half width of the noise
+    glide: float = 0.03  # s, how early the parameters begin to move towards the next phoneme
+
+
+# Formants after Peterson and Barney's averages, bands as they look below 4 kHz. Capital letters after the slash are
+# the second half of a diphthong.
+PHONEMES = {
+    "z": Phoneme(0.09, (280, 1700, 2600), voiced=0.35, noise=0.5, band=(3600, 700)),
+    "s": Phoneme(0.11, (300, 1700, 2600), voiced=0.0, noise=0.9, band=(3700, 800)),
+    "f": Phoneme(0.10, (320, 1100, 2300), voiced=0.0, noise=0.35, band=(2600, 2200)),
+    "th": Phoneme(0.09, (320, 1400, 2500), voiced=0.0, noise=0.3, band=(3000, 1600)),
+    "v": Phoneme(0.07, (280, 1100, 2300), voiced=0.4, noise=0.15, band=(2600, 2200)),
+    "closure": Phoneme(0.05, (300, 1700, 2600), voiced=0.0, glide=0.006),
+    "t": Phoneme(0.035, (350, 1800, 2700), voiced=0.0, noise=1.0, band=(3200, 1200), glide=0.01),
+    "k": Phoneme(0.035, (350, 1900, 2300), voiced=0.0, noise=0.9, band=(1900, 500), glide=0.01),
+    "n": Phoneme(0.09, (260, 1300, 2500), voiced=0.45, glide=0.02),
+    "w": Phoneme(0.07, (300, 650, 2200), voiced=0.6, glide=0.05),
+    "r": Phoneme(0.07, (380, 1150, 1550), voiced=0.7, glide=0.04),
+    "ih": Phoneme(0.10, (400, 1950, 2550)),
+    "iy": Phoneme(0.20, (280, 2300, 3000)),
+    "eh": Phoneme(0.11, (550, 1800, 2500)),
+    "ah": Phoneme(0.15, (680, 1200, 2450)),
+    "uh": Phoneme(0.06, (500, 1400, 2400), voiced=0.7),
+    "ao": Phoneme(0.17, (560, 850, 2450)),
+    "uw": Phoneme(0.20, (310, 900, 2250)),
+    "oh": Phoneme(0.11, (480, 900, 2400), glide=0.06),
+    "/U": Phoneme(0.08, (350, 750, 2300), voiced=0.8),
+    "a": Phoneme(0.13, (740, 1200, 2450), glide=0.07),
+    "e": Phoneme(0.11, (480, 1950, 2550), glide=0.06),
+    "/I": Phoneme(0.09, (320, 2150, 2700), voiced=0.85),
+}
+
+WORDS = (
+    ("z", "ih", "r", "oh", "/U"),
+    ("w", "ah", "n"),
+    ("t", "uw"),
+    ("th", "r", "iy"),
+    ("f", "ao", "r"),
+    ("f", "a", "/I", "v"),
+    ("s", "ih", "closure", "k", "s"),
+    ("s", "eh", "v", "uh", "n"),
+    ("e", "/I", "closure", "t"),
+    ("n", "a", "/I", "n"),
+)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One speaker."""
+
+    pitch: float  # Hz, mean
+    tract: float  # vocal tract length relative to the phoneme table; formants are divided by it
+    tempo: float  # 1 is normal, larger is faster
+    breath: float  # noise mixed into the voiced source, 0 .. 1
+    tilt: float  # dB per octave above 500 Hz, negative
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Voice:
+        """A random speaker. Short vocal tracts tend to go with high voices, as in life."""
+        tract = rng.uniform(0.85, 1.2)
+        pitch = np.clip(160 / tract**2.0 * rng.uniform(0.7, 1.3), 80, 260)
+        return cls(pitch, tract, rng.uniform(0.85, 1.2), rng.uniform(0.0, 0.08), rng.uniform(-9.0, -5.0))
+
+
+def say(digit: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
+    """One recording of a digit: float64 samples in [-1, 1] at RATE, 0.3 to 0.9 s long."""
+    tempo = voice.tempo * rng.uniform(0.88, 1.14)
+    phonemes = [PHONEMES[symbol] for symbol in WORDS[digit]]
+    spans = np.array([p.seconds for p in phonemes]) * rng.uniform(0.85, 1.18, len(phonemes)) / tempo
+    before, after = rng.uniform(0.02, 0.12, 2)  # s of silence
+    total = float(np.clip(before + spans.sum() + after, 0.3, 0.9))
+    samples = int(total * RATE)
+
+    tracks = _tracks(phonemes, before + np.concatenate([[0.0], np.cumsum(spans)]), samples, rng)
+    pulses = _pulses(voice, samples, rng) + voice.breath * rng.standard_normal(samples)
+    hiss = rng.standard_normal(samples)
+    speech = _overlap_add(
+        _frames(pulses) * _resonances(tracks, voice) + _frames(hiss) * _noise_band(tracks, voice), samples
+    )
+    loudness = 10 ** rng.uniform(-0.9, -0.1)  # peak, -18 .. -2 dB of full scale
+    room = 10 ** rng.uniform(-3.2, -2.0) * rng.standard_normal(samples)  # relative to the peak
+    return np.clip(loudness * (speech / np.abs(speech).max() + room), -1.0, 1.0)
+
+
+def _tracks(phonemes: list[Phoneme], bounds: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Parameters over time, (7, F): three formants, voicing, noise, noise centre, noise half width.
+
+    bounds are the phonemes' limits in seconds. Silence before and after keeps the neighbour's formants, so the word
+    fades in and out without a sweep.
+    """
+    silence = 0.02  # s, the fade
+    times, targets = [bounds[0] - silence], [_target(phonemes[0], loud=0.0)]
+    for phoneme, start, end in zip(phonemes, bounds[:-1], bounds[1:], strict=True):
+        edge = min(phoneme.glide, 0.4 * (end - start))
+        target = _target(phoneme)
+        target[:3] *= rng.uniform(0.95, 1.05, 3)  # nobody says the same vowel twice
+        times += [start + edge, end - edge]
+        targets += [target, target]
+    times.append(bounds[-1] + silence)
+    targets.append(_target(phonemes[-1], loud=0.0))
+    frame_times = (np.arange(samples // HOP + 1) * HOP) / RATE
+    return np.stack([np.interp(frame_times, times, column) for column in np.array(targets).T])
+
+
+def _target(phoneme: Phoneme, loud: float = 1.0) -> np.ndarray:
+    return np.array([*phoneme.formants, loud * phoneme.voiced, loud * phoneme.noise, *phoneme.band])
+
+
+def _pulses(voice: Voice, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Glottal pulses, (samples,): one unit impulse per period of a gently falling, wavering pitch."""
+    t = np.linspace(0, 1, samples)
+    start, end = rng.uniform(0.98, 1.2), rng.uniform(0.75, 1.02)
+    bump = rng.uniform(-0.06, 0.06) * np.sin(np.pi * t)
+    pitch = np.clip(voice.pitch * (start + (end - start) * t + bump), 70, 300)
+    phase = np.cumsum(pitch) / RATE + rng.random()
+    at = np.flatnonzero(np.diff(np.floor(phase)) > 0)
+    # An impulse falls between two samples: share it out, or high voices sound rough.
+    late = 1 - (phase[at + 1] % 1) * RATE / pitch[at + 1]
+    pulses = np.zeros(samples)
+    pulses[at] += 1 - late
+    pulses[at + 1] += late
+    return pulses * np.sqrt(RATE / voice.pitch)  # equal power whatever the pitch
+
+
+def _resonances(tracks: np.ndarray, voice: Voice) -> np.ndarray:
+    """Gain of the vocal tract on the glottal source, (F, K)."""
+    gain = np.ones((tracks.shape[1], len(BINS)))
+    for formant, width in zip(tracks[:3], (70.0, 100.0, 150.0), strict=True):
+        centre = (formant / voice.tract)[:, None]
+        # |H| of a two-pole resonator, 1 at 0 Hz
+        gain *= centre**2 / np.sqrt((centre**2 - BINS**2) ** 2 + (width * BINS) ** 2)
+    slope = (np.maximum(BINS, 100.0) / 500.0) ** (voice.tilt / 6.02)
+    radiation = BINS / 500.0  # the lips pass high frequencies better, 6 dB per octave
+    return gain * slope * radiation * tracks[3][:, None]
+
+
+def _noise_band(tracks: np.ndarray, voice: Voice) -> np.ndarray:
+    """Gain on the noise source, (F, K): a bell around the band's centre."""
+    centre, width = tracks[5][:, None] / voice.tract**0.5, tracks[6][:, None]
+    return tracks[4][:, None] * np.exp(-0.5 * ((BINS - centre) / width) ** 2)
+
+
+def _frames(signal: np.ndarray) -> np.ndarray:
+    """Short-time spectrum, (F, K): frame i is centred on sample i * HOP."""
+    padded = np.pad(signal, WINDOW // 2)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+    return np.fft.rfft(windows * _HANN)
+
+
+def _overlap_add(spectrum: np.ndarray, samples: int) -> np.ndarray:
+    """Back to (samples,), the inverse of `_frames` for an unchanged spectrum."""
+    pieces = np.fft.irfft(spectrum, WINDOW) * _HANN
+    out = np.zeros(HOP * len(pieces) + WINDOW)
+    # Windows overlap WINDOW // HOP times; adding the pieces in that many interleaved rows needs no loop over F.
+    lap = WINDOW // HOP
+    for k in range(lap):
+        rows = pieces[k::lap]
+        out[k * HOP : k * HOP + rows.size] += rows.ravel()
+    return out[WINDOW // 2 : WINDOW // 2 + samples] / 1.5

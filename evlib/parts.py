@@ -1,0 +1,57 @@
+"""What a task says: parts of five kinds... of which a few make an `Example` (section 3.1 of the paper).
+
+    Example(inputs=[Text("a charming journey")], outputs=[Text("positive")])
+    Example(inputs=[Image(pixels)],              outputs=[Text("frog")])
+    Example(inputs=[Audio(wave, 8000)],          outputs=[Text("four")])
+
+A part holds data in its own natural form; `evlib.render` turns it into frames. A new modality is a new
+class here (or anywhere) and a render function registered for it.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words, drawn one per frame."""
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One picture: uint8 (H, W, 3) RGB of any size."""
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """One sound: float32 (N,) mono in [-1, 1], at `rate` samples a second."""
+    wave: np.ndarray
+    rate: int
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A moving picture: uint8 (T, H, W, 3) RGB of any size."""
+    frames: np.ndarray
+
+
+Part = Text | Image | Audio | Clip
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question and its answer.
+
+    `answer` is the text the answer is scored against, `source` names where the example comes from (a file, a line),
+    and `group` what must not be split between training and validation (a speaker, a source video).
+    """
+    inputs: list[Part]
+    outputs: list[Part]
+    answer: str = ""
+    source: str = ""
+    group: str = ""
+    extra: dict = field(default_factory=dict)
