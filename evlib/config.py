@@ -1,0 +1,105 @@
+"""Every setting, its unit and its reason. Two presets: `paper` is Table 1 and section 3.3; `demo` is the same code at
+a size that a laptop learns in about a minute.
+
+The same object feeds the notebooks, the command line and a run's config.json.
+"""
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .errors import EvlibError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network (section 3.2). The defaults are the paper's; they come to 40.7M parameters (the paper says 41M)."""
+    width: int = 512              # K, "we set K to 512 throughout"
+    heads: int = 8                # 64 channels a head; the paper does not say
+    patch: int = 8                # pixels; "for an input of 64x64 and a patch size of 8x8" (Figure 9)
+    local_blocks: int = 2         # on each side, at 8x8 patches; the paper does not say
+    global_blocks: int = 5        # at 4x4, after one merge of 2x2; the paper does not say
+    mlp: int = 4                  # hidden width of a block's MLP, in widths
+    dropout: float = 0.1          # "for all layers except the final output layer"
+    max_frames: int = 64          # length of the learned temporal encoding; Table 1 needs 41
+    zero_init: bool = False       # start every residual branch at zero: the network is the identity at first
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The loop (section 3.3 and Table 1)."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    lr: float = 3e-4              # AdamW; "a constant learning rate of 3e-4"
+    muon_lr: float = 0.02         # Muon, for the matrices of the blocks; AdamW keeps the rest
+    warmup: float = 0.0           # share of the run with a rising rate; the paper has none
+    decay: float = 0.0            # share of the run, at its end, with a rate falling to zero; the paper has none
+    weight_decay: float = 0.01    # "AdamW using default parameters"
+    batch: int | None = None      # sequences a step, over all processes; None: the task's (Table 1)
+    mean_bias: bool = False       # start the output at the mean answer frame of the training set
+    grad_clip: float = 1.0        # largest norm of the gradient; 0: none
+    loss: Literal["outputs", "all"] = "outputs"   # frames the loss is on: the answer's, or "each input frame" as well
+    window: int = 3               # px; the usual 11 needs pictures of 160 px for five scales
+    validations: int = 10         # times a run, evenly spaced; the best one is kept
+    validation_size: int = 256    # sequences
+
+
+@dataclass(frozen=True)
+class Config:
+    task: str = ""
+    preset: str = "paper"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    seed: int = 0
+    steps: int | None = None      # stop after so many steps, and let the schedule follow them
+    minutes: float | None = None  # stop after so much training time, and let the schedule follow it
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        values = json.loads(text)
+        return cls(**{**values, "model": ModelConfig(**values["model"]), "train": TrainConfig(**values["train"])})
+
+    def override(self, **changes: Any) -> Config:
+        """The same settings but for `changes`, each named as in the dataclasses: override(width=96, lr=1e-3).
+        A name that does not exist is an error that offers the nearest one."""
+        parts: dict[str, dict] = {"model": {}, "train": {}, "": {}}
+        for name, value in changes.items():
+            owner = next((o for o, c in (("", Config), ("model", ModelConfig), ("train", TrainConfig))
+                          if name in _names(c) and name not in ("model", "train")), None)
+            if owner is None:
+                known = [*_names(Config), *_names(ModelConfig), *_names(TrainConfig)]
+                raise EvlibError(f"Unknown setting {name!r}{nearest(name, known)}")
+            parts[owner][name] = value
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, **parts["model"]),
+                                   train=dataclasses.replace(self.train, **parts["train"]), **parts[""])
+
+
+def _names(cls) -> list[str]:
+    return [f.name for f in dataclasses.fields(cls)]
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """The end of an error sentence: the nearest known name, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}."
+
+
+PRESETS = {
+    "paper": Config(),
+    "demo": Config(
+        preset="demo",
+        model=ModelConfig(width=96, heads=3, local_blocks=1, global_blocks=2, dropout=0.0, zero_init=True),
+        train=TrainConfig(optimizer="muon", lr=1e-3, muon_lr=0.02, warmup=0.02, decay=0.5, weight_decay=0.0,
+                          batch=16, mean_bias=True)),
+}
+
+
+def preset(name: str) -> Config:
+    if name not in PRESETS:
+        raise EvlibError(f"Unknown preset {name!r}{nearest(name, list(PRESETS))}")
+    return PRESETS[name]

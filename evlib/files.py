@@ -1,0 +1,41 @@
+"""Writing files so that a reader finds the whole of one or nothing."""
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import EvlibError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, of a file or a folder, renamed to `path` if the block succeeds and removed if not.
+
+    A full disk or a folder that cannot be written is an EvlibError that names it.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise EvlibError(f"Cannot write {path}: {error.strerror or error}. Choose a folder that can be written.") from None
+    try:
+        temporary = folder / path.name
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise EvlibError(f"Cannot write {path}: {error.strerror or error}. Nothing was left behind; "
+                         "free some space or choose another folder, and run the same command again.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

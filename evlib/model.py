@@ -1,0 +1,176 @@
+"""The network of section 3.2: a video transformer that predicts the next frame.
+
+    B batch   T frames   C = 3 channels   H = W = 64 pixels   P = 8 patch   G = H / P = 8 grid   K width
+
+    pixels (B, T, C, H, W)
+      patches (B, T, G, G, K) -- local blocks --+-- merge 2x2 -- global blocks (B, T, G/2, G/2, K) -- unmerge 2x2 --+
+                                                +---------------------------- skip ---------------------------------+
+      mix -- local blocks -- pixels (B, T, C, H, W): what is predicted to follow each frame
+
+A block is divided space-time attention (TimeSformer): space within a frame, then causal time at a place, then an MLP.
+Only time attention crosses frames, so a cache of its keys and values makes generation one frame's work per frame.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from .config import ModelConfig
+
+SIZE = 64
+Cache = dict[nn.Module, tuple[Tensor, Tensor]]     # time attention -> its past keys and values, (B', heads, T, d)
+
+
+class Attention(nn.Module):
+    """Multi-head attention along the second axis of (B', L, K)."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} must be a multiple of heads {heads}")
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
+        q, k, v = rearrange(self.qkv(x), "b l (three h d) -> three b h l d", three=3, h=self.heads)
+        if cache is not None:
+            if self in cache:
+                k, v = (torch.cat(pair, dim=2) for pair in zip(cache[self], (k, v)))
+            cache[self] = k, v
+        y = self.attend(q, k, v, mask)
+        return self.out(rearrange(y, "b h l d -> b l (h d)"))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.0)
+
+
+class Block(nn.Module):
+    """Space attention, time attention, MLP; each normalised before and added after.
+
+    Local: space sees the 3x3 neighbouring patches, time this frame and the one before.
+    Global: space sees the whole frame, time all frames so far.
+    """
+
+    def __init__(self, config: ModelConfig, grid: int, local: bool):
+        super().__init__()
+        K, p = config.width, config.dropout
+        self.window = 2 if local else None                   # frames that time attention reaches over
+        self.space, self.time = Attention(K, config.heads, p), Attention(K, config.heads, p)
+        self.mlp = nn.Sequential(nn.Linear(K, config.mlp * K), nn.GELU(), nn.Dropout(p), nn.Linear(config.mlp * K, K))
+        self.norms = nn.ModuleList(nn.RMSNorm(K) for _ in range(3))
+        self.dropout = nn.Dropout(p)
+        self.register_buffer("near", neighbours(grid) if local else None, persistent=False)
+
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        B, T, N, K = x.shape                                                          # N = G * G patches
+        y = self.space(rearrange(self.norms[0](x), "b t n k -> (b t) n k"), self.near)
+        x = x + self.dropout(rearrange(y, "(b t) n k -> b t n k", b=B))
+        past = cache[self.time][0].shape[2] if cache and self.time in cache else 0
+        y = self.time(rearrange(self.norms[1](x), "b t n k -> (b n) t k"), causal(T, past, self.window, x.device), cache)
+        x = x + self.dropout(rearrange(y, "(b n) t k -> b t n k", b=B))
+        if cache is not None and self.window:                 # the next frame will not look further back
+            cache[self.time] = tuple(kv[:, :, 1 - self.window:] for kv in cache[self.time])
+        return x + self.dropout(self.mlp(self.norms[2](x)))
+
+
+class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["next-frame-prediction"],
+                coders={ModelConfig: (lambda c: c.__dict__, lambda d: ModelConfig(**d))}):
+    """Predicts, for every frame, the frame that follows it."""
+
+    def __init__(self, config: ModelConfig = ModelConfig()):
+        super().__init__()
+        self.config = config
+        K, P, G, p = config.width, config.patch, SIZE // config.patch, config.dropout
+        if SIZE % config.patch or G % 2:
+            raise ValueError(f"patch {P} must divide {SIZE} into an even number of patches")
+        self.embed = nn.Linear(3 * P * P, K)
+        self.when = nn.Parameter(0.02 * torch.randn(config.max_frames, 1, K))         # temporal encoding
+        self.where = nn.ParameterList(0.02 * torch.randn(n, K) for n in (G * G, G * G // 4, G * G))
+        self.encoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
+        self.merge = nn.Linear(4 * K, K, bias=False)
+        self.middle = nn.ModuleList(Block(config, G // 2, local=False) for _ in range(config.global_blocks))
+        self.unmerge = nn.Linear(K, 4 * K, bias=False)
+        self.mix = nn.Linear(2 * K, K, bias=False)
+        self.decoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
+        self.norm, self.head = nn.RMSNorm(K), nn.Linear(K, 3 * P * P, bias=False)
+        self.bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))                       # one a pixel: see start_from
+        self.dropout = nn.Dropout(p)
+        self.apply(self._init)
+        if config.zero_init:
+            for block in (*self.encoder, *self.middle, *self.decoder):
+                for last in (block.space.out, block.time.out, block.mlp[-1]):
+                    nn.init.zeros_(last.weight)
+
+    @staticmethod
+    def _init(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=module.in_features ** -0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def forward(self, frames: Tensor, last: int | None = None, cache: Cache | None = None) -> Tensor:
+        """frames (B, T, 3, 64, 64), uint8 0..255 or float 0..1 -> (B, last, 3, 64, 64) float 0..1.
+
+        Entry t is the prediction of frame t + 1. With `last`, only the last so many are computed: a decoder block
+        looks one frame back, so the decoder runs on that many more. With a `cache`, `frames` continue those it has seen.
+        """
+        P, G, T = self.config.patch, SIZE // self.config.patch, frames.shape[1]
+        past = cache.get("frames", 0) if cache is not None else 0
+        if past + T > self.config.max_frames:
+            raise ValueError(f"{past + T} frames, but this network's temporal encoding has {self.config.max_frames}")
+        if frames.dtype == torch.uint8:
+            frames = frames.to(self.embed.weight.dtype) / 255
+        x = rearrange(frames, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
+        x = self.dropout(self.embed(x) + self.when[past:past + T] + self.where[0])
+        for block in self.encoder:
+            x = block(x, cache)
+        skip = x
+        x = self.merge(rearrange(x, "b t (g i h j) k -> b t (g h) (i j k)", i=2, j=2, h=G // 2)) + self.where[1]
+        for block in self.middle:
+            x = block(x, cache)
+        last = T if last is None else last
+        reach = min(T, last + len(self.decoder))
+        x, skip = x[:, T - reach:], skip[:, T - reach:]
+        x = rearrange(self.unmerge(x), "b t (g h) (i j k) -> b t (g i h j) k", i=2, j=2, h=G // 2)
+        x = self.mix(torch.cat([x, skip], dim=-1)) + self.where[2]
+        for block in self.decoder:
+            x = block(x, cache)
+        if cache is not None:
+            cache["frames"] = past + T
+        x = torch.sigmoid(self.head(self.norm(x[:, reach - last:])) + self.bias)
+        return rearrange(x, "b t (g h) (c p q) -> b t c (g p) (h q)", h=G, p=P, q=P)
+
+    @torch.no_grad()
+    def start_from(self, mean: Tensor) -> None:
+        """Lets the untrained network predict `mean` (3, 64, 64), 0..1, so that training starts at the shape of an
+        answer and not at grey."""
+        P = self.config.patch
+        odds = torch.logit(mean.clamp(0.01, 0.99))
+        self.bias.copy_(rearrange(odds, "c (g p) (h q) -> (g h) (c p q)", p=P, q=P))
+        nn.init.zeros_(self.head.weight)
+
+    @property
+    def parameters_in_millions(self) -> float:
+        return sum(p.numel() for p in self.parameters()) / 1e6
+
+
+def neighbours(grid: int) -> Tensor:
+    """(G*G, G*G) bool: which patches touch, diagonally too."""
+    row, column = torch.arange(grid * grid) // grid, torch.arange(grid * grid) % grid
+    return ((row[:, None] - row).abs() <= 1) & ((column[:, None] - column).abs() <= 1)
+
+
+def causal(T: int, past: int, window: int | None, device: torch.device) -> Tensor | None:
+    """(T, past + T) bool: which frames each of T new frames may look at; None: all of them.
+    A cache may hold fewer frames than there were, so `past` counts those it holds."""
+    if T == 1 and window is None:
+        return None
+    new, old = torch.arange(past, past + T, device=device)[:, None], torch.arange(past + T, device=device)
+    mask = old <= new
+    return mask if window is None else mask & (old > new - window)

@@ -1,0 +1,16 @@
+"""The registry: one file per data set. A new task is one file and one line here."""
+from ..config import nearest
+from ..errors import EvlibError
+from .audiomnist import AudioMNIST
+from .base import Item, Task
+from .cifar10 import CIFAR10
+from .fsdd import FSDD
+from .sst2 import SST2
+
+TASKS: dict[str, Task] = {task.name: task for task in (SST2(), CIFAR10(), AudioMNIST(), FSDD())}
+
+
+def get(name: str) -> Task:
+    if name not in TASKS:
+        raise EvlibError(f"Unknown task {name!r}{nearest(name, list(TASKS))}")
+    return TASKS[name]

@@ -1,0 +1,70 @@
+"""What a task is: where its official files lie, how they become examples, and what its row of Table 2 is called."""
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import EvlibError
+from ..parts import Example
+
+VALIDATION_SHARE = 0.05       # of train, where the authors of a data set left no validation split
+
+
+@dataclass(frozen=True)
+class Item:
+    """One example not yet loaded, so that a store can load many at a time."""
+    split: str                          # "train", "validation" or "test"
+    load: Callable[[], Example]
+    source: str = ""                    # file and record, for error messages and predictions.csv
+    group: str = ""                     # what training and validation must not share: a speaker, a source video
+
+
+class Task(ABC):
+    name: str                           # of the command line
+    row: str                            # Table 2's first column
+    dataset: str                        # Table 2's second column
+    folders: tuple[str, ...]            # where the official archive unpacks to, under --data; the first that is found
+    batch: int                          # Table 1
+    max_inputs: int | None = None       # frames before the separator (Table 1's input length counts it, too)
+    classes: tuple[str, ...] = ()       # the fixed vocabulary of answers
+    parallel = False                    # load examples in threads: worth it where loading is more than slicing an array
+
+    def root(self, data: Path) -> Path:
+        """The folder of this data set under `data`; EvlibError if there is none."""
+        if not Path(data).is_dir():
+            raise EvlibError(f"{data}: expected a folder with data sets, found none; name it with --data.")
+        for folder in self.folders:
+            if (Path(data) / folder).is_dir():
+                return Path(data) / folder
+        raise EvlibError(f"{self.dataset} is not under {data}: expected the folder {' or '.join(self.folders)}; fetch it with "
+                         f"`python -m evlib download {self.name} --data {data}`, or write a miniature with `python -m evlib miniatures {data}`.")
+
+    @abstractmethod
+    def files(self, root: Path) -> list[Path]:
+        """The official files that are read; EvlibError if one is missing."""
+
+    @abstractmethod
+    def items(self, root: Path) -> Iterator[Item]:
+        """All examples of all splits."""
+
+    def settings(self) -> dict:
+        """What besides the files decides how examples look."""
+        return {"max_inputs": self.max_inputs}
+
+
+def require(paths: list[Path]) -> list[Path]:
+    for path in paths:
+        if not path.is_file():
+            raise EvlibError(f"{path}: expected a file of the official data set, found none; unpack the archive again.")
+        if path.stat().st_size == 0:
+            raise EvlibError(f"{path}: the file is empty; unpack the archive again.")
+    return paths
+
+
+def hold_out(group: str, seed: int = 0) -> str:
+    """"validation" for a seeded 5 % of all groups, "train" for the others; depends on nothing but the two arguments."""
+    digest = hashlib.blake2b(f"{seed}:{group}".encode(), digest_size=8).digest()
+    return "validation" if int.from_bytes(digest) / 2**64 < VALIDATION_SHARE else "train"
