@@ -1,34 +1,63 @@
 """MS-SSIM at 64x64 pixels (section 3.3: "a Multi-Scale Structural Similarity Index Measure (SSIM) loss").
 
-The usual five scales with a window of 11 pixels need pictures of at least 160; with a window of 3 they fit into 64.
-pytorch-msssim raises each scale to a power after cutting it off at zero, where the derivative of that power is
-infinite: on an inverted frame its gradient is NaN. Here the scales are cut off a little above zero instead.
+The same numbers as pytorch-msssim (a test compares them), with three differences in how they are reached:
+
+* The usual five scales with a window of 11 pixels need pictures of at least 160; with a window of 3 they fit into 64.
+* pytorch-msssim cuts a scale off at zero and then raises it to a power whose derivative there is infinite: on an
+  inverted frame its gradient is NaN. Here the scales are cut off a little above zero.
+* The Gaussian window is applied as two small matrix products to all five local moments at once, not as ten
+  convolutions: several times faster on a CPU, where it would otherwise be a fifth of a small network's step.
 """
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
-from pytorch_msssim.ssim import _fspecial_gauss_1d, _ssim     # one scale; the package's public calls hide the factors
 from torch import Tensor
 
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)            # Wang, Simoncelli and Bovik, 2003
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)            # of the scales, finest first: Wang, Simoncelli and Bovik, 2003
+C1, C2 = 0.01 ** 2, 0.03 ** 2                                 # SSIM's constants for pictures in 0..1
+SIGMA = 1.5                                                   # of the Gaussian window, in pixels
 FLOOR = 1e-4
 
 
 def ms_ssim(x: Tensor, y: Tensor, window: int = 3) -> Tensor:
-    """(N, 3, 64, 64) float 0..1, twice -> (N,) similarity; 1 where they are equal. Computed in float32."""
-    x, y = x.float(), y.float()
-    smallest = min(x.shape[-2:]) / 2 ** (len(WEIGHTS) - 1)
-    if x.shape != y.shape or x.dim() != 4 or smallest < window:
+    """(N, C, H, W) float 0..1, twice -> (N,) similarity; 1 where they are equal. Computed in float32."""
+    if x.shape != y.shape or x.dim() != 4 or min(x.shape[-2:]) < window * 16:
         raise ValueError(f"ms_ssim wants two (N, C, H, W) of at least {window * 16} pixels, found {tuple(x.shape)} and {tuple(y.shape)}")
-    kernel = _fspecial_gauss_1d(window, 1.5).repeat(x.shape[1], 1, 1, 1)
+    x, y = x.float(), y.float()
     result: Tensor | float = 1.0
     for scale, weight in enumerate(WEIGHTS):
-        whole, contrast = _ssim(x, y, data_range=1.0, win=kernel)                # each (N, C)
-        factor = whole if scale == len(WEIGHTS) - 1 else contrast
+        structure, luminance = ssim_maps(x, y, window)
+        last = scale == len(WEIGHTS) - 1
+        factor = (structure * luminance if last else structure).mean(dim=(-2, -1))                    # (N, C)
         result = result * factor.clamp(min=FLOOR) ** weight
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     return result.mean(dim=1)
+
+
+def ssim_maps(x: Tensor, y: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """The contrast-structure and the luminance term at every place where the window fits."""
+    H, W = x.shape[-2:]
+    moments = torch.stack([x, y, x * x, y * y, x * y])
+    moments = blur(H, window, x.device) @ moments @ blur(W, window, x.device).T
+    mx, my, mxx, myy, mxy = moments.unbind()
+    structure = (2 * (mxy - mx * my) + C2) / ((mxx - mx * mx) + (myy - my * my) + C2)
+    luminance = (2 * mx * my + C1) / (mx * mx + my * my + C1)
+    return structure, luminance
+
+
+@cache
+def blur(size: int, window: int, device: torch.device) -> Tensor:
+    """The Gaussian window as a matrix (size - window + 1, size): each row is the window at one place."""
+    offset = torch.arange(window, device=device) - window // 2
+    weights = torch.exp(-offset.float() ** 2 / (2 * SIGMA ** 2))
+    rows = size - window + 1
+    matrix = torch.zeros(rows, size, device=device)
+    place = torch.arange(rows, device=device)[:, None]
+    matrix.scatter_(1, place + torch.arange(window, device=device), (weights / weights.sum()).expand(rows, -1))
+    return matrix
 
 
 def next_frame_loss(predicted: Tensor, target: Tensor, window: int = 3) -> Tensor:

@@ -10,8 +10,6 @@
 A block is divided space-time attention (TimeSformer): space within a frame, then causal time at a place, then an MLP.
 Only time attention crosses frames, so a cache of its keys and values makes generation one frame's work per frame.
 """
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch
@@ -83,9 +81,9 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
                 coders={ModelConfig: (lambda c: c.__dict__, lambda d: ModelConfig(**d))}):
     """Predicts, for every frame, the frame that follows it."""
 
-    def __init__(self, config: ModelConfig = ModelConfig()):
+    def __init__(self, model: ModelConfig = ModelConfig()):        # `model` as in a run's config.json
         super().__init__()
-        self.config = config
+        self.config = config = model
         K, P, G, p = config.width, config.patch, SIZE // config.patch, config.dropout
         if SIZE % config.patch or G % 2:
             raise ValueError(f"patch {P} must divide {SIZE} into an even number of patches")

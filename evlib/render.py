@@ -22,9 +22,9 @@ from PIL import ImageDraw, ImageFont
 
 from .audio import SPECTROGRAM, spectrogram
 from .errors import EvlibError
+from .image import SIZE, image_frame
 from .parts import Audio, Clip, Example, Image, Part, Text
 
-SIZE = 64                          # height and width of a frame in pixels (section 3.1)
 SEPARATOR = "|"                    # drawn between inputs and outputs (section 3.1)
 INK, PAPER = 255, 0                # white on black; the paper does not say
 FONT = "DejaVuSansMono.ttf"        # "a fixed-width font"; this one ships with matplotlib
@@ -41,21 +41,21 @@ class Frame(NamedTuple):
 class Rendered(NamedTuple):
     inputs: list[Frame]            # the separator is the last one: Table 1 counts it as input
     outputs: list[Frame]
+    cut: int                       # words that were lost to over-long text
 
 
 def render(example: Example, max_inputs: int | None = None) -> Rendered:
     """Draws an example. Over-long text loses its first words, until at most `max_inputs` frames stand before the
     separator; clips, images and sounds are never cut."""
-    drawn = [draw(part) for part in example.inputs]
-    if max_inputs is not None:
-        excess = sum(map(len, drawn)) - max_inputs
-        for i, part in enumerate(example.inputs):
-            if isinstance(part, Text) and excess > 0:
-                cut = min(excess, len(drawn[i]))
-                drawn[i], excess = drawn[i][cut:], excess - cut
+    drawn, cut = [draw(part) for part in example.inputs], 0
+    excess = 0 if max_inputs is None else max(0, sum(map(len, drawn)) - max_inputs)
+    for i, part in enumerate(example.inputs):
+        if isinstance(part, Text) and cut < excess:
+            lost = min(excess - cut, len(drawn[i]))
+            drawn[i], cut = drawn[i][lost:], cut + lost
     inputs = [frame for part in drawn for frame in part]
     outputs = [frame for part in example.outputs for frame in draw(part)]
-    return Rendered([*inputs, separator()], outputs)
+    return Rendered([*inputs, separator()], outputs, cut)
 
 
 @singledispatch
@@ -157,17 +157,6 @@ def _font(characters: int) -> ImageFont.FreeTypeFont:
 def _glyphs() -> frozenset[int]:
     from matplotlib.ft2font import FT2Font
     return frozenset(FT2Font(str(font_file())).get_charmap())
-
-
-# --------------------------------------------------------------------------------------------- pictures
-
-def image_frame(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) of any size -> uint8 (64, 64, 3), bicubic; a picture that is not square is stretched."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise EvlibError(f"An image must be uint8 of shape (H, W, 3); found {pixels.dtype} of shape {pixels.shape}.")
-    if pixels.shape[:2] == (SIZE, SIZE):
-        return pixels
-    return np.asarray(Pillow.fromarray(pixels).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))
 
 
 @cache

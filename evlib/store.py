@@ -4,7 +4,7 @@ A store is a folder:
 
     frames.npy       uint8 (N, 64, 64, 3): every distinct frame once, memory-mapped
     sequences.npy    int32 (S, T): which frame stands where, -1 where a sequence has ended
-    answers.parquet  one row a sequence: split, n_in, n_out, answer, source, group
+    answers.parquet  one row a sequence: split, n_in, n_out, n_cut (words lost to truncation), answer, source, group
     manifest.json    where it comes from: task, source files, renderer fingerprint, counts
 
 SST-2 is 14,000 word frames and an index, not 700,000 frames.
@@ -44,7 +44,7 @@ class VideoStore:
     manifest: dict
     frames: np.ndarray           # uint8 (N, 64, 64, 3)
     sequences: np.ndarray        # int32 (S, T)
-    answers: pd.DataFrame        # split, n_in, n_out, answer, source, group
+    answers: pd.DataFrame        # split, n_in, n_out, n_cut, answer, source, group
 
     @classmethod
     def open(cls, path: str | Path) -> VideoStore:
@@ -93,6 +93,15 @@ class Split:
         T = int(self.table.n_in.values[rows[0]] + self.table.n_out.values[rows[0]])
         index = self.sequences[torch.as_tensor(rows, device=self.sequences.device), :T].long()
         return self.frames[index].permute(0, 1, 4, 2, 3)
+
+    def outputs(self) -> list[np.ndarray]:
+        """The true answer frames of every row: uint8 (n_out, 64, 64, 3) each."""
+        frames, sequences = self.frames.cpu().numpy(), self.sequences.cpu().numpy()
+        return [frames[row[a:a + n]] for row, a, n in zip(sequences, self.table.n_in.values, self.table.n_out.values)]
+
+    def head(self, rows: int) -> Split:
+        """The first `rows` sequences."""
+        return Split(self.name, self.frames, self.sequences[:rows], self.table.iloc[:rows])
 
     def shapes(self) -> dict[tuple[int, int], np.ndarray]:
         """(n_in, n_out) -> rows of that shape."""
@@ -177,7 +186,7 @@ def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> 
                     index[frame.key] = frames.append(frame)
                 sequence.append(index[frame.key])
             sequences.append(sequence)
-            rows.append((item.split, len(drawn.inputs), len(drawn.outputs), answer, item.source, item.group))
+            rows.append((item.split, len(drawn.inputs), len(drawn.outputs), drawn.cut, answer, item.source, item.group))
             shown += len(sequence)
             if time.perf_counter() > next_report:
                 log(f"{task.name}: {len(rows):,} encoded ...")
@@ -188,7 +197,7 @@ def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> 
     for row, sequence in zip(table, sequences):
         row[:len(sequence)] = sequence
     np.save(folder / "sequences.npy", table)
-    answers = pd.DataFrame(rows, columns=["split", "n_in", "n_out", "answer", "source", "group"])
+    answers = pd.DataFrame(rows, columns=["split", "n_in", "n_out", "n_cut", "answer", "source", "group"])
     answers.to_parquet(folder / "answers.parquet")
     return {"sequences": len(rows), "frames": len(index), "frames_shown": shown, "splits": answers.split.value_counts().to_dict()}
 

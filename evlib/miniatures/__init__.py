@@ -47,7 +47,7 @@ def write(
 
     A set that is already there with the same version and seed is left alone. One with another version or seed is
     replaced. A folder without MINIATURE.json may be somebody's real data: ValueError, and nothing in it is touched.
-    The same seed gives byte-identical files, whichever other sets are written and in whatever order.
+    With the same numpy and Pillow, a seed gives byte-identical files, whichever other sets are written beside them.
     """
     out = Path(out)
     wanted = [_find(name) for name in (NAMES if names is None else names)]
@@ -62,7 +62,7 @@ def describe(folder: Path) -> dict | None:
     """The contents of a folder's MINIATURE.json, or None where there is none (real data, or no folder)."""
     try:
         return json.loads((Path(folder) / MARKER).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

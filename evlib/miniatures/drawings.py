@@ -19,6 +19,12 @@ SIDE = 32  # pixels
 OVERSAMPLING = 4  # figures are drawn this much larger and reduced, for smooth edges
 PER_FILE = 640  # records; 10,000 in the real files
 
+# How much a class varies. These ranges set the difficulty.
+TILT = 6.0  # degrees, either way
+FILLED = (0.88, 1.0)  # part of the frame's width that a figure fills
+LEEWAY = 0.02  # how far a figure may leave the frame, as a part of half the frame
+GRAIN = 4.0  # standard deviation of the pixel noise, in grey levels
+
 _Y, _X = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
 
 
@@ -47,30 +53,36 @@ def picture(label: int, rng: np.random.Generator) -> np.ndarray:
     drawn = np.asarray(canvas.reduce(OVERSAMPLING), dtype=np.float64)
     colour, alpha = drawn[..., :3], drawn[..., 3:] / 255
     mixed = alpha * colour + (1 - alpha) * _background(sky, ground, rng)
-    mixed += rng.normal(0, 4, mixed.shape)  # a little grain, as a camera has
+    mixed += rng.normal(0, GRAIN, mixed.shape)  # a little grain, as a camera has
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
 def _pen(draw: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> Pen:
-    tilt = np.radians(rng.uniform(-12, 12))
-    scale = rng.uniform(0.76, 0.98) * size / 2
-    mirror = -1 if rng.random() < 0.5 else 1
+    tilt = np.radians(rng.uniform(-TILT, TILT))
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
-    shift = rng.uniform(-0.09, 0.09, 2) * size
-    return Pen(draw, scale * turn @ np.diag([mirror, 1.0]), size / 2 + shift)
+    mirror = np.diag([-1.0 if rng.random() < 0.5 else 1.0, 1.0])
+    filled = rng.uniform(*FILLED)
+    room = 1.0 - filled + LEEWAY  # a small figure may stand further from the middle
+    shift = rng.uniform(-room, room, 2)
+    return Pen(draw, filled * size / 2 * turn @ mirror, size / 2 * (1 + shift))
 
 
 def _colours(rng: np.random.Generator) -> tuple[Palette, tuple[Colour, Colour]]:
     """A palette and two background colours; the figure is lighter than its background or darker, half the time each."""
-    light, dark = (0.62, 0.9), (0.06, 0.3)
+    light, dark = (0.62, 0.88), (0.1, 0.32)  # luminance
     near, far = (light, dark) if rng.random() < 0.5 else (dark, light)
-    palette = Palette(body=_colour(near, rng), second=_colour(near, rng), ink=_colour(far, rng))
-    return palette, (_colour(far, rng), _colour(far, rng))
+    hue, ground = rng.random(2)
+    palette = Palette(
+        body=_colour(hue, near, rng),
+        second=_colour(hue + rng.uniform(0.2, 0.8), near, rng),
+        ink=_colour(rng.random(), far, rng),
+    )
+    return palette, (_colour(ground, far, rng), _colour(ground + rng.uniform(-0.15, 0.15), far, rng))
 
 
-def _colour(luminance: tuple[float, float], rng: np.random.Generator) -> Colour:
-    """A random hue and saturation at a random luminance within the range (0 black, 1 white)."""
-    rgb = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.9), 1.0))
+def _colour(hue: float, luminance: tuple[float, float], rng: np.random.Generator) -> Colour:
+    """A colour of the given hue (turns) at a random saturation, and a random luminance within 0 .. 1."""
+    rgb = np.array(colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.25, 0.8), 1.0))
     want, have = rng.uniform(*luminance), float(rgb @ (0.299, 0.587, 0.114))
     # Darken towards black or lighten towards white, whichever way the wanted luminance lies.
     rgb = rgb * want / have if want < have else 1 - (1 - rgb) * (1 - want) / (1 - have)

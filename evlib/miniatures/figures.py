@@ -67,8 +67,8 @@ def automobile(pen: Pen, c: Palette) -> None:
     pen.shape([(0.05, 0.02), (0.05, -0.33), (0.2, -0.33), (0.4, 0.02)], c.ink)
     pen.shape([(-0.95, 0.05), (-0.9, -0.02), (0.6, -0.02), (0.92, 0.12), (0.97, 0.42), (-0.97, 0.42)], c.body)
     for x in (-0.52, 0.52):
-        pen.ellipse(x, 0.42, 0.25, 0.25, c.ink)
-        pen.ellipse(x, 0.42, 0.11, 0.11, c.second)
+        pen.ellipse(x, 0.42, 0.27, 0.27, c.second)
+        pen.ellipse(x, 0.42, 0.12, 0.12, c.ink)
 
 
 def bird(pen: Pen, c: Palette) -> None:
@@ -95,18 +95,16 @@ def cat(pen: Pen, c: Palette) -> None:
 
 
 def deer(pen: Pen, c: Palette) -> None:
-    for x in (-0.6, -0.42, 0.1, 0.28):
-        pen.line([(x, 0.3), (x - 0.02, 0.95)], 0.09, c.body)
-    pen.ellipse(-0.16, 0.2, 0.56, 0.25, c.body)
-    pen.shape([(0.05, 0.15), (0.35, -0.35), (0.6, -0.3), (0.38, 0.3)], c.body)  # neck
-    pen.ellipse(0.6, -0.33, 0.27, 0.13, c.body, turn=20)
-    pen.ellipse(-0.72, 0.08, 0.12, 0.09, c.second, turn=-30)  # short tail
-    for lean in (-0.32, 0.22):  # antlers
-        pen.line([(0.45, -0.4), (0.45 + lean, -0.65), (0.45 + 1.2 * lean, -0.97)], 0.08, c.second)
-        pen.line([(0.45 + lean, -0.65), (0.45 + 2.1 * lean, -0.8)], 0.08, c.second)
-    for x, y in ((-0.45, 0.12), (-0.2, 0.2), (0.03, 0.1)):
-        pen.ellipse(x, y, 0.06, 0.06, c.second)
-    pen.ellipse(0.57, -0.38, 0.05, 0.05, c.ink)
+    for side in (-1, 1):
+        pen.line([(side * 0.14, -0.1), (side * 0.4, -0.5), (side * 0.42, -0.97)], 0.12, c.second)  # antlers
+        pen.line([(side * 0.36, -0.42), (side * 0.8, -0.6), (side * 0.86, -0.9)], 0.12, c.second)
+        pen.ellipse(side * 0.6, -0.02, 0.32, 0.13, c.body, turn=-side * 12)  # ears, held sideways
+    pen.ellipse(0, 0.1, 0.36, 0.36, c.body)
+    pen.shape([(-0.36, 0.1), (0.36, 0.1), (0.2, 0.9), (-0.2, 0.9)], c.body)  # long face
+    pen.ellipse(0, 0.8, 0.22, 0.18, c.second)
+    pen.ellipse(0, 0.76, 0.12, 0.09, c.ink)
+    for side in (-1, 1):
+        pen.ellipse(side * 0.2, 0.12, 0.08, 0.1, c.ink)
 
 
 def dog(pen: Pen, c: Palette) -> None:
@@ -122,30 +120,33 @@ def dog(pen: Pen, c: Palette) -> None:
 
 def frog(pen: Pen, c: Palette) -> None:
     for side in (-1, 1):
-        pen.ellipse(side * 0.72, 0.42, 0.26, 0.38, c.second, turn=side * 20)  # hind legs
-        pen.ellipse(side * 0.42, -0.42, 0.27, 0.27, c.body)  # eye bumps
-    pen.ellipse(0, 0.15, 0.82, 0.55, c.body)
+        pen.ellipse(side * 0.72, 0.32, 0.24, 0.44, c.second, turn=side * 18)  # thighs
+        pen.shape([(side * 0.5, 0.55), (side * 0.98, 0.95), (side * 0.35, 0.95)], c.second)  # webbed feet
+        pen.ellipse(side * 0.4, -0.5, 0.28, 0.28, c.body)  # eye bumps
+    pen.ellipse(0, 0.3, 0.58, 0.5, c.body)  # belly
+    pen.ellipse(0, -0.1, 0.78, 0.42, c.body)  # wide head
     for side in (-1, 1):
-        pen.ellipse(side * 0.42, -0.45, 0.14, 0.14, c.ink)
-        pen.ellipse(side * 0.35, 0.72, 0.24, 0.1, c.second)  # feet
-    pen.line([(-0.55, 0.12), (-0.3, 0.26), (0, 0.3), (0.3, 0.26), (0.55, 0.12)], 0.07, c.ink)
+        pen.ellipse(side * 0.4, -0.53, 0.14, 0.14, c.ink)
+        pen.line([(side * 0.26, 0.5), (side * 0.2, 0.9)], 0.16, c.second)  # arms
+    pen.line([(-0.58, -0.1), (-0.3, 0.06), (0, 0.1), (0.3, 0.06), (0.58, -0.1)], 0.08, c.ink)
 
 
 def horse(pen: Pen, c: Palette) -> None:
-    pen.line([(-0.62, -0.05), (-0.88, 0.1), (-0.9, 0.6)], 0.2, c.second)  # long tail
+    pen.line([(-0.6, -0.02), (-0.86, 0.05), (-0.9, 0.62)], 0.17, c.second)  # long tail
     for x in (-0.52, -0.3, 0.16, 0.36):
         pen.line([(x, 0.3), (x, 0.95)], 0.15, c.body)
     pen.ellipse(-0.1, 0.14, 0.62, 0.34, c.body)
     pen.shape([(0.05, 0.1), (0.3, -0.75), (0.62, -0.7), (0.5, 0.25)], c.body)  # neck
-    pen.ellipse(0.66, -0.58, 0.36, 0.18, c.body, turn=38)
+    pen.ellipse(0.5, -0.66, 0.24, 0.2, c.body, turn=30)
+    pen.shape([(0.5, -0.84), (0.98, -0.42), (0.9, -0.26), (0.74, -0.26), (0.42, -0.5)], c.body)  # long face
     pen.shape([(0.3, -0.8), (0.36, -0.98), (0.48, -0.75)], c.body)  # ear
-    pen.shape([(-0.1, -0.1), (0.12, -0.75), (0.38, -0.85), (0.28, -0.4), (0.15, 0.05)], c.second)  # mane
+    pen.shape([(-0.1, -0.1), (0.12, -0.75), (0.4, -0.88), (0.3, -0.4), (0.15, 0.05)], c.second)  # mane
     pen.ellipse(0.58, -0.66, 0.06, 0.06, c.ink)
 
 
 def ship(pen: Pen, c: Palette) -> None:
-    pen.line([(0, 0.45), (0, -0.95)], 0.08, c.ink)  # mast
-    pen.shape([(0.08, -0.9), (0.78, 0.25), (0.08, 0.25)], c.second)
+    pen.line([(0, 0.45), (0, -0.98)], 0.07, c.body)  # mast
+    pen.shape([(0.08, -0.9), (0.8, 0.24), (0.08, 0.24)], c.second)
     pen.shape([(-0.08, -0.7), (-0.62, 0.25), (-0.08, 0.25)], c.second)
     pen.shape([(-0.95, 0.38), (0.98, 0.38), (0.66, 0.88), (-0.66, 0.88)], c.body)  # hull
     pen.line([(-0.84, 0.52), (0.86, 0.52)], 0.07, c.ink)
@@ -155,10 +156,9 @@ def truck(pen: Pen, c: Palette) -> None:
     pen.shape([(-0.98, -0.65), (0.3, -0.65), (0.3, 0.5), (-0.98, 0.5)], c.body)  # box
     pen.shape([(0.38, -0.25), (0.72, -0.25), (0.98, 0.12), (0.98, 0.5), (0.38, 0.5)], c.second)  # cab
     pen.shape([(0.5, -0.14), (0.68, -0.14), (0.86, 0.12), (0.5, 0.12)], c.ink)
-    pen.line([(-0.95, 0.5), (0.95, 0.5)], 0.1, c.ink)
-    for x in (-0.68, -0.2, 0.66):
-        pen.ellipse(x, 0.58, 0.22, 0.22, c.ink)
-        pen.ellipse(x, 0.58, 0.09, 0.09, c.second)
+    for x in (-0.7, -0.2, 0.66):
+        pen.ellipse(x, 0.56, 0.24, 0.24, c.second if x < 0 else c.body)
+        pen.ellipse(x, 0.56, 0.11, 0.11, c.ink)
 
 
 FIGURES = (airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck)  # in the order of CIFAR-10's labels

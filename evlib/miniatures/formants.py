@@ -24,6 +24,17 @@ BINS = np.fft.rfftfreq(WINDOW, 1 / RATE)  # (K,) Hz
 _HANN = np.hanning(WINDOW + 1)[:-1]  # periodic: squared and shifted by HOP it sums to 1.5
 
 
+# What varies from speaker to speaker and from recording to recording. These ranges set the difficulty.
+ACCENT = 0.06  # standard deviation of the logarithm of a speaker's formant factors
+WOBBLE = (0.93, 1.07)  # factor on a formant: nobody says the same vowel twice
+LAZINESS = (0.0, 0.35)  # how far vowels slide towards the relaxed mouth's
+STRETCH = (0.7, 1.4)  # factor on a phoneme's length
+CONSONANTS = (-14.0, 3.0)  # dB, strength of a hiss or burst
+ROOM = (-60.0, -28.0)  # dB, background noise below the peak of the speech
+MICROPHONE = 6.0  # dB, colouring of the spectrum
+LOUDNESS = (-18.0, -1.0)  # dB of full scale
+
+
 @dataclass(frozen=True)
 class Phoneme:
     """Targets of one speech sound."""
@@ -78,6 +89,10 @@ WORDS = (
 )
 
 
+_SYMBOLS = {symbol: i for i, symbol in enumerate(PHONEMES)}
+NEUTRAL = np.array([500.0, 1500.0, 2500.0])  # Hz, the vowel of a relaxed mouth
+
+
 @dataclass(frozen=True)
 class Voice:
     """One speaker."""
@@ -86,58 +101,63 @@ class Voice:
     tract: float  # vocal tract length relative to the phoneme table; formants are divided by it
     tempo: float  # 1 is normal, larger is faster
     breath: float  # noise mixed into the voiced source, 0 .. 1
-    tilt: float  # dB per octave above 500 Hz, negative
+    tilt: float  # dB per octave, negative
+    accent: np.ndarray  # (phonemes, 3), factors on the formants of the table
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Voice:
         """A random speaker. Short vocal tracts tend to go with high voices, as in life."""
         tract = rng.uniform(0.85, 1.2)
-        pitch = np.clip(160 / tract**2.0 * rng.uniform(0.7, 1.3), 80, 260)
-        return cls(pitch, tract, rng.uniform(0.85, 1.2), rng.uniform(0.0, 0.08), rng.uniform(-9.0, -5.0))
+        pitch = float(np.clip(160 / tract**2 * rng.uniform(0.7, 1.3), 80, 260))
+        accent = np.exp(ACCENT * rng.standard_normal((len(PHONEMES), 3)))
+        return cls(pitch, tract, rng.uniform(0.85, 1.2), rng.uniform(0.0, 0.1), rng.uniform(-10.0, -4.0), accent)
 
 
 def say(digit: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
     """One recording of a digit: float64 samples in [-1, 1] at RATE, 0.3 to 0.9 s long."""
-    tempo = voice.tempo * rng.uniform(0.88, 1.14)
-    phonemes = [PHONEMES[symbol] for symbol in WORDS[digit]]
-    spans = np.array([p.seconds for p in phonemes]) * rng.uniform(0.85, 1.18, len(phonemes)) / tempo
-    before, after = rng.uniform(0.02, 0.12, 2)  # s of silence
-    total = float(np.clip(before + spans.sum() + after, 0.3, 0.9))
-    samples = int(total * RATE)
+    symbols = WORDS[digit]
+    tempo = voice.tempo * rng.uniform(0.85, 1.15)
+    spans = np.array([PHONEMES[s].seconds for s in symbols]) * rng.uniform(*STRETCH, len(symbols)) / tempo
+    before, after = rng.uniform(0.02, 0.14, 2)  # s of silence
+    samples = int(RATE * np.clip(before + spans.sum() + after, 0.3, 0.9))
 
-    tracks = _tracks(phonemes, before + np.concatenate([[0.0], np.cumsum(spans)]), samples, rng)
+    bounds = before + np.concatenate([[0.0], np.cumsum(spans)])
+    tracks = _tracks(symbols, bounds, samples, voice, rng)
     pulses = _pulses(voice, samples, rng) + voice.breath * rng.standard_normal(samples)
     hiss = rng.standard_normal(samples)
-    speech = _overlap_add(
-        _frames(pulses) * _resonances(tracks, voice) + _frames(hiss) * _noise_band(tracks, voice), samples
-    )
-    loudness = 10 ** rng.uniform(-0.9, -0.1)  # peak, -18 .. -2 dB of full scale
-    room = 10 ** rng.uniform(-3.2, -2.0) * rng.standard_normal(samples)  # relative to the peak
-    return np.clip(loudness * (speech / np.abs(speech).max() + room), -1.0, 1.0)
+    spectrum = _frames(pulses) * _resonances(tracks, voice) + _frames(hiss) * _noise_band(tracks, voice)
+    speech = _overlap_add(spectrum * _microphone(rng), samples)
+    speech /= np.abs(speech).max()
+
+    speech += 10 ** (rng.uniform(*ROOM) / 20) * rng.standard_normal(samples)
+    return np.clip(10 ** (rng.uniform(*LOUDNESS) / 20) * speech, -1.0, 1.0)
 
 
-def _tracks(phonemes: list[Phoneme], bounds: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+def _tracks(
+    symbols: tuple[str, ...], bounds: np.ndarray, samples: int, voice: Voice, rng: np.random.Generator
+) -> np.ndarray:
     """Parameters over time, (7, F): three formants, voicing, noise, noise centre, noise half width.
 
     bounds are the phonemes' limits in seconds. Silence before and after keeps the neighbour's formants, so the word
     fades in and out without a sweep.
     """
-    silence = 0.02  # s, the fade
-    times, targets = [bounds[0] - silence], [_target(phonemes[0], loud=0.0)]
-    for phoneme, start, end in zip(phonemes, bounds[:-1], bounds[1:], strict=True):
+    lazy = rng.uniform(*LAZINESS)
+    strength = 10 ** (rng.uniform(*CONSONANTS, len(symbols)) / 20)
+    times, targets = [], []
+    for symbol, start, end, loud in zip(symbols, bounds[:-1], bounds[1:], strength, strict=True):
+        phoneme = PHONEMES[symbol]
+        formants = np.array(phoneme.formants) * voice.accent[_SYMBOLS[symbol]] * rng.uniform(*WOBBLE, 3)
+        formants += lazy * (NEUTRAL - formants)
         edge = min(phoneme.glide, 0.4 * (end - start))
-        target = _target(phoneme)
-        target[:3] *= rng.uniform(0.95, 1.05, 3)  # nobody says the same vowel twice
         times += [start + edge, end - edge]
-        targets += [target, target]
-    times.append(bounds[-1] + silence)
-    targets.append(_target(phonemes[-1], loud=0.0))
-    frame_times = (np.arange(samples // HOP + 1) * HOP) / RATE
-    return np.stack([np.interp(frame_times, times, column) for column in np.array(targets).T])
+        targets += 2 * [[*formants, phoneme.voiced, loud * phoneme.noise, *phoneme.band]]
 
-
-def _target(phoneme: Phoneme, loud: float = 1.0) -> np.ndarray:
-    return np.array([*phoneme.formants, loud * phoneme.voiced, loud * phoneme.noise, *phoneme.band])
+    fade = 0.02  # s
+    silent = np.array([1, 1, 1, 0, 0, 1, 1])
+    times = [bounds[0] - fade, *times, bounds[-1] + fade]
+    targets = np.array([targets[0] * silent, *targets, targets[-1] * silent])
+    frame_times = np.arange(samples // HOP + 1) * HOP / RATE
+    return np.stack([np.interp(frame_times, times, column) for column in targets.T])
 
 
 def _pulses(voice: Voice, samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -172,6 +192,12 @@ def _noise_band(tracks: np.ndarray, voice: Voice) -> np.ndarray:
     """Gain on the noise source, (F, K): a bell around the band's centre."""
     centre, width = tracks[5][:, None] / voice.tract**0.5, tracks[6][:, None]
     return tracks[4][:, None] * np.exp(-0.5 * ((BINS - centre) / width) ** 2)
+
+
+def _microphone(rng: np.random.Generator) -> np.ndarray:
+    """Gain of a cheap microphone, (K,): a gentle ripple over frequency."""
+    ripple = np.sin(2 * np.pi * (rng.uniform(0.5, 2.0) * BINS / BINS[-1] + rng.random()))
+    return 10 ** (rng.uniform(0, MICROPHONE) * ripple / 20)
 
 
 def _frames(signal: np.ndarray) -> np.ndarray:

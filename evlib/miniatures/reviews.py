@@ -4,9 +4,9 @@
     hardly a great story        0
     this film was very funny    1
 
-A sentence's label is the polarity of its adjective, turned round by "not", "never" or "hardly". Adjective and negation
-are drawn independently of the label's balance: with a negation in NEGATED of the sentences, an adjective alone is right
-in 1 - NEGATED of them, a negation alone in half of them. All other words are distractors.
+A sentence's label is the polarity of its adjective, turned round by "not", "never" or "hardly". Negations are equally
+frequent under both labels, so a negation alone is right half the time, an adjective alone in 1 - NEGATED of the
+sentences. All other words are distractors.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 from .spec import Miniature
 
 GOOD = ("good", "great", "funny", "clever", "fresh", "moving")
-BAD = ("bad", "dull", "silly", "weak", "boring", "empty")
+BAD = ("bad", "dull", "silly", "weak", "boring", "flat")
 NEGATIONS = ("not", "never", "hardly")
-NOUNS = ("film", "movie", "plot", "story", "cast", "script", "music", "ending")
+NOUNS = ("film", "movie", "plot", "story", "cast", "script", "scene", "ending")
 DETERMINERS = ("the", "this", "its")
 VERBS = ("is", "was", "seems")
 DEGREES = ("very", "really", "quite")
-TAILS = (".", "!", "overall", "again")
+TAILS = (".", "!", "overall", "indeed")
 
 NEGATED = 0.4  # share of sentences with a negation, the same for both labels
 TRAIN, DEV, TEST = 4000, 600, 200  # sentences; no sentence occurs twice, within a file or across files
@@ -42,24 +42,29 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _unique_rows(rng: np.random.Generator, count: int) -> list[tuple[str, int]]:
-    """`count` different sentences with labels 0, 1, 0, 1, ... so that every even-sized slice is balanced."""
+    """`count` different sentences, shuffled, with one positive and one negative in every pair of rows."""
     rows: dict[str, int] = {}
     while len(rows) < count:
         label = len(rows) % 2
-        rows.setdefault(_sentence(rng, label), label)
-    # Shuffle within pairs only, which hides the alternation and keeps the balance.
-    pairs = np.array(list(rows.items()), dtype=object).reshape(-1, 2, 2)
-    flip = rng.random(len(pairs)) < 0.5
-    pairs[flip] = pairs[flip, ::-1]
-    return [tuple(row) for row in pairs.reshape(-1, 2)]
+        negated = rng.random() < NEGATED  # decided once: redrawing it would favour the kind with more sentences
+        while (sentence := _sentence(rng, label, negated)) in rows:
+            pass
+        rows[sentence] = label
+    # Unshuffled, the last sentences would be the rarer ones, and they are the development and test sets.
+    negative, positive = (rng.permutation([s for s in rows if rows[s] == label]).tolist() for label in (0, 1))
+    ordered = []
+    for bad, good in zip(negative, positive, strict=True):
+        pair = [(bad, 0), (good, 1)]
+        ordered += pair if rng.random() < 0.5 else pair[::-1]
+    return ordered
 
 
-def _sentence(rng: np.random.Generator, label: int) -> str:
+def _sentence(rng: np.random.Generator, label: int, negated: bool) -> str:
     def pick(words: tuple[str, ...], chance: float = 1.0) -> list[str]:
         return [words[rng.integers(len(words))]] if rng.random() < chance else []
 
-    negation = pick(NEGATIONS, chance=NEGATED)
-    adjective = pick(GOOD if bool(label) != bool(negation) else BAD)
+    negation = pick(NEGATIONS) if negated else []
+    adjective = pick(GOOD if bool(label) != negated else BAD)
     if rng.random() < 0.75:  # the plot is not very dull .
         words = pick(DETERMINERS) + pick(NOUNS) + pick(VERBS) + negation + pick(DEGREES, 0.35) + adjective
     else:  # hardly a dull plot .

@@ -8,10 +8,10 @@ Both sets are mono, 16 bit, 8 kHz (the real AudioMNIST is 48 kHz; 8 kHz keeps th
 from __future__ import annotations
 
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from .formants import RATE, Voice, say
 from .spec import Miniature
@@ -63,7 +63,13 @@ def fill_fsdd(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _record(path: Path, digit: int, voice: Voice, rng: np.random.Generator) -> None:
-    soundfile.write(path, say(digit, voice, rng), RATE, subtype="PCM_16")
+    samples = np.rint(32767 * say(digit, voice, rng)).astype("<i2")
+    # The standard library writes thousands of small files far faster than libsndfile does.
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(samples.tobytes())
 
 
 AUDIOMNIST = Miniature(

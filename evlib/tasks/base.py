@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
+from ..config import Config, preset
 from ..errors import EvlibError
 from ..parts import Example
 
@@ -53,6 +56,15 @@ class Task(ABC):
     def settings(self) -> dict:
         """What besides the files decides how examples look."""
         return {"max_inputs": self.max_inputs}
+
+    def config(self, preset_name: str, **changes) -> Config:
+        """The settings of a run of this task: a preset, this task's batch size where the preset has none, `changes`."""
+        config = preset(preset_name).override(task=self.name, **changes)
+        return config if config.train.batch else config.override(batch=self.batch)
+
+    def subsets(self, table: pd.DataFrame) -> dict[str, pd.Series]:
+        """Parts of the test set that the paper reports beside the whole: a name and a mask over the rows."""
+        return {}
 
 
 def require(paths: list[Path]) -> list[Path]:

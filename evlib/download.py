@@ -1,0 +1,381 @@
+"""Official archives: where they are, how they are checked, and how they are unpacked safely.
+
+    python -m evlib download sst2 --data data        # or: download("sst2", Path("data"))
+
+The archive is fetched to DIR/<filename>.part (an interrupted fetch continues there), checked, and unpacked into a
+hidden folder that gets its final name only when everything in it is right. DOWNLOAD.json in that folder then says what
+was fetched, with its SHA-256. A fetched archive is removed once it is unpacked; one that you put there is kept.
+
+No archive is trusted: all its members are checked before the first one is written, and nothing is ever unpickled.
+"""
+from __future__ import annotations
+
+import datetime
+import errno
+import hashlib
+import http.client
+import json
+import lzma
+import shutil
+import stat
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+from .config import nearest
+from .errors import EvlibError
+
+MARKER = "DOWNLOAD.json"         # in a folder that `download` filled
+CHUNK = 1 << 18                  # bytes: read at once, from the network or from disk
+TIMEOUT = 30.0                   # seconds without a byte from the server
+EVERY = 2.0                      # seconds between two lines of progress
+MOST_BYTES = 200 * 10**9         # unpacked: more than any data set here
+MOST_RATIO = 1000                # unpacked to packed: deflate itself ends at 1032
+AGAIN = "run the same command again"
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """One official archive. What is not known is None, and is then not checked."""
+    url: str
+    filename: str                          # under DIR, also when fetched by hand: the name that a browser gives it
+    md5: str | None = None
+    size_bytes: int | None = None          # exact
+    unpacks_to: str                        # the folder in the archive; "" where its members lie at the top
+    rename: str | None = None              # the folder's name under DIR, where that is another one
+    files: Mapping[str, str | None] = field(default_factory=dict)      # path in the folder -> md5; None: must be there
+    licence: str
+    note: str = ""
+
+    @property
+    def folder(self) -> str:
+        return self.rename or self.unpacks_to
+
+
+ARCHIVES: dict[str, tuple[Archive, ...]] = {
+    "sst2": (Archive(
+        url="https://dl.fbaipublicfiles.com/glue/data/SST-2.zip", filename="SST-2.zip",
+        md5="9f81648d4199384278b86e315dac217c", unpacks_to="SST-2",
+        files={"train.tsv": "da409a0a939379ed32a470bc0f7fe99a", "dev.tsv": "268856b487b2a31a28c0a93daaff7288",
+               "test.tsv": "3230e4efec76488b87877a56ae49675a"},
+        licence="none stated by GLUE; research use", note="about 7.4 MB"),),
+    "cifar10": (Archive(           # the binary version: the Python version is a pickle, which can run code when it is read
+        url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", filename="cifar-10-binary.tar.gz",
+        md5="c32a1d4ab5d03f1284b67883e8d87530", size_bytes=170_052_171, unpacks_to="cifar-10-batches-bin",
+        files=dict.fromkeys([*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin", "batches.meta.txt"]),
+        licence="none stated; cite Krizhevsky 2009", note="170 MB"),),
+    "audiomnist": (Archive(
+        url="https://github.com/soerenab/AudioMNIST/archive/refs/heads/master.zip", filename="AudioMNIST-master.zip",
+        unpacks_to="AudioMNIST-master", rename="AudioMNIST", files={"data/audioMNIST_meta.txt": None},
+        licence="MIT", note="about 1 GB; a branch, so its checksum may change"),),
+    "fsdd": (Archive(
+        url="https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
+        filename="free-spoken-digit-dataset-1.0.10.tar.gz", unpacks_to="free-spoken-digit-dataset-1.0.10",
+        rename="free-spoken-digit-dataset", files={"recordings/0_jackson_0.wav": None},
+        licence="CC BY-SA 4.0", note="version 1.0.10: 3,000 recordings of 6 speakers"),),
+}
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def download(task: str, data: Path, log: Callable[[str], None] = say) -> Path:
+    """Have the official data of `task` under the folder `data`; returns the data set's folder.
+
+    What is there already is not fetched again. EvlibError, always a sentence that says what to do: unknown task, no
+    network, wrong checksum, unsafe archive, no space, or a folder of that name that holds something else.
+    """
+    if task not in ARCHIVES:
+        raise EvlibError(f"Nothing to download for {task!r}{nearest(task, list(ARCHIVES))}")
+    for archive in ARCHIVES[task]:
+        target = Path(data) / archive.folder
+        with _disk(target):
+            if target.exists():
+                log(_already(archive, target))
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _obtain(archive, Path(data) / archive.filename, target, log)
+    return Path(data) / ARCHIVES[task][0].folder
+
+
+def _already(archive: Archive, target: Path) -> str:
+    """What to say about a folder that is there; EvlibError if it is not this data set."""
+    if (target / "MINIATURE.json").exists():
+        raise EvlibError(f"{target} holds a miniature: name another folder with --data, or remove it and {AGAIN}.")
+    ours = (target / MARKER).exists()
+    _verify(target, dict.fromkeys(archive.files) if ours else archive.files, f"Move {target} away and {AGAIN}.")
+    return f"{target}: already there{'' if ours else ', not fetched by this command; what is known of its files is right'}."
+
+
+def _obtain(archive: Archive, packed: Path, target: Path, log: Callable[[str], None]) -> None:
+    """Fetch, check, unpack, check, and only then give the folder its name."""
+    log(f"{archive.filename} ({archive.note or 'size unknown'}; licence: {archive.licence})")
+    by_hand = packed.exists()
+    if by_hand:
+        log(f"{packed} is there already and is not fetched.")
+    else:
+        _fetch(archive, packed, log)
+    md5, sha256 = _hashes(packed, log)
+    size = packed.stat().st_size
+    for what, expected, found in (("bytes", archive.size_bytes, size), ("md5", archive.md5, md5)):
+        if expected is not None and found != expected:
+            raise EvlibError(f"{packed}: expected {what} {expected}, found {found}. Remove the file and {AGAIN}; "
+                             f"if that does not help, {archive.url} has changed.")
+    if archive.md5 is None:
+        log(f"SHA-256 {sha256}; no official checksum is known to compare it with, so it is kept in {target / MARKER}.")
+    staging = target.with_name(f".{target.name}.unpacking")
+    try:
+        shutil.rmtree(staging, ignore_errors=True)          # of a run that was killed
+        unpack(packed, staging, log)
+        content = staging / archive.unpacks_to
+        if not content.is_dir():
+            raise EvlibError(f"{packed}: expected the folder {archive.unpacks_to} in it, found "
+                             f"{', '.join(sorted(p.name for p in staging.iterdir())[:5]) or 'nothing'}. "
+                             f"Remove the file and {AGAIN}.")
+        _verify(content, archive.files, f"Remove {packed} and {AGAIN}.")
+        record = {"url": archive.url, "file": archive.filename, "bytes": size, "md5": md5, "sha256": sha256,
+                  "checksum_was_known": archive.md5 is not None, "placed_by_hand": by_hand,
+                  "unpacked": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+        (content / MARKER).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        content.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    packed.with_name(packed.name + ".part").unlink(missing_ok=True)
+    if not by_hand:
+        packed.unlink()
+    log(f"{target}: ready.")
+
+
+# ---- fetching --------------------------------------------------------------------------------------------------------
+
+
+def _fetch(archive: Archive, packed: Path, log: Callable[[str], None]) -> None:
+    """archive.url -> `packed`, through `packed`.part, which an interruption leaves for the next call."""
+    part = packed.with_name(packed.name + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    if not have or have != archive.size_bytes:
+        with _network(archive, packed):
+            response, have, total = _request(archive.url, have)
+        if response is not None:
+            with response, part.open("ab" if have else "wb") as file:
+                total = total or archive.size_bytes
+                _need_room(packed.parent, (total or 0) - have)
+                progress = Progress(archive.filename, total, log, have)
+                while total is None or progress.done < total:
+                    with _network(archive, packed):
+                        chunk = response.read1(CHUNK)      # what has arrived, so that a cut connection loses nothing
+                        if not chunk and total is not None:
+                            raise ConnectionError(f"the connection ended after {progress.done:,} of {total:,} bytes")
+                    if not chunk:
+                        break
+                    file.write(chunk)
+                    progress.add(len(chunk))
+                progress.end()
+    part.rename(packed)
+
+
+def _request(url: str, have: int) -> tuple[http.client.HTTPResponse | None, int, int | None]:
+    """Ask for the bytes from `have` on: the response (None: there are no more), its first byte, the total if known."""
+    headers = {"User-Agent": "evlib", "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not have:
+            raise
+        complete = error.headers.get("Content-Range", "").endswith(f"/{have}")
+        error.close()
+        return (None, have, have) if complete else _request(url, 0)
+    if response.status != 206:                             # all of it: the server does not honour ranges
+        length = response.headers.get("Content-Length")
+        return response, 0, int(length) if length else None
+    where, _, total = response.headers.get("Content-Range", "").partition("/")
+    if not where.startswith(f"bytes {have}-"):             # some other bytes
+        response.close()
+        return _request(url, 0)
+    return response, have, int(total) if total.isdigit() else None
+
+
+@contextmanager
+def _network(archive: Archive, packed: Path) -> Iterator[None]:
+    """What can go wrong between here and the server, as a sentence with the way round it."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        why = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
+        why = f"no answer for {TIMEOUT:.0f} s" if isinstance(why, TimeoutError) else str(why) or type(why).__name__
+        raise EvlibError(f"Cannot fetch {archive.url}: {why}. To continue, {AGAIN}; or fetch that address by other "
+                         f"means, put the file at {packed.absolute()}, and {AGAIN}: it continues from there.") from None
+
+
+class Progress:
+    """A line about every two seconds: megabytes, speed, time left. In a terminal it is one line, drawn over."""
+
+    def __init__(self, what: str, total: int | None, log: Callable[[str], None], done: int = 0):
+        self.what, self.total, self.log, self.done, self.first = what, total, log, done, done
+        self.begin = self.shown = time.monotonic()
+        self.terminal = log is say and sys.stdout.isatty()
+        self.drawn = False
+
+    def add(self, n: int) -> None:
+        self.done += n
+        now = time.monotonic()
+        if now - self.shown < EVERY:
+            return
+        self.shown, speed = now, (self.done - self.first) / (now - self.begin)          # bytes a second, of this call only
+        line = f"{self.what}: {self.done / 1e6:,.1f}{f' of {self.total / 1e6:,.1f}' if self.total else ''} MB, {speed / 1e6:.1f} MB/s"
+        if self.total and speed:
+            line += ", {:.0f}:{:02.0f} min left".format(*divmod(max(0, self.total - self.done) / speed, 60))
+        if self.terminal:
+            print(f"\r{line:<79}", end="", flush=True)
+        else:
+            self.log(line)
+        self.drawn = self.terminal
+
+    def end(self) -> None:
+        if self.drawn:
+            print(flush=True)
+
+
+# ---- unpacking -------------------------------------------------------------------------------------------------------
+
+
+class Member(NamedTuple):
+    name: str
+    size: int                    # bytes, unpacked
+    kind: str                    # file, folder, symlink, hard link; anything else is refused
+    goal: str = ""               # of a link
+
+
+def unpack(archive: Path, into: Path, log: Callable[[str], None] = say) -> None:
+    """Unpack a zip or tar.* archive into the folder `into`.
+
+    EvlibError if it is no such archive or is damaged (then a part of it may be in `into`), or if a member must not be
+    unpacked: an absolute path, `..`, a link that leads outside, a device, absurdly many bytes. Then nothing is written.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        raise EvlibError(f"Unpacking needs Python 3.11.4 or later, found {sys.version.split()[0]}; update Python.")
+    with _disk(into):
+        try:
+            is_tar = tarfile.is_tarfile(archive)
+            if not is_tar and not zipfile.is_zipfile(archive):
+                raise EvlibError(f"{archive}: expected a zip or tar archive, found something else, perhaps a cut file or "
+                                 f"an error page; remove it and {AGAIN}.")
+            with tarfile.open(archive) if is_tar else zipfile.ZipFile(archive) as opened:
+                entries, options = (opened, {"filter": "data"}) if is_tar else (opened.infolist(), {})
+                total = _check(archive, map(_describe, entries))
+                while is_tar and opened.fileobj.read(CHUNK):       # to the end, where gzip and xz keep their checksums
+                    pass
+                into.mkdir(parents=True, exist_ok=True)
+                _need_room(into, total)
+                progress = Progress(f"unpacking {archive.name}", total, log)
+                for entry in entries:
+                    opened.extract(entry, into, **options)
+                    progress.add(_describe(entry).size)
+                progress.end()
+        except (*DAMAGE, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:       # the disk; gzip's and bz2's have no number
+                raise
+            raise EvlibError(f"{archive}: the archive is damaged ({error}); remove it and {AGAIN}.") from None
+
+
+def _describe(entry: tarfile.TarInfo | zipfile.ZipInfo) -> Member:
+    if isinstance(entry, zipfile.ZipInfo):
+        form = stat.S_IFMT(entry.external_attr >> 16)      # 0 where the zip was not made on Unix
+        kind = "folder" if entry.is_dir() else "file" if form in (0, stat.S_IFREG) else "link or device in a zip"
+        return Member(entry.filename, entry.file_size, kind)
+    kinds = ((entry.isreg(), "file"), (entry.isdir(), "folder"), (entry.issym(), "symlink"), (entry.islnk(), "hard link"))
+    return Member(entry.name, entry.size, next((kind for true, kind in kinds if true), "device or pipe"), entry.linkname)
+
+
+def _check(archive: Path, members: Iterable[Member]) -> int:
+    """The unpacked size of all members in bytes; EvlibError that names the first one that must not be unpacked."""
+    def refuse(member: Member, why: str) -> None:
+        raise EvlibError(f"{archive}: refused, because its member {member.name!r} {why}; nothing was unpacked. "
+                         "Remove the archive and fetch it from its official address.")
+
+    limit = min(MOST_BYTES, MOST_RATIO * archive.stat().st_size)
+    total, seen = 0, []
+    for member in members:                                 # one by one: a bomb is refused before it is decompressed
+        seen.append(member)
+        total += member.size
+        depth = len(PurePosixPath(member.name).parts) - 1 if member.kind == "symlink" else 0
+        if _leaves(member.name):
+            refuse(member, "would be written outside the folder")
+        if member.kind not in ("file", "folder", "symlink", "hard link"):
+            refuse(member, f"is a {member.kind}")
+        if member.goal and _leaves(member.goal, depth):
+            refuse(member, f"is a link to {member.goal!r}, outside the folder")
+        if total > limit:
+            refuse(member, f"brings the unpacked size to {total:,} bytes, more than {limit:,}")
+    # So far a member's place was read off its name. That is right only if no folder on the way to it is itself a link.
+    links = {_key(member.name) for member in seen if member.kind == "symlink"}
+    for member in seen:
+        hard = [_key(member.goal), *_key(member.goal).parents] if member.kind == "hard link" else []
+        if not links.isdisjoint([*_key(member.name).parents, *hard]):
+            refuse(member, "lies behind a link")
+    return total
+
+
+def _key(name: str) -> PurePosixPath:
+    return PurePosixPath(name.casefold())                  # some disks take A and a for the same name
+
+
+def _leaves(name: str, depth: int = 0) -> bool:
+    """Whether a path leads out of the archive's folder, on any system, if it starts `depth` folders inside it."""
+    path = PureWindowsPath(name)                           # knows both slashes and drive letters
+    up = next((i for i, step in enumerate(path.parts) if step != ".."), len(path.parts))
+    return bool(path.drive or path.root) or up > depth or ".." in path.parts[up:]
+
+
+# ---- checks ----------------------------------------------------------------------------------------------------------
+
+
+def _verify(folder: Path, files: Mapping[str, str | None], remedy: str) -> None:
+    for name, md5 in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise EvlibError(f"{path}: expected a file of the official data set, found none. {remedy}")
+        if md5 is not None and (found := _hashes(path)[0]) != md5:
+            raise EvlibError(f"{path}: expected md5 {md5}, found {found}. {remedy}")
+
+
+def _hashes(path: Path, log: Callable[[str], None] = say) -> tuple[str, str]:
+    """MD5 (what publishers give; it finds damage, not malice) and SHA-256 of a file."""
+    digests = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    progress = Progress(f"checking {path.name}", path.stat().st_size, log)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            for digest in digests:
+                digest.update(chunk)
+            progress.add(len(chunk))
+    progress.end()
+    return digests[0].hexdigest(), digests[1].hexdigest()
+
+
+def _need_room(folder: Path, need: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise OSError(errno.ENOSPC, f"{need / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free", str(folder))
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """What can go wrong with files, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+        way = "Free some space" if full else "Name a folder that you may write to with --data"
+        raise EvlibError(f"Cannot write {error.filename or path}: {'the disk is full, ' if full else ''}"
+                         f"{error.strerror or error}. {way} and {AGAIN}; what was fetched so far is kept.") from error

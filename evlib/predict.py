@@ -1,0 +1,94 @@
+"""One question, one answer.
+
+    model = load("results/demo/runs/sst2")          # a run folder, or a Hugging Face Hub id
+    model.predict(Text("a charming journey"))       # -> Prediction(answer='positive', ...)
+"""
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub import hf_hub_download
+from PIL import Image as Pillow
+from safetensors import SafetensorError
+
+from . import plots, tasks
+from .decode import TemplateReader, nearest_word, read_words
+from .errors import EvlibError
+from .generate import generate, to_uint8
+from .loss import ms_ssim
+from .model import NextFrame
+from .parts import Example, Part
+from .render import fingerprint, render, word_frame
+
+
+@dataclass(frozen=True)
+class Prediction:
+    answer: str                          # what was read, matched to the vocabulary
+    score: float                         # 0..1: MS-SSIM of the drawn frames and a clean drawing of the answer
+    frames: np.ndarray = field(repr=False)   # uint8 (T, 64, 64, 3): what the network drew
+    read: str = ""                       # Tesseract's words, before matching
+    runners_up: dict[str, float] = field(default_factory=dict, repr=False)   # word -> distance of its drawing, nearest first
+    inputs: np.ndarray | None = field(default=None, repr=False)              # uint8 (T, 64, 64, 3): what the network saw
+
+    def strip(self) -> Pillow.Image:
+        """Input frames, a red line, the drawn frames: the paper's Figure 1."""
+        return plots.film_strip(np.concatenate([self.inputs, self.frames]), len(self.inputs))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with the task it was trained on."""
+    net: NextFrame
+    config: dict
+
+    def predict(self, *parts: Part) -> Prediction:
+        """Draws the parts as frames, lets the network draw the answer, and reads it."""
+        task = tasks.get(self.config["task"])
+        drawn = render(Example(list(parts), []), task.max_inputs)
+        inputs = np.stack([frame.pixels for frame in drawn.inputs])
+        device = next(self.net.parameters()).device
+        video = torch.from_numpy(inputs).movedim(-1, -3)[None].to(device)
+        if len(inputs) + self.config["answer_frames"] > self.net.config.max_frames:
+            raise EvlibError(f"{len(inputs)} input frames are too many: this network sees at most {self.net.config.max_frames - self.config['answer_frames']}.")
+        frames = to_uint8(generate(self.net, video, self.config["answer_frames"]))[0].numpy()
+        read = read_words(frames)
+        words = [nearest_word(word, task.classes) for word in read]
+        clean = np.stack([word_frame(word) for word in words])
+        x, y = (torch.from_numpy(a.copy()).movedim(-1, 1).float() / 255 for a in (frames, clean))
+        distances = TemplateReader(task.classes).distances(frames).mean(dim=0)
+        order = distances.argsort().tolist()
+        return Prediction(" ".join(words), float(ms_ssim(x, y).mean()), frames, " ".join(read),
+                          {task.classes[i]: round(float(distances[i]), 1) for i in order}, inputs)
+
+
+def load(run: str | Path, device: str = "cpu") -> Model:
+    return Model(*load_network(run, device))
+
+
+def load_network(run: str | Path, device: str = "cpu") -> tuple[NextFrame, dict]:
+    """The network of a run and its config.json. EvlibError if there is none, if it was trained on frames of another
+    renderer, or if weights and config do not fit."""
+    local = Path(run).is_dir()
+    if not local and (Path(run).exists() or str(run).count("/") != 1 or str(run).startswith(".")):
+        raise EvlibError(f"{run}: expected a run folder with config.json and model.safetensors, found none; train one with `python -m evlib train`.")
+    try:
+        config_file = Path(run) / "config.json" if local else Path(hf_hub_download(str(run), "config.json"))
+        config = json.loads(config_file.read_text())
+        if local and not (Path(run) / "model.safetensors").is_file():
+            raise FileNotFoundError
+    except FileNotFoundError:
+        raise EvlibError(f"{run}: expected a run folder with config.json and model.safetensors, found no such files; train one with `python -m evlib train`.") from None
+    except Exception as error:
+        raise EvlibError(f"{run}: found neither a run folder nor a model on the Hugging Face Hub that can be reached ({type(error).__name__}).") from None
+    if config.get("renderer") != fingerprint():
+        raise EvlibError(f"{run} was trained on frames of the renderer {config.get('renderer')}, this one draws {fingerprint()}: "
+                         "train it again, or use the version of evlib it was made with.")
+    try:
+        net = NextFrame.from_pretrained(run)
+    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
+        raise EvlibError(f"{run}: the weights do not fit the settings in config.json ({str(error).splitlines()[0]}); train it again.") from None
+    return net.to(device).eval(), config

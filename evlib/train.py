@@ -1,0 +1,285 @@
+"""The training loop: one for every task, because every task is a video (section 3.3).
+
+    train(config, store, out)     # starts, or continues where it was stopped
+
+`out` is a run folder: config.json, model.safetensors (the best so far, by SSIM of the validation split's answers),
+log.csv, env.json, and resume.pt, from which a stopped run continues bit for bit on the same kind of machine.
+Under torchrun each process takes its share of every batch.
+"""
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import safetensors.torch
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from . import files
+from .config import Config, TrainConfig
+from .errors import EvlibError
+from .loss import ms_ssim, next_frame_loss
+from .model import NextFrame
+from .store import Schedule, Split, VideoStore
+
+REPORT, CHECKPOINT = 5.0, 60.0        # seconds between progress lines, between checkpoints
+
+
+@dataclass
+class State:
+    """Everything a run is, besides its weights."""
+    step: int = 0
+    seconds: float = 0.0              # of training, over all starts
+    best: float = -1.0                # validation SSIM
+    validated: int = 0                # validations done
+    log: list[dict] = field(default_factory=list)
+
+
+def train(config: Config, store: VideoStore, out: str | Path, device: str | None = None,
+          log: Callable[[str], None] = lambda line: print(line, flush=True)) -> Path:
+    """Trains until config.steps or config.minutes are used up, whichever comes first. Returns the run folder.
+
+    Raises EvlibError if `out` holds a run with other settings or of another renderer.
+    """
+    if config.steps is None and config.minutes is None:
+        raise EvlibError("Training needs an end: give --steps or --minutes.")
+    out, workers = Path(out), Workers.start()
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda":
+        device = torch.device("cuda", workers.local_rank)
+    settings = {**json.loads(config.to_json()), "renderer": store.manifest["renderer"], "data": store.manifest["data"],
+                "sources": store.manifest["sources"], "answer_frames": int(store.answers.n_out.max())}
+    if _is_finished(out, settings):
+        if workers.first:
+            log(f"{config.task}: already trained -> {out}")
+        return out
+    if workers.first:
+        files.write_text(out / "config.json", json.dumps(settings, indent=2))
+
+    torch.manual_seed(config.seed)
+    train_split, validation = store.split("train", device), store.split("validation", device)
+    net = NextFrame(config.model).to(device)
+    if config.train.mean_bias:
+        net.start_from(train_split.mean_output().to(device))
+    optimizers, state = make_optimizers(net, config.train), State()
+    resume(out / "resume.pt", net, optimizers, state, device)
+    if workers.first and not (out / "resume.pt").exists():
+        save_weights(net, out)
+        checkpoint(out, net, optimizers, state)
+    model = DistributedDataParallel(net) if workers.count > 1 else net
+
+    batch = config.train.batch
+    if batch % workers.count:
+        raise EvlibError(f"A batch of {batch} sequences cannot be shared evenly by {workers.count} processes.")
+    schedule = Schedule(train_split, batch, config.seed)
+    share = slice(workers.rank * batch // workers.count, (workers.rank + 1) * batch // workers.count)
+    autocast = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+    clock = Clock(state.seconds)
+    frames_shown, losses, reported, saved = 0, [], clock.now(), clock.now()
+    while (progress := workers.agree(progress_of(config, state.step, clock.now()))) < 1:
+        rows = schedule[state.step][share]
+        n_in, n_out = train_split.table.n_in.values[rows[0]], train_split.table.n_out.values[rows[0]]
+        video = train_split.gather(rows)
+        wanted = video.shape[1] - 1 if config.train.loss == "all" else int(n_out)
+
+        net.train()
+        set_rates(optimizers, rate_at(progress, config.train))
+        with autocast:
+            predicted = model(video[:, :-1], last=wanted)
+        loss = next_frame_loss(predicted, video[:, -wanted:], config.train.window)
+        loss.backward()
+        if config.train.grad_clip:
+            nn.utils.clip_grad_norm_(net.parameters(), config.train.grad_clip)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        state.step += 1
+        losses.append(loss.detach())
+        frames_shown += batch * int(n_in + n_out)
+
+        progress = workers.agree(progress_of(config, state.step, clock.now()))
+        due = int(progress * config.train.validations) > state.validated or progress >= 1
+        if due:
+            state.validated = max(int(progress * config.train.validations), state.validated)
+            score = validate(net, validation, config.train.validation_size)
+            if workers.first and score > state.best:
+                save_weights(net, out)
+            state.best = max(score, state.best)
+        if due or clock.now() - reported > REPORT:
+            now = clock.now()
+            row = {"step": state.step, "seconds": round(now, 2), "loss": torch.stack(losses).mean().item(),
+                   "frames_per_second": round(frames_shown / max(now - reported, 1e-6)), "validation_ssim": score if due else None}
+            state.log.append(row)
+            if workers.first:
+                log(describe(config, row, progress))
+            frames_shown, losses, reported = 0, [], clock.now()
+        if workers.first and (clock.now() - saved > CHECKPOINT or progress >= 1):
+            state.seconds = clock.now()
+            checkpoint(out, net, optimizers, state)
+            saved = clock.now()
+
+    if workers.first:
+        files.write_text(out / "env.json", json.dumps({**environment(device), "processes": workers.count, "steps": state.step,
+                         "seconds": round(state.seconds, 1), "parameters": sum(p.numel() for p in net.parameters()),
+                         "best_validation_ssim": state.best}, indent=2))
+    workers.stop()
+    return out
+
+
+# ------------------------------------------------------------------------------------ optimisers, schedule
+
+def make_optimizers(net: NextFrame, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW on everything (section 3.3); or Muon on the matrices of the blocks and AdamW on the rest."""
+    if config.optimizer == "adamw":
+        return [torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)]
+    inner = {*net.encoder.parameters(), *net.middle.parameters(), *net.decoder.parameters(),
+             *net.merge.parameters(), *net.unmerge.parameters(), *net.mix.parameters()}
+    matrices = [p for p in net.parameters() if p in inner and p.ndim == 2]
+    others = [p for p in net.parameters() if not (p in inner and p.ndim == 2)]
+    return [torch.optim.Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay),
+            torch.optim.AdamW(others, lr=config.lr, weight_decay=config.weight_decay)]
+
+
+def rate_at(progress: float, config: TrainConfig) -> float:
+    """The share of the learning rate that is used when `progress` (0..1) of the run is over."""
+    rising = min(1.0, (progress + 1e-3) / config.warmup) if config.warmup else 1.0
+    falling = min(1.0, (1 - progress) / config.decay) if config.decay else 1.0
+    return rising * falling
+
+
+def set_rates(optimizers: list[torch.optim.Optimizer], share: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group.setdefault("full_lr", group["lr"])
+            group["lr"] = group["full_lr"] * share
+
+
+def progress_of(config: Config, step: int, seconds: float) -> float:
+    """0 at the start, 1 when the steps or the minutes are used up. With steps alone a run is the same on every start."""
+    by_steps = step / config.steps if config.steps is not None else 0.0
+    by_time = seconds / (60 * config.minutes) if config.minutes is not None else 0.0
+    return max(by_steps, by_time)
+
+
+@torch.inference_mode()
+def validate(net: NextFrame, split: Split, size: int) -> float:
+    """Mean MS-SSIM of the predicted answer frames, the true frames before them given."""
+    net.eval()
+    total, count, seen = 0.0, 0, 0
+    for rows in split.batches(64):
+        rows = rows[:size - seen]
+        n_out = int(split.table.n_out.values[rows[0]])
+        video = split.gather(rows)
+        similarity = ms_ssim(net(video[:, :-1], last=n_out).flatten(0, 1), video[:, -n_out:].flatten(0, 1).float() / 255)
+        total, count, seen = total + similarity.sum().item(), count + len(similarity), seen + len(rows)
+        if seen >= size:
+            break
+    return total / count
+
+
+# ------------------------------------------------------------------------------------ stopping and starting
+
+def save_weights(net: NextFrame, out: Path) -> None:
+    """model.safetensors; with config.json beside it, NextFrame.from_pretrained(out) reads them."""
+    with files.atomic(out / "model.safetensors") as temporary:
+        safetensors.torch.save_model(net, str(temporary))
+
+
+def checkpoint(out: Path, net: NextFrame, optimizers: list, state: State) -> None:
+    with files.atomic(out / "resume.pt") as temporary:
+        torch.save({"state": state.__dict__, "net": net.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
+                    "random": torch.get_rng_state(),
+                    "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}, temporary)
+    with files.atomic(out / "log.csv") as temporary:
+        pd.DataFrame(state.log, columns=["step", "seconds", "loss", "frames_per_second", "validation_ssim"]).to_csv(temporary, index=False)
+
+
+def resume(path: Path, net: NextFrame, optimizers: list, state: State, device: torch.device) -> None:
+    if not path.exists():
+        return
+    saved = torch.load(path, map_location=device, weights_only=True)     # tensors and plain values, never code
+    net.load_state_dict(saved["net"])
+    for optimizer, values in zip(optimizers, saved["optimizers"]):
+        optimizer.load_state_dict(values)
+    state.__dict__.update(saved["state"])
+    torch.set_rng_state(saved["random"].cpu())
+    if device.type == "cuda" and saved["random_cuda"]:
+        torch.cuda.set_rng_state_all([r.cpu() for r in saved["random_cuda"]])
+
+
+def _is_finished(out: Path, settings: dict) -> bool:
+    if not (out / "config.json").exists():
+        if out.exists() and any(out.iterdir()):
+            raise EvlibError(f"{out} is not empty and not a run folder: name another with --out.")
+        return False
+    there = json.loads((out / "config.json").read_text())
+    if there != settings:
+        other = [k for k in settings if there.get(k) != settings[k]]
+        raise EvlibError(f"{out} holds a run with other settings ({', '.join(other)} differ): name another folder with --out, or remove it.")
+    return (out / "env.json").exists()
+
+
+class Clock:
+    """Seconds of training, continued over restarts."""
+
+    def __init__(self, before: float):
+        self.start = time.perf_counter() - before
+
+    def now(self) -> float:
+        return time.perf_counter() - self.start
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes of one run: one, or as many as torchrun started."""
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def start(cls) -> Workers:
+        count = int(os.environ.get("WORLD_SIZE", 1))
+        if count == 1:
+            return cls()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return cls(dist.get_rank(), count, int(os.environ.get("LOCAL_RANK", 0)))
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def agree(self, progress: float) -> float:
+        """The first process's value, because clocks differ."""
+        if self.count == 1:
+            return progress
+        value = torch.tensor([progress], device="cuda" if torch.cuda.is_available() else "cpu", dtype=torch.float64)
+        dist.broadcast(value, src=0)
+        return value.item()
+
+    def stop(self) -> None:
+        if self.count > 1:
+            dist.barrier()
+            dist.destroy_process_group()
+
+
+def environment(device: torch.device) -> dict:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    return {"device": name, "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
+
+
+def describe(config: Config, row: dict, progress: float) -> str:
+    left = row["seconds"] / max(progress, 1e-6) * (1 - progress)
+    ssim = f"  validation SSIM {row['validation_ssim']:.3f}" if row["validation_ssim"] is not None else ""
+    return (f"{config.task}: step {row['step']:,}  loss {row['loss']:.3f}  {row['frames_per_second']:,} frames/s  "
+            f"{int(left) // 60}:{int(left) % 60:02d} left{ssim}")
