@@ -33,7 +33,7 @@ class TrainConfig:
     """The loop (section 3.3 and Table 1)."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = 3e-4              # AdamW; "a constant learning rate of 3e-4"
-    muon_lr: float = 0.02         # Muon, for the matrices of the blocks; AdamW keeps the rest
+    muon_lr: float = 0.01         # Muon, for the matrices of the blocks; AdamW keeps the rest
     warmup: float = 0.0           # share of the run with a rising rate; the paper has none
     decay: float = 0.0            # share of the run, at its end, with a rate falling to zero; the paper has none
     weight_decay: float = 0.01    # "AdamW using default parameters"
@@ -61,26 +61,27 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> Config:
+        """From `to_json`, or from a run's config.json, which adds what the run was trained on."""
         values = json.loads(text)
-        return cls(**{**values, "model": ModelConfig(**values["model"]), "train": TrainConfig(**values["train"])})
+        return cls(model=ModelConfig(**values["model"]), train=TrainConfig(**values["train"]),
+                   **{name: values[name] for name in _names(cls)})
 
     def override(self, **changes: Any) -> Config:
         """The same settings but for `changes`, each named as in the dataclasses: override(width=96, lr=1e-3).
         A name that does not exist is an error that offers the nearest one."""
-        parts: dict[str, dict] = {"model": {}, "train": {}, "": {}}
+        owners = {"": _names(Config), "model": _names(ModelConfig), "train": _names(TrainConfig)}
+        parts: dict[str, dict] = {owner: {} for owner in owners}
         for name, value in changes.items():
-            owner = next((o for o, c in (("", Config), ("model", ModelConfig), ("train", TrainConfig))
-                          if name in _names(c) and name not in ("model", "train")), None)
+            owner = next((owner for owner, names in owners.items() if name in names), None)
             if owner is None:
-                known = [*_names(Config), *_names(ModelConfig), *_names(TrainConfig)]
-                raise EvlibError(f"Unknown setting {name!r}{nearest(name, known)}")
+                raise EvlibError(f"Unknown setting {name!r}{nearest(name, sum(owners.values(), []))}")
             parts[owner][name] = value
         return dataclasses.replace(self, model=dataclasses.replace(self.model, **parts["model"]),
                                    train=dataclasses.replace(self.train, **parts["train"]), **parts[""])
 
 
 def _names(cls) -> list[str]:
-    return [f.name for f in dataclasses.fields(cls)]
+    return [f.name for f in dataclasses.fields(cls) if f.name not in ("model", "train")]
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -94,8 +95,8 @@ PRESETS = {
     "demo": Config(
         preset="demo",
         model=ModelConfig(width=96, heads=3, local_blocks=1, global_blocks=2, dropout=0.0, zero_init=True),
-        train=TrainConfig(optimizer="muon", lr=1e-3, muon_lr=0.02, warmup=0.02, decay=0.5, weight_decay=0.0,
-                          batch=16, mean_bias=True)),
+        train=TrainConfig(optimizer="muon", lr=1e-3, muon_lr=0.01, warmup=0.02, decay=0.5, weight_decay=0.0,
+                          batch=16, mean_bias=True, validations=5)),
 }
 
 

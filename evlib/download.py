@@ -28,7 +28,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from .config import nearest
@@ -157,9 +157,6 @@ def _obtain(archive: Archive, packed: Path, target: Path, log: Callable[[str], N
     log(f"{target}: ready.")
 
 
-# ---- fetching --------------------------------------------------------------------------------------------------------
-
-
 def _fetch(archive: Archive, packed: Path, log: Callable[[str], None]) -> None:
     """archive.url -> `packed`, through `packed`.part, which an interruption leaves for the next call."""
     part = packed.with_name(packed.name + ".part")
@@ -233,9 +230,10 @@ class Progress:
         if now - self.shown < EVERY:
             return
         self.shown, speed = now, (self.done - self.first) / (now - self.begin)          # bytes a second, of this call only
-        line = f"{self.what}: {self.done / 1e6:,.1f}{f' of {self.total / 1e6:,.1f}' if self.total else ''} MB, {speed / 1e6:.1f} MB/s"
+        of = f" of {self.total / 1e6:,.1f}" if self.total else ""
+        line = f"{self.what}: {self.done / 1e6:,.1f}{of} MB, {speed / 1e6:.1f} MB/s"
         if self.total and speed:
-            line += ", {:.0f}:{:02.0f} min left".format(*divmod(max(0, self.total - self.done) / speed, 60))
+            line += ", {}:{:02} min left".format(*divmod(int(max(0, self.total - self.done) / speed), 60))
         if self.terminal:
             print(f"\r{line:<79}", end="", flush=True)
         else:
@@ -247,21 +245,11 @@ class Progress:
             print(flush=True)
 
 
-# ---- unpacking -------------------------------------------------------------------------------------------------------
-
-
-class Member(NamedTuple):
-    name: str
-    size: int                    # bytes, unpacked
-    kind: str                    # file, folder, symlink, hard link; anything else is refused
-    goal: str = ""               # of a link
-
-
 def unpack(archive: Path, into: Path, log: Callable[[str], None] = say) -> None:
     """Unpack a zip or tar.* archive into the folder `into`.
 
     EvlibError if it is no such archive or is damaged (then a part of it may be in `into`), or if a member must not be
-    unpacked: an absolute path, `..`, a link that leads outside, a device, absurdly many bytes. Then nothing is written.
+    unpacked: an absolute path, `..`, a link that leads up or out, a device, absurdly many bytes. Then nothing is written.
     """
     if not hasattr(tarfile, "data_filter"):
         raise EvlibError(f"Unpacking needs Python 3.11.4 or later, found {sys.version.split()[0]}; update Python.")
@@ -289,56 +277,46 @@ def unpack(archive: Path, into: Path, log: Callable[[str], None] = say) -> None:
             raise EvlibError(f"{archive}: the archive is damaged ({error}); remove it and {AGAIN}.") from None
 
 
+class Member(NamedTuple):
+    name: str
+    size: int                    # bytes, unpacked
+    goal: str                    # of a link, else ""
+    odd: bool                    # neither a file, nor a folder, nor a link
+
+
 def _describe(entry: tarfile.TarInfo | zipfile.ZipInfo) -> Member:
-    if isinstance(entry, zipfile.ZipInfo):
-        form = stat.S_IFMT(entry.external_attr >> 16)      # 0 where the zip was not made on Unix
-        kind = "folder" if entry.is_dir() else "file" if form in (0, stat.S_IFREG) else "link or device in a zip"
-        return Member(entry.filename, entry.file_size, kind)
-    kinds = ((entry.isreg(), "file"), (entry.isdir(), "folder"), (entry.issym(), "symlink"), (entry.islnk(), "hard link"))
-    return Member(entry.name, entry.size, next((kind for true, kind in kinds if true), "device or pipe"), entry.linkname)
+    if isinstance(entry, tarfile.TarInfo):
+        return Member(entry.name, entry.size, entry.linkname,
+                      not (entry.isreg() or entry.isdir() or entry.issym() or entry.islnk()))
+    form = stat.S_IFMT(entry.external_attr >> 16)          # 0 where the zip was not made on Unix
+    return Member(entry.filename, entry.file_size, "", form not in (0, stat.S_IFREG, stat.S_IFDIR))
 
 
 def _check(archive: Path, members: Iterable[Member]) -> int:
     """The unpacked size of all members in bytes; EvlibError that names the first one that must not be unpacked."""
-    def refuse(member: Member, why: str) -> None:
+    limit = min(MOST_BYTES, MOST_RATIO * archive.stat().st_size)
+    total = 0
+    for member in members:                                 # one by one: a bomb is refused before it is decompressed
+        total += member.size
+        if _climbs(member.name):
+            why = "would be written outside the folder"
+        elif _climbs(member.goal):                         # links only lead down, so that no chain of them leads out
+            why = f"is a link to {member.goal!r}, which may be outside the folder"
+        elif member.odd:
+            why = "is a device, a pipe or a link in a zip"
+        elif total > limit:
+            why = f"brings the unpacked size to {total:,} bytes, more than {limit:,}"
+        else:
+            continue
         raise EvlibError(f"{archive}: refused, because its member {member.name!r} {why}; nothing was unpacked. "
                          "Remove the archive and fetch it from its official address.")
-
-    limit = min(MOST_BYTES, MOST_RATIO * archive.stat().st_size)
-    total, seen = 0, []
-    for member in members:                                 # one by one: a bomb is refused before it is decompressed
-        seen.append(member)
-        total += member.size
-        depth = len(PurePosixPath(member.name).parts) - 1 if member.kind == "symlink" else 0
-        if _leaves(member.name):
-            refuse(member, "would be written outside the folder")
-        if member.kind not in ("file", "folder", "symlink", "hard link"):
-            refuse(member, f"is a {member.kind}")
-        if member.goal and _leaves(member.goal, depth):
-            refuse(member, f"is a link to {member.goal!r}, outside the folder")
-        if total > limit:
-            refuse(member, f"brings the unpacked size to {total:,} bytes, more than {limit:,}")
-    # So far a member's place was read off its name. That is right only if no folder on the way to it is itself a link.
-    links = {_key(member.name) for member in seen if member.kind == "symlink"}
-    for member in seen:
-        hard = [_key(member.goal), *_key(member.goal).parents] if member.kind == "hard link" else []
-        if not links.isdisjoint([*_key(member.name).parents, *hard]):
-            refuse(member, "lies behind a link")
     return total
 
 
-def _key(name: str) -> PurePosixPath:
-    return PurePosixPath(name.casefold())                  # some disks take A and a for the same name
-
-
-def _leaves(name: str, depth: int = 0) -> bool:
-    """Whether a path leads out of the archive's folder, on any system, if it starts `depth` folders inside it."""
+def _climbs(name: str) -> bool:
+    """Whether a path is absolute or has `..` in it, on any system."""
     path = PureWindowsPath(name)                           # knows both slashes and drive letters
-    up = next((i for i, step in enumerate(path.parts) if step != ".."), len(path.parts))
-    return bool(path.drive or path.root) or up > depth or ".." in path.parts[up:]
-
-
-# ---- checks ----------------------------------------------------------------------------------------------------------
+    return bool(path.drive or path.root) or ".." in path.parts
 
 
 def _verify(folder: Path, files: Mapping[str, str | None], remedy: str) -> None:

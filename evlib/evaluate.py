@@ -19,6 +19,7 @@ from .errors import EvlibError
 from .generate import answer
 from .predict import load_network
 from .store import VideoStore
+from .train import trained
 
 
 def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limit: int | None = None,
@@ -30,7 +31,10 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
     net, config = load_network(run, device)
     if config["task"] != store.manifest["task"]:
         raise EvlibError(f"{run} was trained on {config['task']}, but {store.path} holds {store.manifest['task']}: name the data it belongs to.")
-    about = {"sources": store.manifest["sources"], "renderer": store.manifest["renderer"], "limit": limit}
+    if config["renderer"] != store.manifest["renderer"]:
+        raise EvlibError(f"{store.path} was drawn by the renderer {store.manifest['renderer']}, but {run} was trained on frames of {config['renderer']}: "
+                         "remove the store and encode again.")
+    about = {"examples": store.manifest["examples"], "renderer": store.manifest["renderer"], "limit": limit}
     if (done := _already(run, about)) is not None:
         return done
 
@@ -52,8 +56,8 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
         "ssim": metrics.ssim(np.concatenate(drawn), np.concatenate(true)),
         **score(table, train_answers),
         "subsets": {name: score(table[mask.values], train_answers) for name, mask in task.subsets(split.table).items() if mask.any()},
-        "seconds": {"train": trained_seconds(run), "draw": round(drawing, 1), "read": round(reading, 1)},
-        "environment": json.loads((run / "env.json").read_text()) if (run / "env.json").exists() else {},
+        "seconds": {"draw": round(drawing, 1), "read": round(reading, 1)},
+        "training": trained(run),
         **about,
     }
     table.to_csv(run / "predictions.csv", index=False)
@@ -87,11 +91,6 @@ def score(table: pd.DataFrame, train_answers: pd.Series) -> dict:
         "accuracy_template": metrics.accuracy(table.template, table.answer),
         "baseline": {"answer": frequent, **metrics.classification([frequent] * len(table), table.answer)},
     }
-
-
-def trained_seconds(run: Path) -> float | None:
-    env = run / "env.json"
-    return json.loads(env.read_text())["seconds"] if env.exists() else None
 
 
 def _already(run: Path, about: dict) -> dict | None:

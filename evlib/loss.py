@@ -38,10 +38,11 @@ def ms_ssim(x: Tensor, y: Tensor, window: int = 3) -> Tensor:
 
 
 def ssim_maps(x: Tensor, y: Tensor, window: int) -> tuple[Tensor, Tensor]:
-    """The contrast-structure and the luminance term at every place where the window fits."""
+    """The contrast-structure and the luminance term at every place where the window fits, (N, C, W', H')."""
     H, W = x.shape[-2:]
     moments = torch.stack([x, y, x * x, y * y, x * y])
-    moments = blur(H, window, x.device) @ moments @ blur(W, window, x.device).T
+    # Across, then down. The second product leaves the maps transposed, which their mean does not notice.
+    moments = (moments @ blur(W, window, x.device).T).mT @ blur(H, window, x.device).T
     mx, my, mxx, myy, mxy = moments.unbind()
     structure = (2 * (mxy - mx * my) + C2) / ((mxx - mx * mx) + (myy - my * my) + C2)
     luminance = (2 * mx * my + C1) / (mx * mx + my * my + C1)
@@ -49,6 +50,7 @@ def ssim_maps(x: Tensor, y: Tensor, window: int) -> tuple[Tensor, Tensor]:
 
 
 @cache
+@torch.inference_mode(False)     # or a matrix first made while validating could not be used in training
 def blur(size: int, window: int, device: torch.device) -> Tensor:
     """The Gaussian window as a matrix (size - window + 1, size): each row is the window at one place."""
     offset = torch.arange(window, device=device) - window // 2

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .config import ModelConfig
 
 SIZE = 64
-Cache = dict[nn.Module, tuple[Tensor, Tensor]]     # time attention -> its past keys and values, (B', heads, T, d)
+Cache = dict     # time attention -> its past keys and values, (B', heads, T, d); "frames" -> how many it has seen
 
 
 class Attention(nn.Module):
@@ -61,7 +61,7 @@ class Block(nn.Module):
         self.window = 2 if local else None                   # frames that time attention reaches over
         self.space, self.time = Attention(K, config.heads, p), Attention(K, config.heads, p)
         self.mlp = nn.Sequential(nn.Linear(K, config.mlp * K), nn.GELU(), nn.Dropout(p), nn.Linear(config.mlp * K, K))
-        self.norms = nn.ModuleList(nn.RMSNorm(K) for _ in range(3))
+        self.norms = nn.ModuleList(nn.LayerNorm(K) for _ in range(3))    # RMSNorm is a tenth slower on a CPU
         self.dropout = nn.Dropout(p)
         self.register_buffer("near", neighbours(grid) if local else None, persistent=False)
 
@@ -96,7 +96,7 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
         self.unmerge = nn.Linear(K, 4 * K, bias=False)
         self.mix = nn.Linear(2 * K, K, bias=False)
         self.decoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
-        self.norm, self.head = nn.RMSNorm(K), nn.Linear(K, 3 * P * P, bias=False)
+        self.norm, self.head = nn.LayerNorm(K), nn.Linear(K, 3 * P * P, bias=False)
         self.bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))                       # one a pixel: see start_from
         self.dropout = nn.Dropout(p)
         self.apply(self._init)

@@ -1,4 +1,4 @@
-"""What a task says: parts of five kinds... of which a few make an `Example` (section 3.1 of the paper).
+"""What a task says: parts, of which a few make an `Example` (section 3.1 of the paper).
 
     Example(inputs=[Text("a charming journey")], outputs=[Text("positive")])
     Example(inputs=[Image(pixels)],              outputs=[Text("frog")])
@@ -9,7 +9,7 @@ class here (or anywhere) and a render function registered for it.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,14 +44,7 @@ Part = Text | Image | Audio | Clip
 
 @dataclass(frozen=True)
 class Example:
-    """One question and its answer.
-
-    `answer` is the text the answer is scored against, `source` names where the example comes from (a file, a line),
-    and `group` what must not be split between training and validation (a speaker, a source video).
-    """
+    """One question and its answer; `answer` is the text that what is read is scored against."""
     inputs: list[Part]
     outputs: list[Part]
     answer: str = ""
-    source: str = ""
-    group: str = ""
-    extra: dict = field(default_factory=dict)

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from .render import font_file
+from .render import Rendered, font_file
 from .store import Split
 
 RED, GREY, WHITE, DARK = (214, 39, 40), (150, 150, 150), (255, 255, 255), (40, 40, 40)
@@ -35,6 +35,12 @@ def film_strip(frames: np.ndarray, n_in: int, scale: int = 2, caption: str = "")
     if caption:
         pen.text((scale * GAP, scale * (H + 2 * GAP)), caption, fill=DARK, font=_small())
     return strip
+
+
+def strip_of(rendered: Rendered, scale: int = 2, caption: str = "") -> Pillow.Image:
+    """An example as it is drawn for training: inputs, the separator, a red line, the true answer."""
+    frames = np.stack([frame.pixels for frame in (*rendered.inputs, *rendered.outputs)])
+    return film_strip(frames, len(rendered.inputs), scale, caption)
 
 
 def stack(strips: Sequence[Pillow.Image]) -> Pillow.Image:

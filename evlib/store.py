@@ -1,4 +1,4 @@
-"""Encode a data set once; after that, training knows only frames.
+"""An encoded data set: from here on, training knows only frames. `evlib.encode` writes one.
 
 A store is a folder:
 
@@ -11,30 +11,19 @@ SST-2 is 14,000 word frames and an index, not 700,000 frames.
 """
 from __future__ import annotations
 
-import hashlib
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from . import files
 from .errors import EvlibError
-from .render import Frame, Rendered, fingerprint, render
-
-if TYPE_CHECKING:
-    from .tasks import Item, Task
 
 VERSION = 1          # of this layout
-SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -52,9 +41,8 @@ class VideoStore:
         if not (path / "manifest.json").exists():
             raise EvlibError(f"{path}: expected an encoded data set (manifest.json), found none; make it with `python -m evlib encode`.")
         manifest = json.loads((path / "manifest.json").read_text())
-        if manifest["renderer"] != fingerprint() or manifest["version"] != VERSION:
-            raise EvlibError(f"{path} was drawn by another renderer ({manifest['renderer']}, version {manifest['version']}; this one is "
-                             f"{fingerprint()}, version {VERSION}): remove the folder and encode again.")
+        if manifest["version"] != VERSION:
+            raise EvlibError(f"{path} is laid out as version {manifest['version']}, this is version {VERSION}: remove the folder and encode again.")
         # Copy-on-write mapping: pages come in as they are used, and torch may wrap them without a copy.
         return cls(path, manifest, np.load(path / "frames.npy", mmap_mode="c"), np.load(path / "sequences.npy"),
                    pd.read_parquet(path / "answers.parquet"))
@@ -147,110 +135,3 @@ class Schedule:
             whole = -(-len(rows) // self.batch) * self.batch          # the last batch is filled up from the start
             plan.extend(np.resize(rng.permutation(rows), whole).reshape(-1, self.batch))
         return [plan[i] for i in rng.permutation(len(plan))]
-
-
-# ---------------------------------------------------------------------------------------------- encoding
-
-def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Callable[[str], None] = print) -> VideoStore:
-    """Official files under `data` -> a store in `out` (default: data/.evlib/<task>). Does nothing if the store is there
-    and neither the files nor the renderer have changed. Written whole or not at all."""
-    data = Path(data)
-    root = task.root(data)
-    out = Path(out) if out else data / ".evlib" / task.name
-    made_from = {"version": VERSION, "task": task.name, "renderer": fingerprint(), "settings": task.settings(),
-                 "sources": _digest(root, task.files(root)), "data": "miniature" if (root / "MINIATURE.json").exists() else "real"}
-    if (out / "manifest.json").exists():
-        manifest = json.loads((out / "manifest.json").read_text())
-        if {k: manifest.get(k) for k in made_from} == made_from:
-            return VideoStore.open(out)
-    started = time.perf_counter()
-    with files.atomic(out) as folder:
-        folder.mkdir()
-        counts = _write(task, root, folder, log)
-        seconds = time.perf_counter() - started
-        manifest = {**made_from, **counts, "seconds": round(seconds, 1), "source": str(root)}
-        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
-    log(f"{task.name}: {counts['sequences']:,} sequences of {counts['frames']:,} distinct frames in {seconds:.1f} s -> {out}")
-    return VideoStore.open(out)
-
-
-def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> dict:
-    index: dict[str | bytes, int] = {}
-    sequences, rows, shown, next_report = [], [], 0, time.perf_counter() + 5
-
-    with FrameFile(folder / "frames.npy") as frames:
-        for item, answer, drawn in _rendered(task, root):
-            sequence = []
-            for frame in (*drawn.inputs, *drawn.outputs):
-                if frame.key not in index:
-                    index[frame.key] = frames.append(frame)
-                sequence.append(index[frame.key])
-            sequences.append(sequence)
-            rows.append((item.split, len(drawn.inputs), len(drawn.outputs), drawn.cut, answer, item.source, item.group))
-            shown += len(sequence)
-            if time.perf_counter() > next_report:
-                log(f"{task.name}: {len(rows):,} encoded ...")
-                next_report += 5
-    if not rows:
-        raise EvlibError(f"{root}: found the files of {task.dataset}, but not one example in them.")
-    table = np.full((len(sequences), max(map(len, sequences))), -1, dtype=np.int32)
-    for row, sequence in zip(table, sequences):
-        row[:len(sequence)] = sequence
-    np.save(folder / "sequences.npy", table)
-    answers = pd.DataFrame(rows, columns=["split", "n_in", "n_out", "n_cut", "answer", "source", "group"])
-    answers.to_parquet(folder / "answers.parquet")
-    return {"sequences": len(rows), "frames": len(index), "frames_shown": shown, "splits": answers.split.value_counts().to_dict()}
-
-
-class Drawn(NamedTuple):
-    item: Item
-    answer: str
-    frames: Rendered
-
-
-def _rendered(task: Task, root: Path) -> Iterable[Drawn]:
-    def one(item: Item) -> Drawn:
-        example = item.load()
-        return Drawn(item, example.answer, render(example, task.max_inputs))
-
-    items = task.items(root)
-    if not task.parallel:
-        yield from map(one, items)
-        return
-    with ThreadPoolExecutor() as pool:                         # reading and transforming release the interpreter
-        while chunk := list(islice(items, 512)):               # bounded: what is drawn waits in memory
-            yield from pool.map(one, chunk)
-
-
-class FrameFile:
-    """A .npy of uint8 (N, 64, 64, 3) whose N is known at the end."""
-
-    HEADER = 128      # bytes; numpy pads the header of a small array to this
-
-    def __init__(self, path: Path):
-        self.file, self.count = open(path, "wb"), 0
-        self.file.write(bytes(self.HEADER))
-
-    def append(self, frame: Frame) -> int:
-        self.file.write(np.ascontiguousarray(frame.pixels, dtype=np.uint8).data)
-        self.count += 1
-        return self.count - 1
-
-    def __enter__(self) -> FrameFile:
-        return self
-
-    def __exit__(self, *error) -> None:
-        with self.file:
-            self.file.seek(0)
-            np.lib.format.write_array_header_1_0(
-                self.file, {"descr": "|u1", "fortran_order": False, "shape": (self.count, SIZE, SIZE, 3)})
-            assert self.file.tell() == self.HEADER
-
-
-def _digest(root: Path, paths: list[Path]) -> str:
-    """Changes when a source file is added, removed, resized or rewritten."""
-    seen = hashlib.sha256()
-    for path in paths:
-        stat = path.stat()
-        seen.update(f"{path.relative_to(root)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-    return seen.hexdigest()[:16]

@@ -17,6 +17,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
@@ -42,6 +43,10 @@ class State:
     best: float = -1.0                # validation SSIM
     validated: int = 0                # validations done
     log: list[dict] = field(default_factory=list)
+    # Since the last row of the log:
+    reported: float = 0.0             # when that was, in seconds of training
+    losses: list[Tensor] = field(default_factory=list)
+    frames: int = 0                   # shown
 
 
 def train(config: Config, store: VideoStore, out: str | Path, device: str | None = None,
@@ -52,18 +57,22 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
     """
     if config.steps is None and config.minutes is None:
         raise EvlibError("Training needs an end: give --steps or --minutes.")
-    out, workers = Path(out), Workers.start()
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.type == "cuda":
-        device = torch.device("cuda", workers.local_rank)
+    out, workers = Path(out), Workers.start(device)
+    device, batch = workers.device, config.train.batch
+    if batch % workers.count:
+        raise EvlibError(f"A batch of {batch} sequences cannot be shared evenly by {workers.count} processes.")
     settings = {**json.loads(config.to_json()), "renderer": store.manifest["renderer"], "data": store.manifest["data"],
-                "sources": store.manifest["sources"], "answer_frames": int(store.answers.n_out.max())}
-    if _is_finished(out, settings):
+                "examples": store.manifest["examples"], "answer_frames": int(store.answers.n_out.max())}
+    finished = _is_finished(out, settings)
+    workers.wait()                                            # until all have looked, and only then write
+    if finished:
         if workers.first:
             log(f"{config.task}: already trained -> {out}")
+        workers.stop()
         return out
     if workers.first:
         files.write_text(out / "config.json", json.dumps(settings, indent=2))
+        (out / "env.json").unlink(missing_ok=True)            # it says that a run is finished
 
     torch.manual_seed(config.seed)
     train_split, validation = store.split("train", device), store.split("validation", device)
@@ -71,26 +80,24 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
     if config.train.mean_bias:
         net.start_from(train_split.mean_output().to(device))
     optimizers, state = make_optimizers(net, config.train), State()
-    resume(out / "resume.pt", net, optimizers, state, device)
-    if workers.first and not (out / "resume.pt").exists():
+    resumed = resume(out / "resume.pt", net, optimizers, state)
+    workers.wait()
+    if workers.first and not resumed:
         save_weights(net, out)
         checkpoint(out, net, optimizers, state)
     model = DistributedDataParallel(net) if workers.count > 1 else net
 
-    batch = config.train.batch
-    if batch % workers.count:
-        raise EvlibError(f"A batch of {batch} sequences cannot be shared evenly by {workers.count} processes.")
     schedule = Schedule(train_split, batch, config.seed)
     share = slice(workers.rank * batch // workers.count, (workers.rank + 1) * batch // workers.count)
     autocast = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
     clock = Clock(state.seconds)
-    frames_shown, losses, reported, saved = 0, [], clock.now(), clock.now()
-    while (progress := workers.agree(progress_of(config, state.step, clock.now()))) < 1:
+    now = saved = workers.agree(clock.now())
+    while (progress := progress_of(config, state.step, now)) < 1:
         rows = schedule[state.step][share]
-        n_in, n_out = train_split.table.n_in.values[rows[0]], train_split.table.n_out.values[rows[0]]
+        n_out = int(train_split.table.n_out.values[rows[0]])
         video = train_split.gather(rows)
-        wanted = video.shape[1] - 1 if config.train.loss == "all" else int(n_out)
+        wanted = video.shape[1] - 1 if config.train.loss == "all" else n_out
 
         net.train()
         set_rates(optimizers, rate_at(progress, config.train))
@@ -104,10 +111,12 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         state.step += 1
-        losses.append(loss.detach())
-        frames_shown += batch * int(n_in + n_out)
+        state.losses.append(loss.detach())
+        state.frames += batch * video.shape[1]
 
-        progress = workers.agree(progress_of(config, state.step, clock.now()))
+        # One clock, the first process's, decides what is due, so that all processes do the same.
+        now = workers.agree(clock.now())
+        progress = progress_of(config, state.step, now)
         due = int(progress * config.train.validations) > state.validated or progress >= 1
         if due:
             state.validated = max(int(progress * config.train.validations), state.validated)
@@ -115,18 +124,17 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
             if workers.first and score > state.best:
                 save_weights(net, out)
             state.best = max(score, state.best)
-        if due or clock.now() - reported > REPORT:
-            now = clock.now()
-            row = {"step": state.step, "seconds": round(now, 2), "loss": torch.stack(losses).mean().item(),
-                   "frames_per_second": round(frames_shown / max(now - reported, 1e-6)), "validation_ssim": score if due else None}
+        if due or now - state.reported > REPORT:
+            row = {"step": state.step, "seconds": round(now, 2), "loss": workers.mean(sum(state.losses) / len(state.losses)),
+                   "frames_per_second": round(state.frames / max(now - state.reported, 1e-6)), "validation_ssim": score if due else None}
             state.log.append(row)
             if workers.first:
                 log(describe(config, row, progress))
-            frames_shown, losses, reported = 0, [], clock.now()
-        if workers.first and (clock.now() - saved > CHECKPOINT or progress >= 1):
-            state.seconds = clock.now()
+            now = workers.agree(clock.now())
+            state.reported, state.losses, state.frames = now, [], 0
+        if workers.first and (due or now - saved > CHECKPOINT):       # the best weights and the checkpoint belong together
+            state.seconds = saved = now
             checkpoint(out, net, optimizers, state)
-            saved = clock.now()
 
     if workers.first:
         files.write_text(out / "env.json", json.dumps({**environment(device), "processes": workers.count, "steps": state.step,
@@ -173,18 +181,16 @@ def progress_of(config: Config, step: int, seconds: float) -> float:
 
 @torch.inference_mode()
 def validate(net: NextFrame, split: Split, size: int) -> float:
-    """Mean MS-SSIM of the predicted answer frames, the true frames before them given."""
+    """Mean MS-SSIM of the predicted answer frames of `size` sequences, the true frames before them given."""
     net.eval()
-    total, count, seen = 0.0, 0, 0
+    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])      # the same every time, and of every length
+    split = Split(split.name, split.frames, split.sequences[torch.from_numpy(rows).to(split.sequences.device)], split.table.iloc[rows])
+    total = 0.0
     for rows in split.batches(64):
-        rows = rows[:size - seen]
         n_out = int(split.table.n_out.values[rows[0]])
         video = split.gather(rows)
-        similarity = ms_ssim(net(video[:, :-1], last=n_out).flatten(0, 1), video[:, -n_out:].flatten(0, 1).float() / 255)
-        total, count, seen = total + similarity.sum().item(), count + len(similarity), seen + len(rows)
-        if seen >= size:
-            break
-    return total / count
+        total += ms_ssim(net(video[:, :-1], last=n_out).flatten(0, 1), video[:, -n_out:].flatten(0, 1).float() / 255).sum().item()
+    return total / int(split.table.n_out.sum())
 
 
 # ------------------------------------------------------------------------------------ stopping and starting
@@ -196,37 +202,52 @@ def save_weights(net: NextFrame, out: Path) -> None:
 
 
 def checkpoint(out: Path, net: NextFrame, optimizers: list, state: State) -> None:
+    device = net.bias.device
     with files.atomic(out / "resume.pt") as temporary:
         torch.save({"state": state.__dict__, "net": net.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
                     "random": torch.get_rng_state(),
-                    "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}, temporary)
+                    "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None}, temporary)
     with files.atomic(out / "log.csv") as temporary:
         pd.DataFrame(state.log, columns=["step", "seconds", "loss", "frames_per_second", "validation_ssim"]).to_csv(temporary, index=False)
 
 
-def resume(path: Path, net: NextFrame, optimizers: list, state: State, device: torch.device) -> None:
+def resume(path: Path, net: NextFrame, optimizers: list, state: State) -> bool:
+    """Whether there was a checkpoint to continue from."""
     if not path.exists():
-        return
-    saved = torch.load(path, map_location=device, weights_only=True)     # tensors and plain values, never code
+        return False
+    saved = torch.load(path, map_location="cpu", weights_only=True)     # tensors and plain values, never code
     net.load_state_dict(saved["net"])
     for optimizer, values in zip(optimizers, saved["optimizers"]):
         optimizer.load_state_dict(values)
     state.__dict__.update(saved["state"])
-    torch.set_rng_state(saved["random"].cpu())
-    if device.type == "cuda" and saved["random_cuda"]:
-        torch.cuda.set_rng_state_all([r.cpu() for r in saved["random_cuda"]])
+    torch.set_rng_state(saved["random"])
+    if net.bias.device.type == "cuda" and saved["random_cuda"] is not None:
+        torch.cuda.set_rng_state(saved["random_cuda"], net.bias.device)
+    return True
 
 
 def _is_finished(out: Path, settings: dict) -> bool:
     if not (out / "config.json").exists():
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and any(out.glob("[!.]*")):            # a killed process may leave a hidden temporary folder
             raise EvlibError(f"{out} is not empty and not a run folder: name another with --out.")
         return False
-    there = json.loads((out / "config.json").read_text())
-    if there != settings:
-        other = [k for k in settings if there.get(k) != settings[k]]
-        raise EvlibError(f"{out} holds a run with other settings ({', '.join(other)} differ): name another folder with --out, or remove it.")
+    if not any((out / name).exists() for name in ("resume.pt", "model.safetensors")):
+        return False                                           # the figures of a run without its weights
+    there, here = (_flat(s) for s in (json.loads((out / "config.json").read_text()), settings))
+    if there != here:
+        other = [f"{k} {there.get(k)!r} there, {here.get(k)!r} here" for k in {**here, **there} if there.get(k) != here.get(k)]
+        raise EvlibError(f"{out} holds a run with other settings ({'; '.join(other)}): name another folder with --out, or remove it.")
     return (out / "env.json").exists()
+
+
+def _flat(settings: dict) -> dict:
+    return {k: v for part in (settings, settings.get("model", {}), settings.get("train", {})) for k, v in part.items() if not isinstance(v, dict)}
+
+
+def trained(run: Path) -> dict | None:
+    """env.json of a finished run: device, steps, seconds of training, parameters; None if it has not finished."""
+    path = Path(run) / "env.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 class Clock:
@@ -242,34 +263,49 @@ class Clock:
 @dataclass(frozen=True)
 class Workers:
     """The processes of one run: one, or as many as torchrun started."""
-    rank: int = 0
-    count: int = 1
-    local_rank: int = 0
+    rank: int
+    count: int
+    device: torch.device              # of this one
 
     @classmethod
-    def start(cls) -> Workers:
+    def start(cls, device: str | None) -> Workers:
         count = int(os.environ.get("WORLD_SIZE", 1))
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if device.type == "cuda":
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if count > 1 else device.index or 0)
+            torch.cuda.set_device(device)
         if count == 1:
-            return cls()
+            return cls(0, 1, device)
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return cls(dist.get_rank(), count, int(os.environ.get("LOCAL_RANK", 0)))
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(dist.get_rank(), count, device)
 
     @property
     def first(self) -> bool:
         return self.rank == 0
 
-    def agree(self, progress: float) -> float:
-        """The first process's value, because clocks differ."""
+    def agree(self, value: float) -> float:
+        """The first process's value."""
         if self.count == 1:
-            return progress
-        value = torch.tensor([progress], device="cuda" if torch.cuda.is_available() else "cpu", dtype=torch.float64)
-        dist.broadcast(value, src=0)
-        return value.item()
+            return value
+        shared = torch.tensor([value], device=self.device, dtype=torch.float64)
+        dist.broadcast(shared, src=0)
+        return shared.item()
 
-    def stop(self) -> None:
+    def mean(self, value: Tensor) -> float:
+        """The mean of all processes' values."""
+        if self.count > 1:
+            dist.all_reduce(value)
+        return value.item() / self.count
+
+    def wait(self) -> None:
+        """Until all processes are here."""
         if self.count > 1:
             dist.barrier()
+
+    def stop(self) -> None:
+        self.wait()
+        if self.count > 1:
             dist.destroy_process_group()
 
 

@@ -12,14 +12,14 @@ To add a data set, write a module that defines a `Miniature` and name it in `_RE
 
 from __future__ import annotations
 
-import difflib
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .. import files
+from ..config import nearest
+from ..errors import EvlibError
 from . import drawings, reviews, speech
 from .spec import Miniature
 
@@ -53,7 +53,6 @@ def write(
     wanted = [_find(name) for name in (NAMES if names is None else names)]
     for miniature in wanted:  # refuse before anything is written
         _refuse_real_data(out / miniature.folder)
-    out.mkdir(parents=True, exist_ok=True)
     for miniature in wanted:
         _write_one(miniature, out / miniature.folder, seed, log)
 
@@ -71,28 +70,19 @@ def _write_one(miniature: Miniature, target: Path, seed: int, log: Callable[[str
         log(f"{miniature.name}: miniature already in {target} (version {miniature.version}, seed {seed})")
         return
     start = time.perf_counter()
-    # Work in a sibling folder and rename it at the end: an interrupted run never leaves half a data set behind.
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
+    with files.atomic(target) as draft:          # an interrupted run never leaves half a data set behind
+        draft.mkdir()
         train, test = miniature.fill(draft, miniature.rng(seed))
-        marker = dict(miniature=True, seed=seed, version=miniature.version, train=train, test=test, about=miniature.about)
+        marker = {
+            "miniature": True,
+            "seed": seed,
+            "version": miniature.version,
+            "train": train,
+            "test": test,
+            "about": miniature.about,
+        }
         (draft / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
-        _put_in_place(draft, target, miniature, seed)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     log(f"{miniature.name}: {train} training and {test} test examples in {target}, {time.perf_counter() - start:.1f} s")
-
-
-def _put_in_place(draft: Path, target: Path, miniature: Miniature, seed: int) -> None:
-    _refuse_real_data(target)  # it may have appeared while we were drawing
-    shutil.rmtree(target, ignore_errors=True)  # an older version or another seed
-    try:
-        draft.rename(target)
-    except OSError:  # another process was faster; its copy is as good as ours if it is the same one
-        if not _is_current(target, miniature, seed):
-            raise
 
 
 def _is_current(target: Path, miniature: Miniature, seed: int) -> bool:
@@ -102,13 +92,12 @@ def _is_current(target: Path, miniature: Miniature, seed: int) -> bool:
 
 def _refuse_real_data(target: Path) -> None:
     if target.exists() and describe(target) is None:
-        raise ValueError(
+        raise EvlibError(
             f"{target} exists but holds no {MARKER}, so it may be real data: move it away or choose another folder."
         )
 
 
 def _find(name: str) -> Miniature:
     if name not in _REGISTRY:
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)
-        raise ValueError(f"no miniature is called {name!r}; the nearest is {near[0]!r}, all are {', '.join(NAMES)}.")
+        raise EvlibError(f"No miniature is called {name!r}{nearest(name, list(NAMES))}")
     return _REGISTRY[name]

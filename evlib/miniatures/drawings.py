@@ -69,7 +69,7 @@ def _pen(draw: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> Pen:
 
 def _colours(rng: np.random.Generator) -> tuple[Palette, tuple[Colour, Colour]]:
     """A palette and two background colours; the figure is lighter than its background or darker, half the time each."""
-    light, dark = (0.62, 0.88), (0.1, 0.32)  # luminance
+    light, dark = (0.62, 0.88), (0.1, 0.32)  # luminance; the gap keeps every figure clear
     near, far = (light, dark) if rng.random() < 0.5 else (dark, light)
     hue, ground = rng.random(2)
     palette = Palette(
@@ -101,7 +101,7 @@ def _background(first: Colour, second: Colour, rng: np.random.Generator) -> np.n
     elif kind == 2:
         mix = 0.5 + 0.5 * np.sin(across * rng.uniform(4, 9) + angle)
     else:
-        blots = Image.fromarray(rng.random((5, 5), dtype=np.float32), mode="F")
+        blots = Image.fromarray(rng.random((5, 5), dtype=np.float32))
         mix = np.asarray(blots.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     mix = np.clip(mix, 0, 1)[..., None]
     return (1 - mix) * np.array(first) + mix * np.array(second)
@@ -111,6 +111,6 @@ CIFAR10 = Miniature(
     name="cifar10",
     folder="cifar-10-batches-bin",
     version=1,
-    about="Drawings of the ten CIFAR-10 classes made by code, in the files of CIFAR-10's binary version; not the photographs.",
+    about="Drawings of the ten CIFAR-10 classes made by code, in the files of its binary version; not the photographs.",
     fill=fill,
 )

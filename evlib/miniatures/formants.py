@@ -2,9 +2,9 @@
 
 The classic source-filter model of speech, worked out frame by frame in the frequency domain:
 
-    glottal pulses ──► x formant resonances ──┐
-                                              + ──► overlap-add ──► lips, room noise, 16-bit samples
-    white noise ─────► x noise band ──────────┘
+    glottal pulses ──► x formant resonances, lips ──┐
+                                                    + ──► microphone ──► overlap-add ──► room noise
+    white noise ─────► x noise band ────────────────┘
 
 A word is a row of phonemes. Each phoneme has targets for its parameters, and the parameters glide from one target to
 the next, which is what makes the words sound (and their spectrograms look) connected.
@@ -22,7 +22,6 @@ RATE = 8000  # Hz
 HOP, WINDOW = 64, 256  # samples: 8 ms, 32 ms
 BINS = np.fft.rfftfreq(WINDOW, 1 / RATE)  # (K,) Hz
 _HANN = np.hanning(WINDOW + 1)[:-1]  # periodic: squared and shifted by HOP it sums to 1.5
-
 
 # What varies from speaker to speaker and from recording to recording. These ranges set the difficulty.
 ACCENT = 0.06  # standard deviation of the logarithm of a speaker's formant factors
@@ -47,8 +46,8 @@ class Phoneme:
     glide: float = 0.03  # s, how early the parameters begin to move towards the next phoneme
 
 
-# Formants after Peterson and Barney's averages, bands as they look below 4 kHz. Capital letters after the slash are
-# the second half of a diphthong.
+# Formants after Peterson and Barney's averages, noise bands as they look below 4 kHz. A slash marks the second half
+# of a diphthong: "a", "/I" make the vowel of "five".
 PHONEMES = {
     "z": Phoneme(0.09, (280, 1700, 2600), voiced=0.35, noise=0.5, band=(3600, 700)),
     "s": Phoneme(0.11, (300, 1700, 2600), voiced=0.0, noise=0.9, band=(3700, 800)),
@@ -86,8 +85,7 @@ WORDS = (
     ("s", "eh", "v", "uh", "n"),
     ("e", "/I", "closure", "t"),
     ("n", "a", "/I", "n"),
-)
-
+)  # the index is the digit
 
 _SYMBOLS = {symbol: i for i, symbol in enumerate(PHONEMES)}
 NEUTRAL = np.array([500.0, 1500.0, 2500.0])  # Hz, the vowel of a relaxed mouth
@@ -178,14 +176,14 @@ def _pulses(voice: Voice, samples: int, rng: np.random.Generator) -> np.ndarray:
 
 def _resonances(tracks: np.ndarray, voice: Voice) -> np.ndarray:
     """Gain of the vocal tract on the glottal source, (F, K)."""
-    gain = np.ones((tracks.shape[1], len(BINS)))
+    square = 1.0
     for formant, width in zip(tracks[:3], (70.0, 100.0, 150.0), strict=True):
         centre = (formant / voice.tract)[:, None]
-        # |H| of a two-pole resonator, 1 at 0 Hz
-        gain *= centre**2 / np.sqrt((centre**2 - BINS**2) ** 2 + (width * BINS) ** 2)
+        # |H|^-2 of a two-pole resonator, 1 at 0 Hz
+        square = square * ((1 - (BINS / centre) ** 2) ** 2 + (width * BINS / centre**2) ** 2)
     slope = (np.maximum(BINS, 100.0) / 500.0) ** (voice.tilt / 6.02)
     radiation = BINS / 500.0  # the lips pass high frequencies better, 6 dB per octave
-    return gain * slope * radiation * tracks[3][:, None]
+    return tracks[3][:, None] * slope * radiation / np.sqrt(square)
 
 
 def _noise_band(tracks: np.ndarray, voice: Voice) -> np.ndarray:

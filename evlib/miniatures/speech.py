@@ -84,6 +84,6 @@ FSDD = Miniature(
     name="fsdd",
     folder="free-spoken-digit-dataset",
     version=1,
-    about="Digits spoken by 6 synthetic voices, in the files of the Free Spoken Digit Dataset; not the real recordings.",
+    about="Digits spoken by 6 synthetic voices, in the files of the Free Spoken Digit Dataset; not the real ones.",
     fill=fill_fsdd,
 )

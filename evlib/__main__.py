@@ -1,0 +1,164 @@
+"""python -m evlib ...: the whole flow from the command line. `--help` after any command explains it."""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from .errors import EvlibError
+
+Data = Annotated[Path, tyro.conf.arg(help="folder that holds the data sets, each as its archive unpacks", metavar="DIR")]
+Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="sst2, cifar10, audiomnist, fsdd: see `python -m evlib tasks`", metavar="TASK")]
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="run folder", metavar="RUN")]
+
+app = tyro.extras.SubcommandApp()
+
+
+@app.command(name="tasks")
+def list_tasks(data: Data = Path("data")) -> None:
+    """The tasks, their rows of Table 2, and what is found under --data."""
+    from .tasks import TASKS
+    for task in TASKS.values():
+        try:
+            root = task.root(data)
+            found = f"{'miniature' if (root / 'MINIATURE.json').exists() else 'real'} data in {root}"
+        except EvlibError:
+            found = f"not found under {data}: expected {' or '.join(task.folders)}/"
+        print(f"{task.name:12} {task.row:22} {task.dataset:20} {found}")
+
+
+@app.command
+def miniatures(out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")], seed: int = 0) -> None:
+    """Write the miniatures in the official layouts under OUT."""
+    from . import miniatures
+    miniatures.write(out, seed)
+
+
+@app.command
+def download(task: Name, data: Data = Path("data")) -> None:
+    """Fetch, check and unpack an official archive under --data."""
+    from . import tasks
+    from .download import download
+    download(tasks.get(task).name, data)
+
+
+@app.command
+def encode(task: Name, data: Data = Path("data"), out: Path | None = None) -> None:
+    """Turn official files into a store of frames (default: DIR/.evlib/TASK); does nothing if it is there."""
+    store = _store(task, data, out)
+    print(f"{task}: {store.manifest['sequences']:,} sequences of {store.manifest['frames']:,} distinct frames in {store.path}")
+
+
+@app.command
+def train(task: Name, out: Path, data: Data = Path("data"), preset: str = "demo", minutes: float | None = None, steps: int | None = None,
+          device: str | None = None, seed: int = 0,
+          set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE")] = ()) -> None:
+    """Train a network, or continue where it was stopped. Ends after --minutes or --steps, whichever comes first."""
+    from . import tasks
+    from .train import train
+    config = tasks.get(task).config(preset, minutes=minutes, steps=steps, seed=seed, **_settings(set))
+    train(config, _store(task, data), out, device)
+
+
+@app.command
+def evaluate(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
+    """Score a run on the test split: RUN/metrics.json, predictions.csv, samples.png, confusion.png."""
+    from .evaluate import evaluate
+    from .predict import load_network
+    evaluate(run, _store(load_network(run)[1]["task"], data), device, limit)
+
+
+@app.command
+def predict(run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run folder or Hugging Face Hub id", metavar="RUN")],
+            text: str | None = None, image: Path | None = None, audio: Path | None = None, out: Path = Path("prediction.png")) -> None:
+    """Answer one question of your own, and draw what the network saw and drew as a film strip."""
+    from . import files
+    from .audio import read_sound
+    from .image import read_image
+    from .parts import Audio, Image, Text
+    from .predict import load
+    parts = [Image(read_image(image))] if image else []
+    parts += [Audio(*read_sound(audio))] if audio else []
+    parts += [Text(text)] if text is not None else []
+    if not parts:
+        raise EvlibError("Nothing to answer: give --text, --image or --audio.")
+    prediction = load(run).predict(*parts)
+    with files.atomic(out) as temporary:
+        prediction.strip().save(temporary, format="PNG")
+    others = ", ".join(list(prediction.runners_up)[:3])
+    print(f"{prediction.answer or '(nothing readable)'}   read {prediction.read!r}, likeness {prediction.score:.2f}, nearest drawings: {others}   -> {out}")
+
+
+@app.command
+def table(results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="results/PROFILE")]) -> None:
+    """Collect the scored runs of a results folder into table2.csv and table2.md."""
+    from .report import markdown, write_table2
+    print(markdown(write_table2(results)))
+
+
+@app.command
+def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6400, seed: int = 0) -> None:
+    """Train preset demo with one setting changed at a time; add what each scored on validation data to a CSV file."""
+    from .compare import VARIANTS, compare, save
+    store = _store(task, data)
+    for variant in VARIANTS:
+        save(compare(store, sequences, seed, [variant]), out)
+
+
+@app.command
+def bench(data: Data = Path("data"), out: Path = Path("results/bench/ends.csv")) -> None:
+    """Time drawing, encoding and reading on official data; a row each in a CSV file."""
+    from .bench import bench
+    bench(data, out)
+
+
+@app.command
+def reproduce(profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="demo, real, paper or seeds")], data: Path | None = None,
+              minutes: Annotated[float | None, tyro.conf.arg(help="of training a row, instead of the profile's")] = None) -> None:
+    """What ./reproduce.sh runs: the notebooks of a profile, or the demo rows with more seeds."""
+    from .config import nearest
+    from .reproduce import PROFILES, more_seeds, reproduce
+    from .report import write_table2
+    if profile == "seeds":
+        write_table2(more_seeds())
+    elif profile in PROFILES:
+        reproduce(profile, data, minutes)
+    else:
+        raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, [*PROFILES, 'seeds'])}")
+
+
+def _store(task: str, data: Path, out: Path | None = None):
+    from . import tasks
+    from .encode import encode
+    return encode(tasks.get(task), data, out)
+
+
+def _settings(pairs: tuple[str, ...]) -> dict:
+    import json
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise EvlibError(f"--set {pair}: expected NAME=VALUE, as in --set lr=1e-4.")
+        try:
+            values[name] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name] = value
+    return values
+
+
+def main() -> None:
+    try:
+        app.cli(prog="python -m evlib", description=__doc__)
+    except EvlibError as error:
+        print(f"evlib: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("evlib: stopped; the same command continues from the last checkpoint.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""How fast the ends of the flow are: drawing, encoding, reading. Speed is measured here and never tested, because
+machines are shared and noisy; what is compared is compared in one run.
+
+    python -m evlib bench --data DIR        -> results/bench/ends.csv
+"""
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytesseract
+import soundfile
+import torch
+
+from . import decode, files, tasks
+from .encode import encode
+from .errors import EvlibError
+from .render import tokenize, word_frame
+from .tasks.audiomnist import DIGITS, PARTS
+from .train import environment
+
+READ_FRAMES, READ_SINGLY, SOUNDS = 10_000, 100, 3_000
+
+
+def bench(data: Path, out: Path, log: Callable[[str], None] = lambda line: print(line, flush=True)) -> pd.DataFrame:
+    """Measures what the data under `data` allows. One row each: what, count, seconds, per_second, note."""
+    rows = []
+    for measure in (drawing, encoding_cifar10, encoding_sounds, reading):
+        try:
+            rows.append(measure(data))
+        except EvlibError as error:
+            rows.append({"what": measure.__name__.replace("_", " "), "note": f"not measured: {error}"})
+        log("  ".join(f"{k}: {v}" for k, v in rows[-1].items()))
+    table = pd.DataFrame(rows).assign(device=environment(torch.device("cpu"))["device"])
+    with files.atomic(out) as temporary:
+        table.to_csv(temporary, index=False)
+    return table
+
+
+def drawing(data: Path) -> dict:
+    """Every distinct word of SST-2, once."""
+    task = tasks.get("sst2")
+    words = {word for item in task.items(task.root(data)) for word in tokenize(item.group)}
+    word_frame.cache_clear()
+    row, _ = timed("words of SST-2 drawn", lambda: [word_frame(word) for word in words])
+    return rated(row, len(words))
+
+
+def encoding_cifar10(data: Path) -> dict:
+    """All of CIFAR-10 to a store, and the most memory this process ever held."""
+    with tempfile.TemporaryDirectory() as folder:
+        row, store = timed("CIFAR-10 images encoded", lambda: encode(tasks.get("cifar10"), data, Path(folder) / "store", log=lambda line: None))
+    return {**rated(row, store.manifest["sequences"]), "note": f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"}
+
+
+def encoding_sounds(data: Path) -> dict:
+    """AudioMNIST's format, 48 kHz and 16 bit, 0.6 s of noise a file: reading, resampling and spectrogram, in threads."""
+    rng, speakers = np.random.default_rng(0), sorted(set().union(*PARTS))
+    with tempfile.TemporaryDirectory() as folder:
+        for speaker in speakers:
+            place = Path(folder) / "AudioMNIST" / "data" / f"{speaker:02d}"
+            place.mkdir(parents=True)
+            for i in range(SOUNDS // len(speakers)):
+                wave = 0.1 * rng.standard_normal(28_800)
+                soundfile.write(place / f"{i % len(DIGITS)}_{speaker:02d}_{i // len(DIGITS)}.wav", wave, 48_000, subtype="PCM_16")
+        row, _ = timed("48 kHz recordings encoded", lambda: encode(tasks.get("audiomnist"), Path(folder), log=lambda line: None))
+    row = rated(row, SOUNDS)
+    return {**row, "note": f"30,000 would take {30_000 / row['per_second']:.0f} s"}
+
+
+def reading(data: Path) -> dict:
+    """10,000 frames by Tesseract as `read_words` does it, against one pytesseract call a frame."""
+    words = ["positive", "negative", *DIGITS, *tasks.get("cifar10").classes]
+    frames = np.stack([word_frame(words[i % len(words)]) for i in range(READ_FRAMES)])
+    row, _ = timed("frames read", lambda: decode.read_words(frames))
+    single, _ = timed("", lambda: [pytesseract.image_to_string(decode.prepare(f), config=decode.PAGE_MODE) for f in frames[:READ_SINGLY]])
+    ratio = (single["seconds"] / READ_SINGLY) / (row["seconds"] / READ_FRAMES)
+    return {**rated(row, READ_FRAMES), "note": f"one call a frame takes {ratio:.0f} times as long"}
+
+
+def timed(what: str, work: Callable) -> tuple[dict, object]:
+    started = time.perf_counter()
+    result = work()
+    return {"what": what, "seconds": time.perf_counter() - started}, result
+
+
+def rated(row: dict, count: int) -> dict:
+    return {"what": row["what"], "count": count, "seconds": round(row["seconds"], 2), "per_second": round(count / row["seconds"])}

@@ -1,0 +1,142 @@
+"""What ./reproduce.sh runs: the notebooks, headless, in order, for one profile.
+
+    results/<profile>/notebooks/   the executed notebooks
+    results/<profile>/runs/        what they trained and scored
+    results/<profile>/table2.*     all rows together
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import papermill
+import torch
+from traitlets.config import Config
+from papermill.exceptions import PapermillExecutionError
+
+from . import files, tasks
+from .encode import encode
+from .errors import EvlibError
+from .evaluate import evaluate
+from .paths import project, ready
+from .train import train
+
+PROFILES = {
+    # minutes of training a row; None: the notebook's own default
+    "demo": {"preset": "demo", "minutes": 1.25},
+    "real": {"preset": "demo", "minutes": 2.5},
+    "paper": {"preset": "paper", "minutes": 60.0},
+}
+# Notebook, and for which tasks it is run: the first one whose data is found.
+NOTEBOOKS: dict[str, tuple[str, ...]] = {
+    "01_text_to_text_sst2": ("sst2",),
+    "02_image_to_text_cifar10": ("cifar10",),
+    "07_audio_to_text_audiomnist": ("audiomnist", "fsdd"),
+    "08_the_model": (),
+    "10_table_2": (),
+    "00_start_here": (),           # last, because it plays with what the others trained
+}
+IPC = Config({"KernelManager": {"transport": "ipc"}})      # a kernel that listens on no network port
+SEEDS = (1, 2)                     # besides 0, of the main job
+
+
+def reproduce(profile: str, data: Path | None = None, minutes: float | None = None, log: Callable[[str], None] = print) -> Path:
+    """Runs the notebooks of a profile, each unless it has been with the same parameters. Returns results/<profile>."""
+    if profile != "demo" and data is None:
+        raise EvlibError(f"'{profile}' needs official data: name the folder with --data DIR; `python -m evlib download` fetches it.")
+    if profile == "paper" and not torch.cuda.is_available():
+        raise EvlibError("'paper' trains 41M parameters and needs a CUDA GPU, found none; './reproduce.sh real --data DIR' trains the small network.")
+    data = ready(".miniatures" if data is None else data.resolve())
+    results, started = project() / "results" / profile, time.perf_counter()
+    settings = {**PROFILES[profile], **({} if minutes is None else {"minutes": minutes})}
+    for name, candidates in NOTEBOOKS.items():
+        common = {"data": str(data), "results": str(results)}
+        if not candidates:
+            run_notebook(name, results, common, log)
+            continue
+        found = [task for task in candidates if _is_found(task, data)]
+        for task in found if profile == "real" else found[:1]:
+            run_notebook(name, results, {**common, "task": task, **settings}, log, suffix="" if task == candidates[0] else f"_{task}")
+        if not found:
+            log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
+    log(f"-- {profile}: {results.relative_to(project())}/table2.md, {(time.perf_counter() - started) / 60:.1f} minutes")
+    return results
+
+
+def run_notebook(name: str, results: Path, parameters: dict, log: Callable[[str], None] = print, suffix: str = "") -> Path:
+    """Executes notebooks/<name>.ipynb into results/notebooks/. An unknown parameter is an error, as is a failing cell,
+    whose message it carries. Skipped if the same notebook has run with the same parameters and code."""
+    source, copy = project() / "notebooks" / f"{name}.ipynb", results / "notebooks" / f"{name}{suffix}.ipynb"
+    known = papermill.inspect_notebook(str(source))
+    for parameter in parameters:
+        if parameter not in known:
+            raise EvlibError(f"{source.name} has no parameter {parameter!r}; it has {', '.join(known)}.")
+    stamp, state = results / ".done" / copy.stem, _state(source, results, parameters)
+    if copy.exists() and stamp.exists() and stamp.read_text() == state:
+        log(f"-- {copy.stem}: done before")
+        return copy
+    log(f"-- {copy.stem} ...")
+    started = time.perf_counter()
+    with files.atomic(copy) as temporary:
+        try:
+            papermill.execute_notebook(str(source), str(temporary), parameters, kernel_name="python3", cwd=str(project()),
+                                       progress_bar=False, stdout_file=sys.stdout, config=IPC)
+        except PapermillExecutionError as error:
+            failed = copy.with_name(f"{copy.stem}.failed.ipynb")
+            temporary.replace(failed)
+            raise EvlibError(f"{source.name}, cell {error.exec_count}: {error.ename}: {error.evalue} (the whole story: {failed})") from None
+        _tidy(temporary)
+    files.write_text(stamp, _state(source, results, parameters))
+    log(f"-- {copy.stem}: {time.perf_counter() - started:.0f} s")
+    return copy
+
+
+def more_seeds(log: Callable[[str], None] = print) -> Path:
+    """The rows of the main job again with other seeds: results/demo/runs/<task>-seed<n>."""
+    data, results = ready(".miniatures"), project() / "results" / "demo"
+    for seed in SEEDS:
+        for task in ("sst2", "cifar10", "audiomnist"):
+            store = encode(tasks.get(task), data)
+            run = train(tasks.get(task).config("demo", minutes=PROFILES["demo"]["minutes"], seed=seed), store, results / "runs" / f"{task}-seed{seed}", log=log)
+            evaluate(run, store, log=log)
+    return results
+
+
+def _is_found(task: str, data: Path) -> bool:
+    try:
+        tasks.get(task).root(data)
+        return True
+    except EvlibError:
+        return False
+
+
+def _state(source: Path, results: Path, parameters: dict) -> str:
+    """What an executed notebook depends on: its source, its parameters, evlib, and the scores of the runs."""
+    seen = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for path in [source, *sorted((project() / "evlib").rglob("*.py"))]:
+        seen.update(path.read_bytes())
+    if "task" not in parameters:
+        for path in sorted(results.glob("runs/*/metrics.json")):
+            seen.update(path.read_bytes())
+    return seen.hexdigest()
+
+
+def _tidy(path: Path) -> None:
+    """Drops what papermill and Jupyter noted for themselves: times and absolute paths of this machine."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output.text = output.text.replace(f"{project()}/", "")
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace(f"{project()}/", "")
+    nbformat.write(notebook, path)

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Sets up what is needed, then runs. On a fresh machine nothing else has to be installed by hand.
+#
+#   ./reproduce.sh                    every row of Table 2 on the miniatures, on a laptop
+#   ./reproduce.sh test [ARGS]        all tests (ARGS go to pytest)
+#   ./reproduce.sh real  --data DIR   the same notebooks on the official data found under DIR
+#   ./reproduce.sh paper --data DIR   Table 1's settings at 41M parameters, on a GPU
+#   ./reproduce.sh seeds              the miniature rows again with seeds 1 and 2
+#   ./reproduce.sh setup              set up only
+#
+# What is finished is not run again; what was interrupted continues. Remove results/PROFILE/.done to start over.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+say() { printf '\033[1m==\033[0m %s\n' "$*"; }
+fail() { printf 'reproduce.sh: %s\n' "$*" >&2; exit 2; }
+
+# The versions stand in environment.yml alone: conda reads the file, pip gets the lines under its `pip:`.
+pinned() { sed -n '/- pip:/,$ s/^ \{6\}- //p' environment.yml; }
+
+setup_with_conda() {
+    local conda=$1 stamp
+    stamp=$(cat environment.yml pyproject.toml | sha256sum | cut -c1-16)
+    if ! "$conda" run -n evlib true 2>/dev/null; then
+        say "creating the environment 'evlib' with $(basename "$conda") from environment.yml (some minutes)"
+        "$conda" env create -q -n evlib -f environment.yml
+    fi
+    prefix=$("$conda" run -n evlib python -c 'import sys; print(sys.prefix)')
+    python=$prefix/bin/python
+    export PATH="$prefix/bin:$PATH"
+    if [ "$(cat "$prefix/.evlib" 2>/dev/null)" != "$stamp" ]; then
+        say "bringing the environment to the versions of environment.yml"
+        "$conda" env update -q -n evlib -f environment.yml
+        "$python" -m pip install -q --no-deps -e .
+        echo "$stamp" > "$prefix/.evlib"
+    fi
+}
+
+setup_with_venv() {
+    local stamp
+    command -v python3 >/dev/null || fail "python3 is not installed: install Python 3.11 or newer, or conda."
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$(python3 --version) is too old: install Python 3.11 or newer, or conda."
+    if ! command -v tesseract >/dev/null; then
+        command -v apt-get >/dev/null || fail "Tesseract is not installed: install it (macOS: brew install tesseract), or conda."
+        say "installing Tesseract, which reads the answers (apt-get)"
+        local sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
+        $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends tesseract-ocr >/dev/null
+    fi
+    python=$PWD/.venv/bin/python
+    stamp=$(cat environment.yml pyproject.toml | sha256sum | cut -c1-16)
+    if [ "$(cat .venv/.evlib 2>/dev/null)" != "$stamp" ]; then
+        say "installing the versions of environment.yml into .venv/ (about two minutes)"
+        [ -x "$python" ] || python3 -m venv .venv || fail "python3 -m venv does not work here: apt-get install python3-venv."
+        pinned > .venv/requirements.txt
+        "$python" -m pip install -q --disable-pip-version-check -r .venv/requirements.txt
+        "$python" -m pip install -q --disable-pip-version-check --no-deps -e .
+        echo "$stamp" > .venv/.evlib
+    fi
+    export PATH="$PWD/.venv/bin:$PATH"
+}
+
+setup() {
+    local conda
+    if conda=$(command -v mamba || command -v conda); then setup_with_conda "$conda"; else setup_with_venv; fi
+    say "set up: $("$python" -c 'import sys, torch; print(f"Python {sys.version.split()[0]}, torch {torch.__version__}")') in $(dirname "$(dirname "$python")"), $(tesseract --version 2>&1 | head -n 1)"
+}
+
+mode=${1:-demo}
+[ $# -gt 0 ] && shift
+case $mode in
+    setup) setup ;;
+    test) setup; exec "$python" -m pytest "$@" ;;
+    demo | real | paper | seeds) setup; exec "$python" -m evlib reproduce "$mode" "$@" ;;
+    -h | --help | help) sed -n '2,/^set/ s/^# \{0,1\}//p' "$0" ;;
+    *) fail "unknown mode '$mode': expected nothing, test, real, paper, seeds or setup." ;;
+esac

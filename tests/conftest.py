@@ -1,0 +1,76 @@
+"""Data and runs that several test files share, all small enough to be made on the spot.
+
+Tests on real data look for it in the folder that the environment variable EVLIB_DATA names, and skip without it.
+"""
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import soundfile
+import torch
+
+from evlib import miniatures, tasks
+from evlib.model import NextFrame
+from evlib.render import fingerprint
+
+WORDS = "a charming film , not dull but often warm and bright".split()
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory) -> Path:
+    """The miniatures of SST-2 and CIFAR-10."""
+    out = tmp_path_factory.mktemp("miniatures")
+    miniatures.write(out, names=["sst2", "cifar10"], log=lambda line: None)
+    return out
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """A handful of examples of three data sets in their official layouts, for tests that change or break the files."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "data"
+    for folder in ("SST-2", "cifar-10-batches-bin", "free-spoken-digit-dataset/recordings"):
+        (root / folder).mkdir(parents=True)
+    for name, count in (("train.tsv", 120), ("dev.tsv", 24)):
+        lines = [f"{' '.join(rng.choice(WORDS, rng.integers(2, 26)))} \t{i % 2}\n" for i in range(count)]
+        (root / "SST-2" / name).write_text("sentence\tlabel\n" + "".join(lines))
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        records = rng.integers(0, 256, (20, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(20) % 10
+        records.tofile(root / "cifar-10-batches-bin" / f"{name}.bin")
+    for digit in range(3):
+        for index in range(10):
+            wave = np.sin(np.arange(2000) * (0.1 + 0.2 * digit)) * rng.uniform(0.2, 0.8)
+            soundfile.write(root / f"free-spoken-digit-dataset/recordings/{digit}_ann_{index}.wav", wave, 8000)
+    return root
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """make_run("sst2") -> the run folder of a tiny network that was never trained."""
+    def make(task: str = "sst2") -> Path:
+        run = tmp_path / f"run-{task}"
+        run.mkdir()
+        config = tasks.get(task).config("demo", width=32, heads=1, local_blocks=1, global_blocks=1, steps=1)
+        torch.manual_seed(0)
+        safetensors.torch.save_model(NextFrame(config.model), run / "model.safetensors")
+        settings = {**json.loads(config.to_json()), "renderer": fingerprint(), "data": "miniature", "examples": "0" * 16, "answer_frames": 1}
+        (run / "config.json").write_text(json.dumps(settings))
+        return run
+    return make
+
+
+@pytest.fixture
+def official():
+    """official("SST-2") -> that folder of real data; skips the test where there is none."""
+    def find(name: str) -> Path:
+        if "EVLIB_DATA" not in os.environ:
+            pytest.skip("needs real data: set EVLIB_DATA to a folder with the official data sets")
+        found = Path(os.environ["EVLIB_DATA"]) / name
+        if not found.exists():
+            pytest.skip(f"needs real data: no {name} under EVLIB_DATA")
+        return found
+    return find

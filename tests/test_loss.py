@@ -1,0 +1,112 @@
+import pytest
+import pytorch_msssim
+import torch
+
+from evlib.config import ModelConfig
+from evlib.loss import blur, ms_ssim, next_frame_loss, ssim_maps
+from evlib.model import NextFrame
+
+
+def pair(likeness: float, seed: int = 0, n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two batches of random pictures, smooth and grainy at once, the second made from the first."""
+    g = torch.Generator().manual_seed(seed)
+    smooth = torch.nn.functional.interpolate(torch.rand(n, 3, 8, 8, generator=g), size=64, mode="bilinear")
+    x = (smooth + torch.rand(n, 3, 64, 64, generator=g)) / 2
+    return x, likeness * x + (1 - likeness) * torch.rand(n, 3, 64, 64, generator=g)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("likeness", [0.3, 0.6, 0.9, 0.99])
+def test_ms_ssim_is_that_of_pytorch_msssim(likeness, seed):
+    x, y = pair(likeness, seed)
+    expected = pytorch_msssim.ms_ssim(x, y, data_range=1, win_size=3, size_average=False)
+    assert (ms_ssim(x, y) - expected).abs().max() < 1e-5
+    assert expected.max() - expected.min() > 0                       # one number a picture
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.5, 0.9])
+def test_ssim_is_that_of_pytorch_msssim(likeness):
+    x, y = pair(likeness)
+    structure, luminance = ssim_maps(x, y, 11)
+    assert structure.shape == (4, 3, 54, 54)
+    expected = pytorch_msssim.ssim(x, y, data_range=1, win_size=11, size_average=False)
+    assert ((structure * luminance).mean(dim=(1, 2, 3)) - expected).abs().max() < 1e-5
+
+
+def test_blur_rows_are_windows():
+    matrix = blur(64, 3, torch.device("cpu"))
+    assert matrix.shape == (62, 64)
+    assert torch.allclose(matrix.sum(dim=1), torch.ones(62))
+    assert matrix[5].nonzero().flatten().tolist() == [5, 6, 7] and matrix[5, 5] == matrix[5, 7] < matrix[5, 6]
+
+
+def test_identical_frames_cost_nothing():
+    x, _ = pair(0)
+    assert next_frame_loss(x[None], x[None]).item() == pytest.approx(0, abs=1e-6)
+    assert ms_ssim(torch.zeros(2, 3, 64, 64), torch.zeros(2, 3, 64, 64)).tolist() == pytest.approx([1, 1], abs=1e-6)
+
+
+def test_a_better_guess_costs_less():
+    losses = [next_frame_loss(*(p[None] for p in pair(likeness))).item() for likeness in (0.3, 0.6, 0.9, 0.99)]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_uint8_targets_are_0_to_255():
+    x, y = pair(0.7)
+    y = (y * 255).round()
+    assert next_frame_loss(x[None], y[None].to(torch.uint8)).item() == pytest.approx(next_frame_loss(x[None], y[None] / 255).item(), abs=1e-6)
+
+
+BLACK, RANDOM = torch.zeros(1, 2, 3, 64, 64), torch.rand(1, 2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("drawn, target", [(BLACK, BLACK), (BLACK, 1 - BLACK), (RANDOM, BLACK), (BLACK, RANDOM), (RANDOM, RANDOM),
+                                           (RANDOM, 1 - RANDOM), (RANDOM.round(), 1 - RANDOM.round())],
+                         ids=["black", "black on white", "random on black", "black on random", "identical", "inverted", "inverted, hard"])
+def test_the_gradient_is_finite(drawn, target):
+    drawn = drawn.clone().requires_grad_()
+    loss = next_frame_loss(drawn, target)
+    loss.backward()
+    assert 0 <= loss.item() + 1e-6 <= 1 + 2e-6
+    assert drawn.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("zero_init", [False, True])
+def test_the_gradient_is_finite_at_initialisation(zero_init):
+    torch.manual_seed(0)
+    net = NextFrame(ModelConfig(width=32, heads=2, local_blocks=1, global_blocks=1, zero_init=zero_init))
+    net.start_from(torch.zeros(3, 64, 64))
+    word = torch.zeros(1, 3, 3, 64, 64, dtype=torch.uint8)
+    word[:, :, :, 24:40, 8:56:4] = 255
+    loss = next_frame_loss(net(word[:, :-1]), word[:, 1:])
+    loss.backward()
+    assert 0 < loss.item() < 1
+    assert all(p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_pytorch_msssim_has_no_finite_gradient_on_inverted_frames():
+    """The reason for our own; if this fails, theirs may do."""
+    drawn = RANDOM[0].clone().requires_grad_()
+    pytorch_msssim.ms_ssim(drawn, 1 - RANDOM[0], data_range=1, win_size=3).backward()
+    assert not drawn.grad.isfinite().all()
+
+
+def test_a_loss_first_computed_without_gradients_still_has_one():
+    blur.cache_clear()
+    x, y = pair(0.5)
+    with torch.inference_mode():
+        ms_ssim(x, y)
+    x.requires_grad_()
+    ms_ssim(x, y).sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("x, y", [((1, 3, 32, 32), (1, 3, 32, 32)), ((1, 3, 64, 40), (1, 3, 64, 40)), ((1, 3, 64, 64), (2, 3, 64, 64)), ((3, 64, 64), (3, 64, 64))])
+def test_pictures_that_do_not_fit_are_refused(x, y):
+    with pytest.raises(ValueError, match="at least 48 pixels"):
+        ms_ssim(torch.zeros(x), torch.zeros(y))
+
+
+def test_the_usual_window_does_not_fit():
+    with pytest.raises(ValueError, match="at least 176 pixels"):
+        ms_ssim(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64), window=11)
