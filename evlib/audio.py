@@ -50,10 +50,12 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     """A sound file of any rate, width and channel count -> float32 (N,) mono in [-1, 1], samples a second."""
     try:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:             # TypeError: samples without a header
         raise EvlibError(f"{path}: expected a sound file (wav, flac, ogg, mp3), found something that cannot be read ({error}).") from None
     if len(wave) == 0:
         raise EvlibError(f"{path}: the sound is empty (0 samples); record it again or leave it out.")
+    if not np.isfinite(wave).all():
+        raise EvlibError(f"{path}: expected samples from -1 to 1, found some that are no numbers; record it again or leave it out.")
     return wave.mean(axis=1), rate
 
 
@@ -64,7 +66,7 @@ def spectrogram(wave: np.ndarray, rate: int) -> np.ndarray:
     sound = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
     if rate != RATE:
         sound = torchaudio.functional.resample(sound, rate, RATE)
-    sound = torch.nn.functional.pad(sound, (0, max(0, WINDOW - len(sound))))
+    sound = torch.nn.functional.pad(sound, (0, max(0, FFT - len(sound))))       # the transform needs that much
     power = _mel()(sound)                                                       # (64 bands, columns)
     decibel = 10 * power.clamp(min=1e-10).log10()
     decibel = (decibel - decibel.max()).clamp(min=-RANGE_DB) if decibel.max() > -99 else torch.full_like(power, -RANGE_DB)

@@ -72,7 +72,11 @@ def prepare(frame: np.ndarray) -> Pillow.Image | None:
 
 def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    text = pytesseract.image_to_string(str(path), config=PAGE_MODE)
+    try:
+        text = pytesseract.image_to_string(str(path), config=PAGE_MODE)
+    except pytesseract.TesseractError as error:
+        raise EvlibError(f"Tesseract cannot read: {' '.join(error.message.split())[:200]} "
+                         "Install its English data (Debian and Ubuntu: apt-get install tesseract-ocr-eng).") from None
     words = ["".join(page.split()) for page in text.split("\f")]
     return (words + [""] * len(pages))[:len(pages)]
 
@@ -91,10 +95,10 @@ def require_tesseract() -> str:
 
 def nearest_word(word: str, vocabulary: Sequence[str]) -> str:
     """The word of the vocabulary at the smallest edit distance, in which c and C count as equal (alone and enlarged,
-    they look so); "" stays "", because nothing was read."""
+    they look so) unless both are known; "" stays "", because nothing was read."""
     if not word:
         return ""
-    return min(vocabulary, key=lambda known: Levenshtein.distance(word.casefold(), known.casefold()))
+    return min(vocabulary, key=lambda known: (Levenshtein.distance(word.casefold(), known.casefold()), Levenshtein.distance(word, known)))
 
 
 class TemplateReader:

@@ -161,24 +161,23 @@ def _fetch(archive: Archive, packed: Path, log: Callable[[str], None]) -> None:
     """archive.url -> `packed`, through `packed`.part, which an interruption leaves for the next call."""
     part = packed.with_name(packed.name + ".part")
     have = part.stat().st_size if part.exists() else 0
-    if not have or have != archive.size_bytes:
-        with _network(archive, packed):
-            response, have, total = _request(archive.url, have)
-        if response is not None:
-            with response, part.open("ab" if have else "wb") as file:
-                total = total or archive.size_bytes
-                _need_room(packed.parent, (total or 0) - have)
-                progress = Progress(archive.filename, total, log, have)
-                while total is None or progress.done < total:
-                    with _network(archive, packed):
-                        chunk = response.read1(CHUNK)      # what has arrived, so that a cut connection loses nothing
-                        if not chunk and total is not None:
-                            raise ConnectionError(f"the connection ended after {progress.done:,} of {total:,} bytes")
-                    if not chunk:
-                        break
-                    file.write(chunk)
-                    progress.add(len(chunk))
-                progress.end()
+    with _network(archive, packed):
+        response, have, total = _request(archive.url, have)
+    if response is not None:
+        total = total or archive.size_bytes
+        with response, part.open("ab" if have else "wb") as file:
+            _need_room(packed.parent, (total or 0) - have)
+            progress = Progress(archive.filename, total, log, have)
+            while total is None or progress.done < total:
+                with _network(archive, packed):
+                    chunk = response.read1(CHUNK)          # what has arrived, so that a cut connection loses nothing
+                    if not chunk and total is not None:
+                        raise ConnectionError(f"the connection ended after {progress.done:,} of {total:,} bytes")
+                if not chunk:
+                    break
+                file.write(chunk)
+                progress.add(len(chunk))
+            progress.end()
     part.rename(packed)
 
 
@@ -188,10 +187,10 @@ def _request(url: str, have: int) -> tuple[http.client.HTTPResponse | None, int,
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code != 416 or not have:
             raise
         complete = error.headers.get("Content-Range", "").endswith(f"/{have}")
-        error.close()
         return (None, have, have) if complete else _request(url, 0)
     if response.status != 206:                             # all of it: the server does not honour ranges
         length = response.headers.get("Content-Length")

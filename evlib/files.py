@@ -26,7 +26,10 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         temporary = folder / path.name
         yield temporary
-        if path.is_dir():
+        if path.is_dir() and temporary.is_dir():              # a folder is never replaced by a file
+            old, new = ({entry.name for entry in place.iterdir()} for place in (path, temporary))
+            if old and not old & new:
+                raise EvlibError(f"{path} holds something else ({min(old)}, ...), and would be replaced: name another folder.")
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:

@@ -36,7 +36,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 def image_frame(pixels: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3) of any size -> uint8 (64, 64, 3), bicubic; a picture that is not square is stretched."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise EvlibError(f"An image must be uint8 of shape (H, W, 3); found {pixels.dtype} of shape {pixels.shape}.")
     if pixels.shape[:2] == (SIZE, SIZE):
         return pixels

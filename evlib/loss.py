@@ -3,8 +3,9 @@
 The same numbers as pytorch-msssim (a test compares them), with three differences in how they are reached:
 
 * The usual five scales with a window of 11 pixels need pictures of at least 160; with a window of 3 they fit into 64.
-* pytorch-msssim cuts a scale off at zero and then raises it to a power whose derivative there is infinite: on an
-  inverted frame its gradient is NaN. Here the scales are cut off a little above zero.
+* A scale at which two frames are opposites is negative, and a power of it NaN. pytorch-msssim cuts it off at zero, and
+  with it the product of all scales: such a frame has no gradient. Here it is cut off a little above zero, so that the
+  other scales still teach.
 * The Gaussian window is applied as two small matrix products to all five local moments at once, not as ten
   convolutions: several times faster on a CPU, where it would otherwise be a fifth of a small network's step.
 """

@@ -43,17 +43,21 @@ def strip_of(rendered: Rendered, scale: int = 2, caption: str = "") -> Pillow.Im
     return film_strip(frames, len(rendered.inputs), scale, caption)
 
 
-def stack(strips: Sequence[Pillow.Image]) -> Pillow.Image:
-    """Pictures under each other, left-aligned on white."""
-    page = Pillow.new("RGB", (max(s.width for s in strips), sum(s.height for s in strips)), WHITE)
-    y = 0
+def page(strips: Sequence[Pillow.Image], width: int = 840) -> Pillow.Image:
+    """Strips laid out like words: side by side as far as `width` pixels allow, then on the next line."""
+    places, x, y, line = [], 0, 0, 0
     for strip in strips:
-        page.paste(strip, (0, y))
-        y += strip.height
-    return page
+        if x and x + strip.width > width:
+            x, y, line = 0, y + line, 0
+        places.append((x, y))
+        x, line = x + strip.width + 4 * GAP, max(line, strip.height)
+    sheet = Pillow.new("RGB", (max(x + s.width for (x, _), s in zip(places, strips)), y + line), WHITE)
+    for place, strip in zip(places, strips):
+        sheet.paste(strip, place)
+    return sheet
 
 
-def samples(split: Split, drawn: list[np.ndarray], table: pd.DataFrame, right: int = 6, wrong: int = 6) -> Pillow.Image:
+def samples(split: Split, drawn: list[np.ndarray], table: pd.DataFrame, right: int = 4, wrong: int = 4) -> Pillow.Image:
     """Film strips of some right and some wrong answers, each with what was read and what was true."""
     correct = (table.answer_read == table.answer).values
     chosen = [*np.flatnonzero(correct)[:right], *np.flatnonzero(~correct)[:wrong]]
@@ -63,7 +67,7 @@ def samples(split: Split, drawn: list[np.ndarray], table: pd.DataFrame, right: i
         inputs = split.gather([i])[0, :n_in].movedim(1, -1).cpu().numpy()
         mark = "right" if correct[i] else f"WRONG, true: {table.answer[i]}"
         strips.append(film_strip(np.concatenate([inputs, drawn[i]]), n_in, scale=1, caption=f"read: {table.answer_read[i] or '(nothing)'}   {mark}"))
-    return stack(strips)
+    return page(strips)
 
 
 def confusion(counts: pd.DataFrame, title: str, path: Path | None = None) -> plt.Figure:
@@ -102,7 +106,7 @@ def curves(runs: Iterable[str | Path], path: Path | None = None) -> plt.Figure:
 def _finish(figure: plt.Figure, path: Path | None) -> plt.Figure:
     if path is not None:
         figure.savefig(path, dpi=110)
-        plt.close(figure)
+    plt.close(figure)             # else a notebook shows it twice
     return figure
 
 

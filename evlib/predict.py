@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from huggingface_hub import hf_hub_download
 from PIL import Image as Pillow
 from safetensors import SafetensorError
 
 from . import plots, tasks
+from .config import ModelConfig
 from .decode import TemplateReader, nearest_word, read_words
 from .errors import EvlibError
 from .generate import generate, to_uint8
@@ -34,9 +37,9 @@ class Prediction:
     runners_up: dict[str, float] = field(default_factory=dict, repr=False)   # word -> distance of its drawing, nearest first
     inputs: np.ndarray | None = field(default=None, repr=False)              # uint8 (T, 64, 64, 3): what the network saw
 
-    def strip(self) -> Pillow.Image:
+    def strip(self, scale: int = 2, caption: str = "") -> Pillow.Image:
         """Input frames, a red line, the drawn frames: the paper's Figure 1."""
-        return plots.film_strip(np.concatenate([self.inputs, self.frames]), len(self.inputs))
+        return plots.film_strip(np.concatenate([self.inputs, self.frames]), len(self.inputs), scale, caption)
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,19 @@ def load_network(run: str | Path, device: str = "cpu") -> tuple[NextFrame, dict]
             raise FileNotFoundError
     except FileNotFoundError:
         raise EvlibError(f"{run}: expected a run folder with config.json and model.safetensors, found no such files; train one with `python -m evlib train`.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise EvlibError(f"{run}: config.json is damaged; train it again.") from None
     except Exception as error:
         raise EvlibError(f"{run}: found neither a run folder nor a model on the Hugging Face Hub that can be reached ({type(error).__name__}).") from None
-    if config.get("renderer") != fingerprint():
-        raise EvlibError(f"{run} was trained on frames of the renderer {config.get('renderer')}, this one draws {fingerprint()}: "
+    if missing := [name for name in ("task", "model", "renderer", "answer_frames") if name not in config]:
+        raise EvlibError(f"{run}: config.json is not that of a run, it has no {' and no '.join(missing)}; train it again.")
+    if config["renderer"] != fingerprint():
+        raise EvlibError(f"{run} was trained on frames of the renderer {config['renderer']}, this one draws {fingerprint()}: "
                          "train it again, or use the version of evlib it was made with.")
     try:
-        net = NextFrame.from_pretrained(run)
+        net = NextFrame(ModelConfig(**config["model"]))
+        weights = Path(run) / "model.safetensors" if local else hf_hub_download(str(run), "model.safetensors")
+        safetensors.torch.load_model(net, weights)
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
-        raise EvlibError(f"{run}: the weights do not fit the settings in config.json ({str(error).splitlines()[0]}); train it again.") from None
+        raise EvlibError(f"{run}: the weights do not fit the settings in config.json ({textwrap.shorten(str(error), 160)}); train it again.") from None
     return net.to(device).eval(), config

@@ -21,8 +21,8 @@ HEADS = {"task": "Task", "dataset": "Dataset", "model": "Model", "psnr": "PSNR",
 
 
 def table2(results: str | Path) -> pd.DataFrame:
-    """The rows of every run under results/runs, each group headed by the paper's own row. Shares in percent, as in the paper."""
-    runs = sorted(Path(results).glob("runs/*/metrics.json"))
+    """The rows of the runs of the main job under results/runs (not of further seeds), each group headed by the paper's own row. Shares in percent, as in the paper."""
+    runs = [path for path in sorted(Path(results).glob("runs/*/metrics.json")) if "-seed" not in path.parent.name]
     if not runs:
         raise EvlibError(f"{results}: expected scored runs (runs/*/metrics.json), found none; train and evaluate one first.")
     ours = pd.DataFrame([row for path in runs for row in _rows(json.loads(path.read_text()))])
@@ -74,9 +74,53 @@ def markdown(table: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(HEADS.get(c, c) for c in shown) + " |",
              "|" + "|".join("---:" if c in digits else "---" for c in shown) + "|"]
     for row in shown.itertuples(index=False):
-        cells = ["" if pd.isna(v) else f"{v:,.{digits[c]}f}" if c in digits else str(v) for c, v in zip(shown.columns, row)]
+        cells = ["" if pd.isna(v) else f"{v:,.{digits[c]}f}" if c in digits else f"{v:,.0f}" if isinstance(v, float) and v.is_integer() else str(v) for c, v in zip(shown.columns, row)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def overview(results: Path) -> pd.DataFrame:
+    """One line a data set, for the README: the paper's accuracy, ours on miniatures (every seed) and on real data, and
+    beside each what the most frequent answer scores. All by Tesseract, in percent."""
+    paper = pd.read_csv(Path(__file__).with_name("paper_table2.csv")).query("model == 'Ours'").set_index("dataset").accuracy
+    lines = {}
+    for profile, name in (("demo", "Miniature"), ("real", "Real data")):
+        runs = [json.loads(path.read_text()) for path in sorted(Path(results).glob(f"{profile}/runs/*/metrics.json"))]
+        for dataset in dict.fromkeys(m["dataset"] for m in runs):
+            mine = sorted((m for m in runs if m["dataset"] == dataset), key=lambda m: m["seed"])
+            line = lines.setdefault(dataset, {"Task": mine[0]["row"], "Dataset": dataset, "Paper": f"{paper[dataset]:.1f}" if dataset in paper else ""})
+            line[name] = " / ".join(f"{100 * m['accuracy']:.1f}" for m in mine)
+            line[f"trivial, {name.lower()}"] = f"{100 * mine[0]['baseline']['accuracy']:.1f}"
+            line[f"minutes, {name.lower()}"] = " / ".join(f"{m['training']['seconds'] / 60:.1f}" for m in mine)
+            line["Device"] = mine[0]["training"]["device"]
+    rows = pd.DataFrame(lines.values())
+    return rows[[*(c for c in rows if c != "Device"), "Device"]]
+
+
+def seeds(results: Path) -> pd.DataFrame:
+    """Every run under results/demo, one line each: what it scored, how long it trained."""
+    runs = [json.loads(path.read_text()) for path in sorted(Path(results).glob("demo/runs/*/metrics.json"))]
+    return pd.DataFrame({"Task": m["task"], "Seed": m["seed"], "Acc": f"{100 * m['accuracy']:.1f}", "Acc (template)": f"{100 * m['accuracy_template']:.1f}",
+                         "always the most frequent": f"{100 * m['baseline']['accuracy']:.1f}", "test examples": f"{m['n']:,}", "steps": f"{m['training']['steps']:,}",
+                         "trained, s": f"{m['training']['seconds']:.0f}"} for m in runs)
+
+
+def recipe(results: Path) -> pd.DataFrame:
+    """The comparison behind preset demo: validation accuracy by template after equally many sequences."""
+    parts = [pd.read_csv(path) for path in sorted(Path(results).glob("recipe/*.csv"))]
+    table = pd.concat(parts)
+    table["cell"] = [f"{100 * a:.1f}" for a in table.validation_accuracy]
+    table["column"] = table.task + " (" + table["data"] + ", " + (table.batch * table.steps).groupby(table.task).transform("max").map("{:,}".format) + " sequences)"
+    wide = table.pivot(index="variant", columns="column", values="cell").loc[list(dict.fromkeys(table.variant))]
+    return wide.reset_index().rename(columns={"variant": "Variant"})
+
+
+def blocks(results: Path) -> dict[str, str]:
+    """The README's generated parts, by the name of their marker."""
+    ends = pd.read_csv(Path(results) / "bench" / "ends.csv")
+    shown = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "A second", "note": "Note"}
+    return {"overview": markdown(overview(results)), "seeds": markdown(seeds(results)), "recipe": markdown(recipe(results)),
+            "ends": markdown(ends[list(shown)].rename(columns=shown))}
 
 
 def fill(readme: Path, blocks: dict[str, str]) -> None:

@@ -45,14 +45,16 @@ IPC = Config({"KernelManager": {"transport": "ipc"}})      # a kernel that liste
 SEEDS = (1, 2)                     # besides 0, of the main job
 
 
-def reproduce(profile: str, data: Path | None = None, minutes: float | None = None, log: Callable[[str], None] = print) -> Path:
-    """Runs the notebooks of a profile, each unless it has been with the same parameters. Returns results/<profile>."""
+def reproduce(profile: str, data: Path | None = None, minutes: float | None = None, results: Path | None = None,
+              log: Callable[[str], None] = print) -> Path:
+    """Runs the notebooks of a profile, each unless it has been with the same parameters, into `results` (default:
+    results/<profile>), and returns that folder. `minutes` of training a row replace the profile's."""
     if profile != "demo" and data is None:
         raise EvlibError(f"'{profile}' needs official data: name the folder with --data DIR; `python -m evlib download` fetches it.")
     if profile == "paper" and not torch.cuda.is_available():
         raise EvlibError("'paper' trains 41M parameters and needs a CUDA GPU, found none; './reproduce.sh real --data DIR' trains the small network.")
     data = ready(".miniatures" if data is None else data.resolve())
-    results, started = project() / "results" / profile, time.perf_counter()
+    results, started = results or project() / "results" / profile, time.perf_counter()
     settings = {**PROFILES[profile], **({} if minutes is None else {"minutes": minutes})}
     for name, candidates in NOTEBOOKS.items():
         common = {"data": str(data), "results": str(results)}
@@ -64,7 +66,7 @@ def reproduce(profile: str, data: Path | None = None, minutes: float | None = No
             run_notebook(name, results, {**common, "task": task, **settings}, log, suffix="" if task == candidates[0] else f"_{task}")
         if not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
-    log(f"-- {profile}: {results.relative_to(project())}/table2.md, {(time.perf_counter() - started) / 60:.1f} minutes")
+    log(f"-- {profile}: {results / 'table2.md'}, {(time.perf_counter() - started) / 60:.1f} minutes")
     return results
 
 

@@ -40,28 +40,37 @@ class VideoStore:
         path = Path(path)
         if not (path / "manifest.json").exists():
             raise EvlibError(f"{path}: expected an encoded data set (manifest.json), found none; make it with `python -m evlib encode`.")
-        manifest = json.loads((path / "manifest.json").read_text())
-        if manifest["version"] != VERSION:
-            raise EvlibError(f"{path} is laid out as version {manifest['version']}, this is version {VERSION}: remove the folder and encode again.")
-        # Copy-on-write mapping: pages come in as they are used, and torch may wrap them without a copy.
-        return cls(path, manifest, np.load(path / "frames.npy", mmap_mode="c"), np.load(path / "sequences.npy"),
-                   pd.read_parquet(path / "answers.parquet"))
+        try:
+            manifest = json.loads((path / "manifest.json").read_text())
+            if manifest["version"] != VERSION:
+                raise EvlibError(f"{path} is laid out as version {manifest['version']}, this is version {VERSION}: remove the folder and encode again.")
+            # Copy-on-write mapping: pages come in as they are used, and torch may wrap them without a copy.
+            return cls(path, manifest, np.load(path / "frames.npy", mmap_mode="c"), np.load(path / "sequences.npy"),
+                       pd.read_parquet(path / "answers.parquet"))
+        except (OSError, ValueError, KeyError) as error:
+            raise EvlibError(f"{path}: the encoded data set is damaged ({error}): remove the folder and encode again.") from None
 
     def split(self, name: str, device: str | torch.device = "cpu") -> Split:
         """The sequences of "train", "validation" or "test", with their frames on `device`."""
         rows = np.flatnonzero(self.answers.split == name)
+        if not len(rows):
+            raise EvlibError(f"{self.path}: expected examples of the split {name!r}, found only {', '.join(sorted(set(self.answers.split)))}.")
         table = self.answers.iloc[rows].reset_index(drop=True)
-        if torch.device(device).type == "cpu":
-            frames, sequences = self.frames, self.sequences[rows]
-        else:                                                  # upload only what this split shows
-            used, sequences = np.unique(self.sequences[rows], return_inverse=True)
-            pad = int(used[0] == -1)
-            frames, sequences = self.frames[used[pad:]], sequences.reshape(len(rows), -1).astype(np.int32) - pad
+        frames, sequences = self.frames, self.sequences[rows]
+        if torch.device(device).type != "cpu":                 # upload only what this split shows
+            frames, sequences = only_shown(frames, sequences)
         return Split(name, torch.from_numpy(frames).to(device), torch.from_numpy(sequences).to(device), table)
 
     @property
     def is_miniature(self) -> bool:
         return self.manifest["data"] == "miniature"
+
+
+def only_shown(frames: np.ndarray, sequences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frames that the sequences show, in memory, and the sequences renumbered to them; -1 stays."""
+    used, renumbered = np.unique(sequences, return_inverse=True)
+    pad = int(used[0] == -1)
+    return frames[used[pad:]], renumbered.reshape(sequences.shape).astype(np.int32) - pad
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ class Split:
 
     def head(self, rows: int) -> Split:
         """The first `rows` sequences."""
+        if rows < 1:
+            raise EvlibError(f"At least one sequence is needed, found a limit of {rows}.")
         return Split(self.name, self.frames, self.sequences[:rows], self.table.iloc[:rows])
 
     def shapes(self) -> dict[tuple[int, int], np.ndarray]:

@@ -3,11 +3,13 @@
     train(config, store, out)     # starts, or continues where it was stopped
 
 `out` is a run folder: config.json, model.safetensors (the best so far, by SSIM of the validation split's answers),
-log.csv, env.json, and resume.pt, from which a stopped run continues bit for bit on the same kind of machine.
+log.csv, env.json (once it is finished), and resume.pt, from which a stopped run continues: on a CPU bit for bit, where
+steps end it and not the clock.
 Under torchrun each process takes its share of every batch.
 """
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import platform
@@ -68,7 +70,6 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
     if finished:
         if workers.first:
             log(f"{config.task}: already trained -> {out}")
-        workers.stop()
         return out
     if workers.first:
         files.write_text(out / "config.json", json.dumps(settings, indent=2))
@@ -140,7 +141,7 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
         files.write_text(out / "env.json", json.dumps({**environment(device), "processes": workers.count, "steps": state.step,
                          "seconds": round(state.seconds, 1), "parameters": sum(p.numel() for p in net.parameters()),
                          "best_validation_ssim": state.best}, indent=2))
-    workers.stop()
+    workers.wait()
     return out
 
 
@@ -276,8 +277,9 @@ class Workers:
             torch.cuda.set_device(device)
         if count == 1:
             return cls(0, 1, device)
-        if not dist.is_initialized():
+        if not dist.is_initialized():                         # once: a program may train several runs
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            atexit.register(dist.destroy_process_group)
         return cls(dist.get_rank(), count, device)
 
     @property
@@ -302,11 +304,6 @@ class Workers:
         """Until all processes are here."""
         if self.count > 1:
             dist.barrier()
-
-    def stop(self) -> None:
-        self.wait()
-        if self.count > 1:
-            dist.destroy_process_group()
 
 
 def environment(device: torch.device) -> dict:

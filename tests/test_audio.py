@@ -23,7 +23,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_spectrogram_of_a_chirp():
     frame = spectrogram(chirp(), RATE)
-    assert (frame.dtype, frame.shape, frame.max()) == (np.uint8, (64, 64), 255)
+    assert (frame.dtype, frame.shape) == (np.uint8, (64, 64))
     assert frame.mean() == pytest.approx(18.73, abs=0.1) and frame.std() == pytest.approx(54.26, abs=0.2)
     loudest = frame.argmax(axis=0)[::9]                # time to the right, frequency upwards
     assert np.abs(loudest - [54, 42, 32, 25, 19, 14, 9, 6]).max() <= 1

@@ -124,7 +124,7 @@ def test_over_long_text_keeps_its_last_words():
     drawn = render(Example([Text(" ".join(words))], [Text("positive")]), max_inputs=20)
     assert [frame.key for frame in drawn.inputs] == [*words[7:], "|"]
     assert drawn.cut == 7
-    assert render(Example([Text(" ".join(words[:20]))], [])  , max_inputs=20).cut == 0
+    assert render(Example([Text(" ".join(words[:20]))], []), max_inputs=20).cut == 0
 
 
 def test_only_text_is_cut():

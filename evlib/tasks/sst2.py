@@ -37,12 +37,14 @@ class SST2(Task):
         return {"at most 20 tokens": table.n_cut == 0}           # section 5: "increases the F1-score to 80.0"
 
     def _lines(self, path: Path) -> Iterator[tuple[int, str, int]]:
-        with open(path, encoding="utf-8", newline="\n") as file:
-            header = next(file).rstrip("\r\n")
-            if header != "sentence\tlabel":
-                raise EvlibError(f"{path}:1: expected the header 'sentence<TAB>label', found {header!r}; this is not GLUE's file.")
-            for number, line in enumerate(file, start=2):
-                fields = line.rstrip("\r\n").split("\t")
-                if len(fields) != 2 or fields[1] not in ("0", "1") or not fields[0].strip():
-                    raise EvlibError(f"{path}:{number}: expected a sentence, a tab and the label 0 or 1, found {line.rstrip()[:80]!r}.")
-                yield number, fields[0].strip(), int(fields[1])
+        try:
+            header, *lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+        except UnicodeDecodeError as error:
+            raise EvlibError(f"{path}: expected text in UTF-8, found something else at byte {error.start}; fetch the file again.") from None
+        if header.rstrip("\r") != "sentence\tlabel":
+            raise EvlibError(f"{path}:1: expected the header 'sentence<TAB>label', found {header[:80]!r}; this is not GLUE's file.")
+        for number, line in enumerate(lines, start=2):
+            fields = line.rstrip("\r").split("\t")
+            if len(fields) != 2 or fields[1] not in ("0", "1") or not fields[0].strip():
+                raise EvlibError(f"{path}:{number}: expected a sentence, a tab and the label 0 or 1, found {line.rstrip()[:80]!r}.")
+            yield number, fields[0].strip(), int(fields[1])

@@ -1,0 +1,487 @@
+"""Downloading: every way in which the network, the disk or an archive can misbehave, against a server on this machine."""
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import socket
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+import zipfile
+from collections import namedtuple
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from evlib import download as module
+from evlib.download import ARCHIVES, Archive, download, unpack
+from evlib.errors import EvlibError
+
+NOISE = b"".join(hashlib.sha256(bytes([i // 256, i % 256])).digest() for i in range(20_000))      # 640 kB, incompressible
+FILES = {"set-1.0/a.tsv": b"sentence\tlabel\n", "set-1.0/deep/b.bin": NOISE}
+
+
+@pytest.fixture
+def data():
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder).resolve() / "data"
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    body = b""                 # of every address
+    status = 200
+    ranges = True              # honour Range
+    wrong_range = False        # answer 206 with other bytes than were asked for
+    length = True              # say how long the body is
+    cut = None                 # end the connection after so many bytes of a response
+    stall = 0.0                # seconds before the answer
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/set.tar.gz"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        server, wanted = self.server, self.headers.get("Range")
+        server.asked.append(wanted)
+        time.sleep(server.stall)
+        body, start, status = server.body, 0, server.status
+        if status == 200 and server.ranges and wanted:
+            start, status = int(wanted.removeprefix("bytes=").rstrip("-")), 206
+            start = 1 if server.wrong_range else start
+            if start >= len(body):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+        self.send_response(status)
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        if server.length:
+            self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        self.wfile.write(body[start:][:server.cut])
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.asked, server.body = [], tar_of(FILES)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def offer(server, monkeypatch):
+    """Offer the server's archive as the task "toy"; keyword arguments change what is known of it."""
+    def put(**changes) -> Archive:
+        known = dict(url=server.url, filename="set.tar.gz", md5=md5(server.body), size_bytes=len(server.body),
+                     unpacks_to="set-1.0", rename="set", files={"a.tsv": md5(FILES["set-1.0/a.tsv"]), "deep/b.bin": None},
+                     licence="none")
+        archive = Archive(**(known | changes))
+        monkeypatch.setitem(ARCHIVES, "toy", (archive,))
+        return archive
+    put()
+    return put
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def tar_of(files: dict[str, bytes], *extra: tarfile.TarInfo, mode: str = "w:gz") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        for info in extra:
+            tar.addfile(info)
+    return buffer.getvalue()
+
+
+def zip_of(files: dict[str, bytes], modes: dict[str, int] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (modes or {}).get(name, 0) << 16
+            packed.writestr(info, content, compress_type=zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def special(name: str, kind: bytes, goal: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, goal
+    return info
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def fails(*parts: str, call=None) -> str:
+    """Run `call`, which must end in one line of EvlibError that holds all `parts`."""
+    with pytest.raises(EvlibError) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message and all(part in message for part in parts), message
+    return message
+
+
+def fetch(data: Path) -> list[str]:
+    lines: list[str] = []
+    assert download("toy", data, lines.append) == data / "set"
+    return lines
+
+
+def assert_complete(data: Path) -> None:
+    assert (data / "set/a.tsv").read_bytes() == FILES["set-1.0/a.tsv"]
+    assert (data / "set/deep/b.bin").read_bytes() == NOISE
+    assert names(data) == ["set"]
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_is_well_formed():
+    for task, archives in ARCHIVES.items():
+        for archive in archives:
+            assert archive.url.startswith("https://") and archive.licence, task
+            assert "/" not in archive.filename
+            for digest in (archive.md5, *archive.files.values()):
+                assert digest is None or (len(digest) == 32 and int(digest, 16) >= 0)
+
+
+def test_folders_are_those_that_the_tasks_read():
+    from evlib.tasks import TASKS
+    for task, archives in ARCHIVES.items():
+        assert archives[0].folder in TASKS[task].folders
+
+
+def test_unknown_task_offers_the_nearest(data):
+    fails("'sst'", "'sst2'", call=lambda: download("sst", data))
+    assert not data.exists()
+
+
+# ---- fetching --------------------------------------------------------------------------------------------------------
+
+
+def test_fetch_check_unpack_rename_and_record(data, server, offer):
+    lines = fetch(data)
+    assert_complete(data)
+    record = json.loads((data / "set/DOWNLOAD.json").read_text())
+    assert record["sha256"] == hashlib.sha256(server.body).hexdigest()
+    assert record["md5"] == md5(server.body) and record["url"] == server.url and record["checksum_was_known"]
+    assert not any("SHA-256" in line for line in lines)
+
+
+def test_second_call_does_nothing(data, server, offer):
+    fetch(data)
+    assert "already there" in fetch(data)[0] and len(server.asked) == 1
+
+
+def test_unknown_checksum_prints_and_records_what_was_found(data, server, offer):
+    offer(md5=None, size_bytes=None)
+    found = hashlib.sha256(server.body).hexdigest()
+    assert any(found in line for line in fetch(data))
+    assert json.loads((data / "set/DOWNLOAD.json").read_text())["checksum_was_known"] is False
+
+
+@pytest.mark.parametrize("ranges, wrong_range", [(True, False), (False, False), (True, True)])
+def test_a_cut_connection_continues(data, server, offer, ranges, wrong_range):
+    server.cut = 300_001
+    fails("300,001 of", server.url, str(data / "set.tar.gz"), "run the same command again", call=lambda: fetch(data))
+    assert (data / "set.tar.gz.part").stat().st_size == 300_001 and names(data) == ["set.tar.gz.part"]
+    server.cut, server.ranges, server.wrong_range = None, ranges, wrong_range
+    fetch(data)
+    assert_complete(data)
+    assert server.asked == [None, "bytes=300001-", *([None] if wrong_range else [])]
+
+
+@pytest.mark.parametrize("extra", [b"", b"too much"])
+def test_a_part_that_is_already_whole_or_too_long(data, server, offer, extra):
+    data.mkdir()
+    (data / "set.tar.gz.part").write_bytes(server.body + extra)
+    fetch(data)
+    assert_complete(data)
+
+
+def test_an_interrupted_fetch_keeps_its_part(data, server, offer, monkeypatch):
+    monkeypatch.setattr(module, "EVERY", 0.0)
+
+    def interrupt(line: str) -> None:
+        if "MB/s" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download("toy", data, interrupt)
+    assert 0 < (data / "set.tar.gz.part").stat().st_size < len(server.body)
+    fetch(data)
+    assert_complete(data)
+
+
+def test_without_a_length_the_end_is_the_end(data, server, offer):
+    offer(size_bytes=None)
+    server.length = False
+    fetch(data)
+    assert_complete(data)
+
+
+@pytest.mark.parametrize("status, words", [(404, "404"), (503, "503")])
+def test_the_server_refuses(data, server, offer, status, words):
+    server.status = status
+    fails(words, server.url, str(data / "set.tar.gz"), call=lambda: fetch(data))
+    assert names(data) == []
+
+
+def test_the_server_does_not_answer(data, server, offer, monkeypatch):
+    monkeypatch.setattr(module, "TIMEOUT", 0.1)
+    server.stall = 0.4
+    fails("no answer for", server.url, call=lambda: fetch(data))
+
+
+def test_offline_says_what_to_fetch_by_hand_and_where_to_put_it(data, offer):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/set.tar.gz"
+    offer(url=url)
+    fails(url, f"put the file at {data / 'set.tar.gz'}", "run the same command again", call=lambda: fetch(data))
+
+
+def test_an_archive_put_there_by_hand_is_used_and_kept(data, server, offer):
+    data.mkdir()
+    (data / "set.tar.gz").write_bytes(server.body)
+    (data / "set.tar.gz.part").write_bytes(b"of an earlier try")
+    fetch(data)
+    assert server.asked == [] and names(data) == ["set", "set.tar.gz"]
+    assert json.loads((data / "set/DOWNLOAD.json").read_text())["placed_by_hand"]
+
+
+def test_wrong_checksum(data, server, offer):
+    offer(md5="0" * 32)
+    fails(str(data / "set.tar.gz"), "0" * 32, md5(server.body), "Remove the file", call=lambda: fetch(data))
+    assert names(data) == ["set.tar.gz"]
+
+
+def test_wrong_size(data, server, offer):
+    data.mkdir()
+    (data / "set.tar.gz").write_bytes(server.body[:1000])
+    fails(str(len(server.body)), "1000", "Remove the file", call=lambda: fetch(data))
+
+
+def test_wrong_checksum_of_a_file_inside(data, offer):
+    offer(files={"a.tsv": "0" * 32})
+    fails("a.tsv", "0" * 32, md5(FILES["set-1.0/a.tsv"]), call=lambda: fetch(data))
+    assert names(data) == ["set.tar.gz"]                   # no folder of that name, no hidden one
+
+
+def test_missing_file_or_folder_inside(data, offer):
+    offer(files={"c.tsv": None})
+    fails("c.tsv", "found none", call=lambda: fetch(data))
+    offer(unpacks_to="other")
+    fails("expected the folder other", "set-1.0", call=lambda: fetch(data))
+    assert names(data) == ["set.tar.gz"]
+
+
+def test_an_archive_without_a_folder_gets_one(data, server, offer):
+    server.body = zip_of({"a.tsv": b"a", "deep/b.bin": b"b"})
+    offer(md5=None, size_bytes=None, filename="set.zip", unpacks_to="", rename="big/train", files={"a.tsv": None})
+    assert download("toy", data, lambda line: None) == data / "big/train"
+    assert names(data / "big") == ["train"] and names(data / "big/train") == ["DOWNLOAD.json", "a.tsv", "deep"]
+
+
+# ---- folders that are there already ----------------------------------------------------------------------------------
+
+
+def test_a_miniature_is_not_taken_for_the_real_data(data, offer):
+    (data / "set").mkdir(parents=True)
+    (data / "set/MINIATURE.json").write_text("{}")
+    fails("miniature", str(data / "set"), call=lambda: fetch(data))
+
+
+def test_a_folder_unpacked_by_hand_is_checked(data, server, offer):
+    (data / "set/deep").mkdir(parents=True)
+    (data / "set/a.tsv").write_bytes(FILES["set-1.0/a.tsv"])
+    fails("b.bin", "Move", call=lambda: fetch(data))
+    (data / "set/deep/b.bin").write_bytes(b"anything: its checksum is not known")
+    assert "not fetched by this command" in fetch(data)[0]
+    (data / "set/a.tsv").write_bytes(b"cut")
+    fails("a.tsv", md5(b"cut"), call=lambda: fetch(data))
+    assert server.asked == [] and names(data / "set") == ["a.tsv", "deep"]
+
+
+def test_leftovers_of_a_killed_run_are_removed(data, offer):
+    (data / ".set.unpacking/set-1.0").mkdir(parents=True)
+    (data / ".set.unpacking/set-1.0/stale").write_text("half")
+    fetch(data)
+    assert_complete(data)
+    assert not (data / "set/stale").exists()
+
+
+# ---- the disk --------------------------------------------------------------------------------------------------------
+
+
+def test_too_little_space_is_known_before_fetching(data, server, offer, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "total used free")(0, 0, 1000))
+    fails("the disk is full", "are needed", str(data), call=lambda: fetch(data))
+    assert not (data / "set.tar.gz").exists()
+
+
+def test_the_disk_fills_up_while_fetching(data, server, offer, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, chunk):
+            if self.tell() > 100_000:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(chunk)
+
+    original = Path.open
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda self, mode="r", *rest, **more:
+                      Full(self, mode) if self.suffix == ".part" else original(self, mode, *rest, **more))
+        fails("the disk is full", "Free some space", "is kept", call=lambda: fetch(data))
+    assert (data / "set.tar.gz.part").stat().st_size > 0
+    fetch(data)
+    assert_complete(data)
+
+
+def test_the_disk_fills_up_while_unpacking(data, server, offer, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile.TarFile, "extract", full)
+        fails("the disk is full", "Free some space", call=lambda: fetch(data))
+    assert names(data) == ["set.tar.gz"]
+    fetch(data)
+    assert len(server.asked) == 1 and (data / "set/deep/b.bin").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(data, offer):
+    data.mkdir()
+    data.chmod(0o555)
+    fails(str(data), "--data", call=lambda: fetch(data))
+    data.chmod(0o755)
+
+
+def test_a_disk_that_cannot_be_written(data, offer, monkeypatch):
+    def refuse(self, *_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    fails(str(data), os.strerror(errno.EROFS), "--data", call=lambda: fetch(data))
+
+
+def test_data_is_a_file(data, offer):
+    data.write_text("not a folder")
+    fails(str(data), "--data", call=lambda: fetch(data))
+
+
+# ---- progress --------------------------------------------------------------------------------------------------------
+
+
+def test_progress_is_lines_in_a_file_and_one_line_in_a_terminal(data, server, offer, monkeypatch, capsys):
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    download("toy", data)
+    out = capsys.readouterr().out
+    assert "\r" not in out and f"of {len(server.body) / 1e6:.1f} MB, " in out and "min left" in out
+    shutil.rmtree(data)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    download("toy", data)
+    out = capsys.readouterr().out
+    assert out.count("\rset.tar.gz: ") >= 1 and "\n\r" in out and all(len(part) <= 80 for part in out.split("\r")[1:-1])
+
+
+# ---- hostile and broken archives -------------------------------------------------------------------------------------
+
+LINK, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
+GOOD = {"good.txt": b"good"}
+HOSTILE = {
+    "tar ..": (tar_of(GOOD | {"../evil": b"x"}), "'../evil'"),
+    "tar inner ..": (tar_of(GOOD | {"a/../../evil": b"x"}), "'a/../../evil'"),
+    "tar absolute": (tar_of(GOOD | {"/tmp/evil": b"x"}), "'/tmp/evil'"),
+    "tar drive": (tar_of(GOOD | {"C:\\evil": b"x"}), "C:"),
+    "tar link up": (tar_of(GOOD, special("a/b/out", LINK, "../../../evil")), "a/b/out"),
+    "tar link absolute": (tar_of(GOOD, special("out", LINK, "/etc/passwd")), "/etc/passwd"),
+    "tar hard link": (tar_of(GOOD, special("out", HARD, "../evil")), "../evil"),
+    # Each of these two links stays inside as it is written; one after the other they lead out.
+    "tar chain": (tar_of(GOOD, special("a/b/c", LINK, "../.."), special("a/b/c/d", LINK, "../..")), "a/b/c"),
+    "tar device": (tar_of(GOOD, special("null", tarfile.CHRTYPE)), "device"),
+    "tar pipe": (tar_of(GOOD, special("pipe", tarfile.FIFOTYPE)), "pipe"),
+    "tar.xz bomb": (tar_of(GOOD | {"zeros": bytes(20_000_000)}, mode="w:xz"), "unpacked size"),
+    "zip ..": (zip_of(GOOD | {"../evil": b"x"}), "'../evil'"),
+    "zip ..\\": (zip_of(GOOD | {"a\\..\\..\\evil": b"x"}), "evil"),
+    "zip absolute": (zip_of(GOOD | {"/tmp/evil": b"x"}), "'/tmp/evil'"),
+    "zip link": (zip_of(GOOD | {"out": b"/etc/passwd"}, {"out": 0o120777}), "'out'"),
+    "zip bomb": (zip_of(GOOD | {"zeros": bytes(20_000_000)}), "unpacked size"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_archives_are_refused_before_anything_is_written(data, kind, monkeypatch):
+    if kind == "zip bomb":               # deflate reaches a factor of 1,032 only on larger files
+        monkeypatch.setattr(module, "MOST_RATIO", 500)
+    content, words = HOSTILE[kind]
+    data.mkdir()
+    (data / "bad").write_bytes(content)
+    fails(str(data / "bad"), words, "nothing was unpacked", call=lambda: unpack(data / "bad", data / "into"))
+    assert names(data) == ["bad"] and names(data.parent) == ["data"]
+
+
+def test_more_bytes_than_any_data_set(data, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 3)
+    data.mkdir()
+    (data / "a.zip").write_bytes(zip_of(GOOD))
+    fails("4 bytes, more than 3", call=lambda: unpack(data / "a.zip", data / "into"))
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"<html>Sign in to the network</html>", tar_of(FILES)[:300_000], tar_of(FILES, mode="w:bz2")[:300_000],
+    tar_of(FILES, mode="w:xz")[:300_000], tar_of(FILES)[:-8] + b"\0" * 8, zip_of(FILES)[:300_000],
+    zip_of(FILES).replace(NOISE[5000:5010], bytes(10))])
+def test_broken_archives(data, content):
+    data.mkdir()
+    (data / "broken").write_bytes(content)
+    fails(str(data / "broken"), "run the same command again", call=lambda: unpack(data / "broken", data / "into"))
+
+
+def test_a_broken_archive_leaves_no_folder(data, server, offer):
+    server.body = server.body[:300_000]
+    offer()
+    fails("damaged", call=lambda: fetch(data))
+    assert names(data) == ["set.tar.gz"]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_tar_in_all_its_forms_with_a_link_inside(data, mode):
+    data.mkdir()
+    (data / "a.tar").write_bytes(tar_of(FILES, special("set-1.0/same.tsv", LINK, "a.tsv"), mode=mode))
+    unpack(data / "a.tar", data / "into")
+    assert (data / "into/set-1.0/deep/b.bin").read_bytes() == NOISE
+    assert (data / "into/set-1.0/same.tsv").read_bytes() == FILES["set-1.0/a.tsv"]
+
+
+def test_the_module_cannot_unpickle():
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    assert "import pickle" not in source and "torch" not in source and "numpy" not in source

@@ -1,0 +1,98 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from evlib.config import ModelConfig
+from evlib.generate import answer, generate, to_uint8
+from evlib.model import NextFrame
+from evlib.store import Split
+
+
+def network(**changes) -> NextFrame:
+    """The paper's blocks at a small width."""
+    torch.manual_seed(0)
+    net = NextFrame(ModelConfig(**{**dict(width=32, heads=2, local_blocks=2, global_blocks=5, max_frames=40), **changes})).eval()
+    with torch.no_grad():
+        net.head.weight *= 4                                           # frames that differ from each other
+    return net
+
+
+def video(frames: int, batch: int = 2) -> torch.Tensor:
+    return torch.randint(256, (batch, frames, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def without_cache(net: NextFrame, frames: torch.Tensor, count: int) -> torch.Tensor:
+    frames, given = frames.float() / 255, frames.shape[1]
+    for _ in range(count):
+        frames = torch.cat([frames, net(frames)[:, -1:]], dim=1)
+    return frames[:, given:]
+
+
+@pytest.mark.parametrize("given", [1, 2, 3, 7])
+def test_the_cache_changes_nothing(given):
+    net = network()
+    drawn = generate(net, video(given), 20)
+    assert drawn.shape == (2, 20, 3, 64, 64)
+    assert (drawn - without_cache(net, video(given), 20)).abs().max() < 1e-4
+    assert (drawn[:, 1:] - drawn[:, :-1]).abs().amax(dim=(0, 2, 3, 4)).min() > 1e-4      # not one frame, repeated
+
+
+def test_frames_may_come_in_pieces():
+    net, frames, cache = network(), video(9), {}
+    with torch.no_grad():
+        pieces = [net(frames[:, a:b], cache=cache) for a, b in ((0, 4), (4, 5), (5, 9))]
+        assert cache["frames"] == 9
+        assert (torch.cat(pieces, dim=1) - net(frames)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("given", [1, 6])
+def test_each_new_frame_is_one_frames_work(given):
+    net = network()
+    seen = {name: [] for name in ("encoder", "middle", "decoder")}
+    for name, frames in seen.items():
+        for block in getattr(net, name):
+            block.register_forward_pre_hook(lambda block, args, frames=frames: frames.append(args[0].shape[1]))
+    generate(net, video(given), 10)
+    assert seen["encoder"] == 2 * [given] + 9 * 2 * [1]
+    assert seen["middle"] == 5 * [given] + 9 * 5 * [1]
+    assert seen["decoder"] == 2 * [min(given, 3)] + 9 * 2 * [1]
+
+
+def test_local_blocks_remember_one_frame_and_global_blocks_all():
+    net, cache = network(), {}
+    with torch.no_grad():
+        net(video(6), last=1, cache=cache)
+    held = {name: {cache[block.time][0].shape[2] for block in getattr(net, name)} for name in ("encoder", "middle", "decoder")}
+    assert held == {"encoder": {1}, "middle": {6}, "decoder": {1}}
+
+
+def test_the_temporal_encoding_ends_generation_with_a_sentence():
+    net = network(global_blocks=1, max_frames=8)
+    assert generate(net, video(6), 3).shape[1] == 3                    # the last frame drawn is not looked at
+    with pytest.raises(ValueError, match="9 frames, but this network's temporal encoding has 8"):
+        generate(net, video(6), 4)
+
+
+def test_answers_come_in_the_order_of_the_rows():
+    """Rows of three shapes, in batches of two: each answer is the one drawn for its row alone."""
+    shapes = [(3, 1), (2, 2), (3, 1), (2, 1), (3, 1), (2, 2)]
+    rng = np.random.default_rng(0)
+    sequences = np.full((len(shapes), 4), -1, dtype=np.int32)
+    for row, (n_in, n_out) in zip(sequences, shapes):
+        row[:n_in + n_out] = rng.integers(12, size=n_in + n_out)
+    frames = rng.integers(256, size=(12, 64, 64, 3), dtype=np.uint8)
+    split = Split("test", torch.from_numpy(frames), torch.from_numpy(sequences), pd.DataFrame(shapes, columns=["n_in", "n_out"]))
+    net = network(global_blocks=1, max_frames=8)
+    answers = answer(net, split, batch=2)
+    for (n_in, n_out), row, found in zip(shapes, sequences, answers):
+        alone = torch.from_numpy(frames[row[:n_in]]).permute(0, 3, 1, 2)[None]
+        assert found.shape == (n_out, 64, 64, 3) and found.dtype == torch.uint8
+        assert (found.int() - to_uint8(generate(net, alone, n_out))[0].int()).abs().max() <= 1
+
+
+def test_floats_are_rounded_to_bytes():
+    frames = torch.tensor([0.0, 0.499 / 255, 0.501 / 255, 1.0, 1.1, -0.1]).view(6, 1, 1, 1).expand(6, 3, 64, 64)
+    drawn = to_uint8(frames)
+    assert drawn.shape == (6, 64, 64, 3) and drawn[:, 0, 0, 0].tolist() == [0, 0, 1, 255, 255, 0]

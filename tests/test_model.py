@@ -1,0 +1,172 @@
+import json
+
+import pytest
+import torch
+
+from evlib.config import ModelConfig, preset
+from evlib.loss import ms_ssim, next_frame_loss
+from evlib.model import Block, NextFrame, causal, neighbours
+from evlib.render import word_frame
+from evlib.train import make_optimizers, rate_at, set_rates
+
+SMALL = ModelConfig(width=32, heads=2, local_blocks=2, global_blocks=2, max_frames=8)
+
+
+def network(config: ModelConfig = SMALL) -> NextFrame:
+    torch.manual_seed(0)
+    return NextFrame(config).eval()
+
+
+def video(frames: int, batch: int = 2, seed: int = 0) -> torch.Tensor:
+    return torch.randint(256, (batch, frames, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+# ------------------------------------------------------------------------------------ size, shape, range
+
+def test_sizes_of_the_presets():
+    with torch.device("meta"):                                       # counted, not allocated
+        assert NextFrame(preset("paper").model).parameters_in_millions == pytest.approx(41, rel=0.01)
+        assert NextFrame(preset("demo").model).parameters_in_millions < 1
+
+
+@pytest.mark.parametrize("batch, frames", [(1, 1), (2, 5), (3, 8)])
+def test_one_prediction_a_frame(batch, frames):
+    out = network()(video(frames, batch))
+    assert out.shape == (batch, frames, 3, 64, 64) and out.dtype == torch.float32
+    assert 0 <= out.min() < out.max() <= 1
+
+
+def test_bytes_and_floats_are_the_same_picture():
+    net, frames = network(), video(3)
+    assert torch.equal(net(frames), net(frames.float() / 255))
+
+
+def test_the_head_puts_each_pixel_where_it_belongs():
+    """An untrained network that starts from a mean picture draws that picture."""
+    net, mean = network(), torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
+    net.start_from(mean)
+    assert (net(video(2)) - mean.clamp(0.01, 0.99)).abs().max() < 1e-5
+
+
+def test_zero_init_starts_blocks_at_the_identity():
+    block, x = network(ModelConfig(width=32, heads=2, local_blocks=1, global_blocks=1, zero_init=True)).middle[0], torch.randn(1, 3, 16, 32)
+    assert torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize("wrong, sentence", [(dict(width=30, heads=4), "width 30 must be a multiple of heads 4"), (dict(patch=7), "patch 7 must divide 64"),
+                                             (dict(patch=64), "even number of patches")])
+def test_impossible_shapes_are_a_sentence(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        NextFrame(ModelConfig(**wrong))
+
+
+def test_too_many_frames_are_a_sentence():
+    with pytest.raises(ValueError, match="9 frames, but this network's temporal encoding has 8"):
+        network()(video(9))
+
+
+# ------------------------------------------------------------------------------------ what looks at what
+
+@pytest.mark.parametrize("changed", range(1, 6))
+def test_a_later_frame_changes_no_earlier_prediction(changed):
+    net, before = network(), video(6)
+    after = before.clone()
+    after[:, changed] = 255 - after[:, changed]
+    difference = (net(after) - net(before)).abs().amax(dim=(0, 2, 3, 4))
+    assert difference[:changed].max() < 1e-6
+    assert difference[changed:].min() > 1e-4                          # and every later one
+
+
+def block_reach(local: bool, frame: int = 1, patch: int = 9) -> torch.Tensor:
+    """(4 frames, 64 patches) bool: where one block's output changes when one patch of one frame does."""
+    torch.manual_seed(0)
+    block = Block(SMALL, grid=8, local=local).eval()
+    x = torch.randn(1, 4, 64, 32)
+    y = x.clone()
+    y[:, frame, patch] = torch.randn(32)
+    return (block(y) - block(x)).abs().amax(dim=(0, 3)) > 1e-7
+
+
+def test_a_local_block_reaches_3x3_patches_and_one_frame_on():
+    near = torch.zeros(8, 8, dtype=torch.bool)
+    near[0:3, 0:3] = True                                             # around row 1, column 1
+    nothing = torch.zeros(64, dtype=torch.bool)
+    assert torch.equal(block_reach(local=True), torch.stack([nothing, near.flatten(), near.flatten(), nothing]))
+
+
+def test_a_global_block_reaches_all_patches_and_all_later_frames():
+    assert block_reach(local=False).float().mean(dim=1).tolist() == [0, 1, 1, 1]
+
+
+def test_neighbours_touch():
+    near = neighbours(8)
+    assert near.shape == (64, 64) and torch.equal(near, near.T)
+    assert near[0].nonzero().flatten().tolist() == [0, 1, 8, 9]                            # a corner
+    assert near[7].nonzero().flatten().tolist() == [6, 7, 14, 15]                          # the next row does not touch it
+    assert near[27].nonzero().flatten().tolist() == [18, 19, 20, 26, 27, 28, 34, 35, 36]   # in the middle
+    assert sorted(near.sum(dim=1).tolist()) == 4 * [4] + 24 * [6] + 36 * [9]
+
+
+@pytest.mark.parametrize("T, past, window, expected", [
+    (3, 0, None, ["x..", "xx.", "xxx"]),
+    (4, 0, 2, ["x...", "xx..", ".xx.", "..xx"]),
+    (4, 0, 3, ["x...", "xx..", "xxx.", ".xxx"]),
+    (2, 2, None, ["xxx.", "xxxx"]),
+    (2, 1, 2, ["xx.", ".xx"]),
+    (1, 1, 2, ["xx"]),
+    (1, 0, 2, ["x"]),
+])
+def test_causal(T, past, window, expected):
+    mask = causal(T, past, window, torch.device("cpu"))
+    assert ["".join(".x"[int(m)] for m in row) for row in mask] == expected
+
+
+def test_one_new_frame_may_look_at_all():
+    assert causal(1, 5, None, torch.device("cpu")) is None
+
+
+# ------------------------------------------------------------------------------------ the last frames only
+
+@pytest.mark.parametrize("last", range(1, 7))
+def test_the_last_frames_are_those_of_all(last):
+    net, frames = network(), video(6)
+    assert (net(frames, last=last) - net(frames)[:, -last:]).abs().max() < 1e-6
+
+
+def test_the_decoder_works_for_the_last_frames_only():
+    net, seen = network(), []
+    for block in net.decoder:
+        block.register_forward_pre_hook(lambda block, args: seen.append(args[0].shape[1]))
+    net(video(8), last=1)
+    assert seen == [3, 3]                                             # each of two blocks looks one frame back
+
+
+# ------------------------------------------------------------------------------------ learning and storing
+
+def test_one_batch_is_learnt_by_heart():
+    """Four one-word questions and answers, with the recipe of preset `demo`."""
+    words = ["red", "grün", "blue", "grey"], ["stop", "go", "sea", "fog"]
+    pixels = torch.stack([torch.stack([torch.from_numpy(word_frame(w).copy()) for w in pair]) for pair in zip(*words)])
+    frames = pixels.permute(0, 1, 4, 2, 3)
+    config = preset("demo").override(width=64, heads=2, global_blocks=1)
+    torch.manual_seed(0)
+    net = NextFrame(config.model)
+    net.start_from(frames[:, 1].float().mean(dim=0) / 255)
+    optimizers = make_optimizers(net, config.train)
+    for step in range(120):
+        set_rates(optimizers, rate_at(step / 120, config.train))
+        next_frame_loss(net(frames[:, :1]), frames[:, 1:]).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+    similarity = ms_ssim(net(frames[:, :1])[:, 0], frames[:, 1].float() / 255)
+    assert similarity.min() > 0.95
+
+
+def test_a_network_survives_being_stored(tmp_path):
+    net = network()
+    net.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model"]["width"] == 32
+    again = NextFrame.from_pretrained(tmp_path).eval()
+    assert again.config == net.config
+    assert torch.equal(again(video(3)), net(video(3)))

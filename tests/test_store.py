@@ -1,0 +1,241 @@
+"""Encoded data sets: every frame once, what was rendered is what is gathered, written whole or not at all."""
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from evlib import encode as encoding
+from evlib import tasks
+from evlib.encode import encode
+from evlib.errors import EvlibError
+from evlib.evaluate import evaluate
+from evlib.render import fingerprint, render
+from evlib.store import Schedule, Split, VideoStore, only_shown
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+@pytest.fixture
+def store(data) -> VideoStore:
+    return encode(tasks.get("sst2"), data, log=quiet)
+
+
+# ---- encoding --------------------------------------------------------------------------------------------------------
+
+def test_each_distinct_frame_is_stored_once(store, data):
+    frames = np.load(store.path / "frames.npy")
+    assert (frames.dtype, frames.shape[1:]) == (np.uint8, (64, 64, 3))
+    assert len(np.unique(frames.reshape(len(frames), -1), axis=0)) == len(frames)
+    lines = [line.split("\t")[0] for name in ("train.tsv", "dev.tsv") for line in (data / "SST-2" / name).read_text().splitlines()[1:]]
+    assert len(frames) == len({word for line in lines for word in line.split()[-20:]} | {"|", "negative", "positive"})
+    assert store.manifest["frames_shown"] == (store.sequences >= 0).sum() > 10 * len(frames)
+
+
+@pytest.mark.parametrize("name", ["sst2", "cifar10", "fsdd"])
+def test_what_is_gathered_is_what_was_rendered(data, name):
+    task = tasks.get(name)
+    store = encode(task, data, log=quiet)
+    items = list(task.items(task.root(data)))
+    for part in ("train", "validation", "test"):
+        split, expected = store.split(part), [item for item in items if item.split == part]
+        assert split.table.source.tolist() == [item.source for item in expected]
+        assert split.table.answer.tolist() == [item.load().answer for item in expected]
+        for rows in split.batches(8):
+            videos = split.gather(rows)
+            assert videos.dtype == torch.uint8
+            for row, video in zip(rows, videos):
+                drawn = render(expected[row].load(), task.max_inputs)
+                frames = np.stack([frame.pixels for frame in (*drawn.inputs, *drawn.outputs)])
+                assert (video.permute(0, 2, 3, 1).numpy() == frames).all()                       # (T, 3, 64, 64)
+                assert split.table.n_cut[row] == drawn.cut
+
+
+def test_frames_stay_on_disk_and_are_not_changed_there(store):
+    assert isinstance(store.frames, np.memmap)
+    before = (store.path / "frames.npy").read_bytes()
+    store.split("test").frames[0] = 7                        # copy on write
+    assert (store.path / "frames.npy").read_bytes() == before
+
+
+def test_manifest_says_what_it_was_made_from(store, data):
+    known = {"version": 1, "task": "sst2", "renderer": fingerprint(), "data": "real", "sequences": 144, "settings": {"max_inputs": 20}}
+    assert known.items() <= store.manifest.items()
+    assert sum(store.manifest["splits"].values()) == 144 and store.manifest["splits"]["test"] == 24
+    assert store.manifest["frames"] == len(store.frames) and store.manifest["source"] == str(data / "SST-2")
+    assert not store.is_miniature
+
+
+def test_encoding_again_does_nothing_until_something_changes(store, data, monkeypatch):
+    manifest = store.path / "manifest.json"
+    task, written = tasks.get("sst2"), manifest.stat().st_mtime_ns
+    assert encode(task, data, log=pytest.fail).manifest == store.manifest
+    assert manifest.stat().st_mtime_ns == written
+
+    with open(data / "SST-2" / "dev.tsv", "a") as file:
+        file.write("one more \t1\n")
+    assert encode(task, data, log=quiet).manifest["sequences"] == 145
+    monkeypatch.setattr(type(task), "max_inputs", 5)
+    assert encode(task, data, log=quiet).sequences.shape[1] == 5 + 1 + 1
+    monkeypatch.setattr(encoding, "fingerprint", lambda: "another")
+    assert encode(task, data, log=quiet).manifest["renderer"] == "another"
+
+
+def test_the_same_examples_have_the_same_name_elsewhere(store, data, tmp_path):
+    again = encode(tasks.get("sst2"), data, tmp_path / "elsewhere", log=quiet)
+    assert again.manifest["examples"] == store.manifest["examples"]
+    other = encode(tasks.get("cifar10"), data, tmp_path / "other", log=quiet)
+    assert other.manifest["examples"] != store.manifest["examples"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, EvlibError])
+@pytest.mark.parametrize("name", ["sst2", "fsdd"])                        # one after the other, in threads
+def test_a_failure_in_the_middle_leaves_nothing(data, monkeypatch, failure, name):
+    count = iter(range(1000))
+
+    def fail_at_20(*args):
+        if next(count) == 20:
+            raise failure
+        return render(*args)
+
+    monkeypatch.setattr(encoding, "render", fail_at_20)
+    with pytest.raises(failure):
+        encode(tasks.get(name), data, log=quiet)
+    assert list((data / ".evlib").iterdir()) == []
+
+
+def test_a_failure_keeps_the_store_that_was_there(store, data, monkeypatch):
+    (data / "SST-2" / "dev.tsv").write_text("sentence\tlabel\nbroken\n")
+    with pytest.raises(EvlibError, match="dev.tsv:2"):
+        encode(tasks.get("sst2"), data, log=quiet)
+    assert [p.name for p in store.path.parent.iterdir()] == ["sst2"]
+    assert VideoStore.open(store.path).manifest == store.manifest
+
+
+def test_a_folder_with_other_files_is_not_replaced(data, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("Once upon a time")
+    with pytest.raises(EvlibError, match="thesis holds something else"):
+        encode(tasks.get("sst2"), data, tmp_path / "thesis", log=quiet)
+    assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["chapter1.tex"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "thesis"]
+
+
+# ---- opening ---------------------------------------------------------------------------------------------------------
+
+def test_no_store_another_version_or_a_damaged_one(store, tmp_path):
+    with pytest.raises(EvlibError, match="nowhere: expected an encoded data set"):
+        VideoStore.open(tmp_path / "nowhere")
+    frames = (store.path / "frames.npy").read_bytes()
+    (store.path / "frames.npy").write_bytes(frames[:5000])
+    with pytest.raises(EvlibError, match="sst2: the encoded data set is damaged"):
+        VideoStore.open(store.path)
+    (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "version": 0}))
+    with pytest.raises(EvlibError, match="laid out as version 0, this is version 1"):
+        VideoStore.open(store.path)
+
+
+def test_a_run_refuses_a_store_of_another_renderer(store, make_run):
+    (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "renderer": "0123456789ab"}))
+    with pytest.raises(EvlibError, match="drawn by the renderer 0123456789ab.*encode again"):
+        evaluate(make_run("sst2"), VideoStore.open(store.path), log=quiet)
+
+
+def test_a_run_refuses_a_store_of_another_task(store, make_run):
+    with pytest.raises(EvlibError, match="was trained on cifar10, but .*sst2 holds sst2"):
+        evaluate(make_run("cifar10"), store, log=quiet)
+
+
+# ---- splits ----------------------------------------------------------------------------------------------------------
+
+def test_an_unknown_split_is_named(store):
+    with pytest.raises(EvlibError, match="expected examples of the split 'val', found only test, train, validation"):
+        store.split("val")
+
+
+def test_head_keeps_the_first(store):
+    split = store.split("test")
+    head = split.head(5)
+    assert len(head) == 5 and head.table.equals(split.table.iloc[:5])
+    assert (head.gather([4]) == split.gather([4])).all()
+    assert len(split.head(1000)) == 24
+    with pytest.raises(EvlibError, match="limit of 0"):
+        split.head(0)
+
+
+def test_outputs_are_the_last_frames(store):
+    split = store.split("test")
+    outputs = split.outputs()
+    assert len(outputs) == len(split)
+    for row, frames in enumerate(outputs):
+        assert (split.gather([row])[0, -1].permute(1, 2, 0).numpy() == frames[0]).all() and len(frames) == 1
+
+
+def test_mean_output(store):
+    split = store.split("train")
+    expected = np.concatenate(split.outputs()).astype(np.float64).mean(axis=0).transpose(2, 0, 1) / 255
+    mean = split.mean_output()
+    assert mean.shape == (3, 64, 64) and np.abs(mean.numpy() - expected).max() < 1e-6
+    assert 0 < np.abs(split.mean_output(at_most=7).numpy() - expected).max() < 0.5
+
+
+def test_a_device_gets_only_the_frames_of_its_split(store):
+    rows = np.flatnonzero(store.answers.split == "validation")
+    before = store.sequences[rows]
+    frames, after = only_shown(store.frames, before)
+    assert len(frames) == len(set(before[before >= 0].tolist())) < len(store.frames)
+    assert after.dtype == np.int32 and ((after == -1) == (before == -1)).all() and (before == -1).any()
+    shown = before >= 0
+    assert (frames[after[shown]] == store.frames[before[shown]]).all()
+    frames, after = only_shown(store.frames, before[:, :2])                     # nothing to pad
+    assert (frames[after] == store.frames[before[:, :2]]).all()
+
+
+def test_batches_show_every_row_once_in_batches_of_one_shape(store):
+    split = store.split("train")
+    batches = list(split.batches(4))
+    assert sorted(np.concatenate(batches)) == list(range(len(split)))
+    for rows in batches:
+        assert len(rows) <= 4 and split.table.n_in.iloc[rows].nunique() == 1
+
+
+# ---- the schedule ----------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    """41 sequences of three shapes."""
+    table = pd.DataFrame({"n_in": [3] * 25 + [5] * 10 + [5] * 6, "n_out": [1] * 35 + [2] * 6})
+    return Split("train", torch.zeros(1, 64, 64, 3), torch.zeros(41, 7), table)
+
+
+def test_a_step_has_its_rows_wherever_a_run_starts(split):
+    schedule = Schedule(split, batch=4, seed=3)
+    rows = [schedule[step].tolist() for step in range(30)]
+    assert [Schedule(split, 4, 3)[step].tolist() for step in range(30)] == rows             # each from a fresh start
+    assert [schedule[step].tolist() for step in reversed(range(30))] == rows[::-1]
+    assert [Schedule(split, 4, 4)[step].tolist() for step in range(30)] != rows
+
+
+def test_every_epoch_shows_every_row_in_a_new_order(split):
+    schedule = Schedule(split, batch=4, seed=0)
+    assert schedule.per_epoch == 7 + 3 + 2
+    epochs = [[schedule[epoch * 12 + step] for step in range(12)] for epoch in range(3)]
+    for epoch in epochs:
+        assert {len(rows) for rows in epoch} == {4} and set(np.concatenate(epoch)) == set(range(41))
+    assert len({str(np.concatenate(epoch).tolist()) for epoch in epochs}) == 3
+
+
+def test_the_rows_of_a_batch_have_one_shape(split):
+    schedule = Schedule(split, batch=4, seed=0)
+    for step in range(24):
+        assert len(split.table.iloc[schedule[step]].drop_duplicates()) == 1
+
+
+def test_a_batch_larger_than_the_data_repeats_rows(split):
+    schedule = Schedule(split, batch=64, seed=0)
+    assert schedule.per_epoch == 3
+    counts = [np.unique(schedule[step], return_counts=True)[1] for step in range(3)]
+    assert all(c.sum() == 64 and np.ptp(c) <= 1 for c in counts)

@@ -1,0 +1,406 @@
+"""The loop, on a data set of forty frames and a network of forty thousand parameters.
+
+As a program this file trains, so that a test can kill it or run it under torchrun:
+
+    python tests/test_train.py OUT [OUT ...] [NAME=VALUE ...]
+"""
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import evlib
+import evlib.train as loop
+from evlib.config import Config, TrainConfig, preset
+from evlib.errors import EvlibError
+from evlib.model import NextFrame
+from evlib.store import VideoStore
+from evlib.train import Workers, make_optimizers, rate_at, set_rates, train, trained, validate
+
+STEPS = 8
+
+
+def tiny_store() -> VideoStore:
+    """Sixty sequences of two shapes over forty random frames; the last frame follows from the first."""
+    rng = np.random.default_rng(0)
+    sequences = np.full((60, 4), -1, dtype=np.int32)
+    sequences[:, :3] = rng.integers(0, 40, size=(60, 3))
+    n_in = np.where(np.arange(60) % 2, 3, 2)
+    sequences[np.arange(60), n_in] = sequences[:, 0] % 4
+    answers = pd.DataFrame({"split": 40 * ["train"] + 10 * ["validation"] + 10 * ["test"], "n_in": n_in, "n_out": 1})
+    manifest = {"renderer": "a renderer", "data": "miniature", "examples": "0123"}
+    frames = np.repeat(np.repeat(rng.integers(256, size=(40, 8, 8, 3), dtype=np.uint8), 8, axis=1), 8, axis=2)
+    return VideoStore(Path("memory"), manifest, frames, sequences, answers)
+
+
+def tiny(**changes) -> Config:
+    settings = dict(task="tiny", width=32, heads=2, global_blocks=1, max_frames=4, batch=4, steps=STEPS, validations=4, validation_size=8)
+    return preset("demo").override(**{**settings, **changes})
+
+
+def run(out: Path, store: VideoStore | None = None, **changes) -> list[str]:
+    """Trains, and returns the lines of progress."""
+    lines = []
+    train(tiny(**changes), store or tiny_store(), out, device="cpu", log=lines.append)
+    return lines
+
+
+def log_of(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "log.csv")
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Bit for bit, but for what a clock measured."""
+    last, other = (torch.load(out / "resume.pt", weights_only=True) for out in (a, b))
+    assert last["state"]["step"] == other["state"]["step"] and last["state"]["best"] == other["state"]["best"]
+    assert all(torch.equal(last["net"][name], other["net"][name]) for name in last["net"])
+    assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()
+    columns = ["step", "loss", "validation_ssim"]
+    pd.testing.assert_frame_equal(log_of(a)[columns], log_of(b)[columns], check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, list[str]]:
+    out = tmp_path_factory.mktemp("finished") / "run"
+    return out, run(out)
+
+
+# ------------------------------------------------------------------------------------ a run and its folder
+
+def test_a_run_folder_is_complete(finished):
+    out, _ = finished
+    assert {p.name for p in out.iterdir()} == {"config.json", "model.safetensors", "log.csv", "env.json", "resume.pt"}
+    config = json.loads((out / "config.json").read_text())
+    assert Config.from_json(json.dumps(config)) == tiny()
+    assert {k: config[k] for k in ("renderer", "data", "answer_frames")} == {"renderer": "a renderer", "data": "miniature", "answer_frames": 1}
+
+
+def test_the_log_has_a_row_for_every_report(finished):
+    log = log_of(finished[0])
+    assert list(log.columns) == ["step", "seconds", "loss", "frames_per_second", "validation_ssim"]
+    validated = log.dropna(subset="validation_ssim")
+    assert validated.step.tolist() == [2, 4, 6, 8]
+    assert log.seconds.is_monotonic_increasing and (log.frames_per_second > 0).all()
+    assert log.loss.between(0, 1).all() and validated.validation_ssim.between(0, 1).all()
+    assert log.loss.iloc[-1] < log.loss.iloc[0]
+
+
+def test_env_json_says_what_a_run_cost(finished):
+    out, _ = finished
+    env = trained(out)
+    assert set(env) == {"device", "torch", "python", "machine", "processes", "steps", "seconds", "parameters", "best_validation_ssim"}
+    assert env["device"].startswith("CPU, ") and env["torch"] == torch.__version__
+    assert (env["processes"], env["steps"]) == (1, STEPS)
+    assert env["parameters"] == sum(p.numel() for p in NextFrame(tiny().model).parameters())
+    assert env["best_validation_ssim"] == log_of(out).validation_ssim.max()
+    assert 0 < env["seconds"] < 60
+
+
+def test_progress_is_a_line_each(finished):
+    _, lines = finished
+    assert lines[-1].startswith(f"tiny: step {STEPS}  loss 0.") and " frames/s  0:00 left  validation SSIM 0." in lines[-1]
+
+
+def test_the_best_weights_are_kept_and_read_again(finished):
+    out, _ = finished
+    net = NextFrame.from_pretrained(out)                                      # config.json beside them
+    assert net.config == tiny().model
+    assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(trained(out)["best_validation_ssim"], abs=1e-6)
+
+
+def test_a_run_is_the_same_every_time(finished, tmp_path):
+    run(tmp_path)
+    assert_same_run(finished[0], tmp_path)
+
+
+def test_another_seed_is_another_run(finished, tmp_path):
+    run(tmp_path, seed=1)
+    assert not torch.equal(load_file(tmp_path / "model.safetensors")["embed.weight"], load_file(finished[0] / "model.safetensors")["embed.weight"])
+
+
+@pytest.mark.parametrize("changes", [dict(loss="all"), dict(dropout=0.1), dict(mean_bias=False, zero_init=False), dict(grad_clip=0.0), dict(window=1)],
+                         ids=lambda changes: ", ".join(changes))
+def test_other_settings_train_too(tmp_path, changes):
+    run(tmp_path, steps=4, **changes)
+    log = log_of(tmp_path)
+    assert log.step.iloc[-1] == 4 and log.loss.between(0, 1).all()
+
+
+def test_the_paper_preset_trains_on_a_cpu(tmp_path):
+    config = preset("paper").override(task="tiny", width=32, heads=1, batch=4, steps=3, validations=1)
+    train(config, tiny_store(), tmp_path, device="cpu", log=lambda line: None)
+    assert log_of(tmp_path).step.tolist()[-1] == 3
+    assert len(torch.load(tmp_path / "resume.pt", weights_only=True)["optimizers"]) == 1          # AdamW alone
+
+
+def test_a_run_in_minutes_ends_by_the_clock(tmp_path):
+    lines = run(tmp_path, steps=None, minutes=0.8 / 60)
+    env = trained(tmp_path)
+    assert 0.8 <= env["seconds"] < 20 and env["steps"] > 1
+    assert log_of(tmp_path).step.iloc[-1] == env["steps"] and len(lines) >= 1
+
+
+def test_whichever_end_comes_first(tmp_path):
+    run(tmp_path, steps=2, minutes=60.0)
+    assert trained(tmp_path)["steps"] == 2
+
+
+def test_a_run_needs_an_end(tmp_path):
+    with pytest.raises(EvlibError, match="give --steps or --minutes"):
+        run(tmp_path, steps=None)
+
+
+# ------------------------------------------------------------------------------------ validation
+
+def test_validation_never_sees_a_test_row(finished, tmp_path, monkeypatch):
+    asked, split = [], VideoStore.split
+    monkeypatch.setattr(VideoStore, "split", lambda self, name, device="cpu": asked.append(name) or split(self, name, device))
+    store = tiny_store()
+    test = (store.answers.split == "test").values
+    store.sequences[test] = np.where(store.sequences[test] < 0, -1, 39)                            # other test rows: the same run
+    run(tmp_path, store)
+    assert asked == ["train", "validation"]
+    assert_same_run(finished[0], tmp_path)
+
+
+def test_validation_takes_sequences_of_every_length():
+    """Not the first ones, which are the shortest."""
+    split, shapes = tiny_store().split("validation"), []
+    net = NextFrame(tiny().model)
+    net.register_forward_pre_hook(lambda net, args: shapes.append(tuple(args[0].shape[:2])))
+    validate(net, split, 4)
+    assert {frames for _, frames in shapes} == {2, 3} and sum(batch for batch, _ in shapes) == 4
+
+
+def test_the_best_of_four_validations_is_kept(tmp_path, monkeypatch):
+    scores, heads = [0.2, 0.9, 0.5, 0.4], []
+    monkeypatch.setattr(loop, "validate", lambda net, split, size: heads.append(net.head.weight.clone()) or scores[len(heads) - 1])
+    run(tmp_path)
+    assert log_of(tmp_path).validation_ssim.dropna().tolist() == scores
+    assert trained(tmp_path)["best_validation_ssim"] == 0.9
+    assert torch.equal(load_file(tmp_path / "model.safetensors")["head.weight"], heads[1])
+    assert torch.equal(torch.load(tmp_path / "resume.pt", weights_only=True)["net"]["head.weight"], heads[3])     # training went on
+
+
+# ------------------------------------------------------------------------------------ stopping and starting
+
+class Stopped(Exception):
+    pass
+
+
+def stopped_run(out: Path, step: int, monkeypatch, **changes) -> None:
+    """A run that ends right after the checkpoint of `step`."""
+    def checkpoint(out, net, optimizers, state, checkpoint=loop.checkpoint):
+        checkpoint(out, net, optimizers, state)
+        if state.step == step:
+            raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(loop, "CHECKPOINT", -1)                                 # after every step
+        patch.setattr(loop, "checkpoint", checkpoint)
+        run(out, **changes)
+
+
+@pytest.mark.parametrize("changes", [dict(), dict(dropout=0.1), dict(optimizer="adamw", warmup=0.3, decay=0.3, loss="all")], ids=["muon", "dropout", "adamw"])
+def test_a_stopped_run_continues_bit_for_bit(tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(loop, "REPORT", math.inf)                             # rows of the log fall on validations, also across the stop
+    run(tmp_path / "whole", **changes)
+    for step in (1, 4, 5):
+        stopped_run(tmp_path / f"stopped {step}", step, monkeypatch, **changes)
+        assert trained(tmp_path / f"stopped {step}") is None
+        run(tmp_path / f"stopped {step}", **changes)
+        assert_same_run(tmp_path / "whole", tmp_path / f"stopped {step}")
+
+
+def test_a_killed_process_continues_bit_for_bit(tmp_path, monkeypatch):
+    killed = subprocess.Popen([*PROGRAM, tmp_path / "killed", "steps=20"], env=environment(), stdout=subprocess.PIPE, text=True)
+    for line in killed.stdout:
+        if line.startswith("tiny: step 7 "):
+            killed.send_signal(signal.SIGKILL)
+            break
+    assert killed.wait() == -signal.SIGKILL and trained(tmp_path / "killed") is None
+    assert 6 <= torch.load(tmp_path / "killed" / "resume.pt", weights_only=True)["state"]["step"] < 20
+    monkeypatch.setattr(loop, "REPORT", -1)                                   # a row for every step, as there
+    run(tmp_path / "killed", steps=20)
+    run(tmp_path / "whole", steps=20)
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+    assert log_of(tmp_path / "killed").step.tolist() == list(range(1, 21))
+
+
+def test_the_first_checkpoint_comes_before_the_first_step(tmp_path, monkeypatch):
+    stopped_run(tmp_path, 0, monkeypatch)
+    saved = torch.load(tmp_path / "resume.pt", weights_only=True)
+    assert (saved["state"]["step"], saved["state"]["best"]) == (0, -1.0)
+    assert torch.equal(load_file(tmp_path / "model.safetensors")["head.weight"], saved["net"]["head.weight"])
+    assert log_of(tmp_path).empty
+
+
+def test_the_clock_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    stopped_run(tmp_path, 4, monkeypatch)
+    saved = torch.load(tmp_path / "resume.pt", weights_only=True)
+    saved["state"]["seconds"] += 1000
+    torch.save(saved, tmp_path / "resume.pt")
+    run(tmp_path)
+    assert 1000 < trained(tmp_path)["seconds"] < 1060
+    assert (log_of(tmp_path).seconds > 1000).tolist().count(True) >= 2
+
+
+def test_a_finished_run_is_recognised(finished, monkeypatch):
+    out, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in out.iterdir()}
+    monkeypatch.setattr(loop, "NextFrame", None)                              # nothing is built
+    assert run(out) == [f"tiny: already trained -> {out}"]
+    assert {p: p.stat().st_mtime_ns for p in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    (dict(lr=0.5), r"\(lr 0.001 there, 0.5 here\)"),
+    (dict(seed=1, width=64), r"\(seed 0 there, 1 here; width 32 there, 64 here\)"),
+    (dict(steps=9), r"\(steps 8 there, 9 here\)"),
+])
+def test_other_settings_in_the_same_folder_are_refused(finished, changes, sentence):
+    with pytest.raises(EvlibError, match=f"holds a run with other settings {sentence}: name another folder"):
+        run(finished[0], **changes)
+
+
+@pytest.mark.parametrize("changes", [dict(renderer="another"), dict(examples="4567")])
+def test_other_frames_in_the_same_folder_are_refused(finished, changes):
+    store = tiny_store()
+    store.manifest.update(changes)
+    with pytest.raises(EvlibError, match=f"{list(changes)[0]} '.*' there, '{list(changes.values())[0]}' here"):
+        run(finished[0], store)
+
+
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(EvlibError, match="is not empty and not a run folder"):
+        run(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_a_killed_process_left_hidden_is_in_nobodys_way(tmp_path):
+    (tmp_path / ".config.json.x1").mkdir()
+    run(tmp_path, steps=1)
+    assert trained(tmp_path)["steps"] == 1
+
+
+def test_figures_without_weights_are_trained_anew(tmp_path, monkeypatch):
+    """A results folder under version control holds config.json and env.json, but no weights."""
+    run(tmp_path)
+    for name in ("model.safetensors", "resume.pt"):
+        (tmp_path / name).unlink()
+    stopped_run(tmp_path, 2, monkeypatch)
+    assert trained(tmp_path) is None                                          # the old env.json does not call this finished
+    run(tmp_path)
+    assert trained(tmp_path)["steps"] == STEPS
+
+
+# ------------------------------------------------------------------------------------ optimisers, schedule
+
+def test_the_papers_rate_is_constant():
+    assert {rate_at(p, TrainConfig()) for p in (0, 0.3, 0.999)} == {1.0}
+
+
+@pytest.mark.parametrize("progress, expected", [(0, 0.01), (0.05, 0.51), (0.1, 1), (0.5, 1), (0.75, 0.5), (0.9, 0.2), (1, 0)])
+def test_the_rate_rises_and_falls(progress, expected):
+    assert rate_at(progress, TrainConfig(warmup=0.1, decay=0.5)) == pytest.approx(expected)
+
+
+def test_muon_has_the_matrices_of_the_blocks_and_adamw_the_rest():
+    net = NextFrame(tiny().model)
+    muon, adamw = make_optimizers(net, tiny().train)
+    names = {p: name for name, p in net.named_parameters()}
+    owners = [{names[p] for p in group["params"]} for o in (muon, adamw) for group in o.param_groups]
+    assert owners[0] | owners[1] == set(names.values()) and not owners[0] & owners[1]
+    assert {"merge.weight", "mix.weight", "middle.0.mlp.0.weight", "encoder.0.time.qkv.weight"} <= owners[0]
+    assert {"embed.weight", "head.weight", "bias", "when", "where.0", "encoder.0.norms.0.weight"} <= owners[1]
+
+
+def test_rates_are_shares_of_the_full_rate_also_after_loading():
+    def rates(optimizers):
+        return [group["lr"] for o in optimizers for group in o.param_groups]
+
+    net, config = NextFrame(tiny().model), TrainConfig(optimizer="muon", lr=0.001, muon_lr=0.02)
+    first = make_optimizers(net, config)
+    set_rates(first, 0.5)
+    set_rates(first, 0.1)
+    assert rates(first) == pytest.approx([0.002, 0.0001])
+    again = make_optimizers(net, config)
+    for optimizer, saved in zip(again, first):
+        optimizer.load_state_dict(saved.state_dict())
+    set_rates(again, 1.0)
+    assert rates(again) == pytest.approx([0.02, 0.001])                        # not a share of the share that was saved
+
+
+# ------------------------------------------------------------------------------------ several processes
+
+def test_a_batch_that_cannot_be_shared_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(Workers, "start", lambda device: Workers(0, 3, torch.device("cpu")))
+    with pytest.raises(EvlibError, match="A batch of 4 sequences cannot be shared evenly by 3 processes"):
+        run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_are_one_run(tmp_path, monkeypatch):
+    """The same batches shared by two: a whole run, a stopped run that continues, and a finished one."""
+    adamw = dict(optimizer="adamw", warmup=0.0, decay=0.0)                    # Muon rounds to bfloat16, which magnifies any difference
+    monkeypatch.setattr(loop, "REPORT", -1)
+    run(tmp_path / "one", **adamw)
+    stopped_run(tmp_path / "stopped", 3, monkeypatch, **adamw)
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}",
+                           *PROGRAM[1:], tmp_path / "two", tmp_path / "stopped", tmp_path / "two",
+                           *(f"{name}={json.dumps(value)}" for name, value in adamw.items())],
+                          env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()                                          # from the first process alone
+    assert [line.split("  ")[0] for line in lines[:-1]] == [f"tiny: step {n}" for n in (*range(1, 9), *range(4, 9))]
+    assert lines[-1] == f"tiny: already trained -> {tmp_path / 'two'}"
+
+    alone = torch.load(tmp_path / "one" / "resume.pt", weights_only=True)["net"]
+    for name in ("two", "stopped"):
+        out = tmp_path / name
+        assert trained(out)["processes"] == 2
+        assert (log_of(out).loss - log_of(tmp_path / "one").loss).abs().max() < 1e-4
+        assert (log_of(out).validation_ssim - log_of(tmp_path / "one").validation_ssim).abs().max() < 1e-4
+        net = torch.load(out / "resume.pt", weights_only=True)["net"]
+        assert max((net[k] - alone[k]).abs().max().item() for k in net) < 1e-4
+
+
+PROGRAM = [sys.executable, str(Path(__file__).resolve())]
+
+
+def environment() -> dict:
+    """As many threads there as here, so that sums are added up in the same order."""
+    return {**os.environ, "PYTHONPATH": str(Path(evlib.__file__).parents[1]), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def main(*arguments: str) -> None:
+    """Trains with a checkpoint and a line after every step. Only the first process may write."""
+    loop.REPORT = loop.CHECKPOINT = -1
+    if os.environ.get("RANK", "0") != "0":
+        loop.files.atomic = None
+    changes = {name: json.loads(value) if value[0] in '"0123456789' else value for name, value in (a.split("=") for a in arguments if "=" in a)}
+    for out in arguments:
+        if "=" not in out:
+            train(tiny(**changes), tiny_store(), out, device="cpu")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
