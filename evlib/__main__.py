@@ -58,7 +58,9 @@ def train(task: Name, out: Path, data: Data = Path("data"), preset: str = "demo"
     """Train a network, or continue where it was stopped. Ends after --minutes or --steps, whichever comes first."""
     from . import tasks
     from .train import train
-    config = tasks.get(task).config(preset, minutes=minutes, steps=steps, seed=seed, **_settings(set))
+    if minutes is None and steps is None:
+        raise EvlibError("Training needs an end: give --minutes or --steps.")
+    config = tasks.get(task).config(preset, **{**_settings(set), "minutes": minutes, "steps": steps, "seed": seed})
     train(config, _store(task, data), out, device)
 
 
@@ -145,6 +147,8 @@ def _settings(pairs: tuple[str, ...]) -> dict:
         name, equals, value = pair.partition("=")
         if not equals:
             raise EvlibError(f"--set {pair}: expected NAME=VALUE, as in --set lr=1e-4.")
+        if name in ("task", "preset", "minutes", "steps", "seed"):
+            raise EvlibError(f"--set {pair}: {name} has an option of its own.")
         try:
             values[name] = json.loads(value)
         except json.JSONDecodeError:

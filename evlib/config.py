@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .errors import EvlibError
 
@@ -26,6 +26,13 @@ class ModelConfig:
     dropout: float = 0.1          # "for all layers except the final output layer"
     max_frames: int = 64          # length of the learned temporal encoding; Table 1 needs 41
     zero_init: bool = False       # start every residual branch at zero: the network is the identity at first
+
+    def __post_init__(self):
+        check_types(self)
+        if min(self.width, self.heads, self.patch, self.global_blocks, self.mlp) < 1 or self.local_blocks < 0 or self.width % self.heads:
+            raise EvlibError(f"width must be a multiple of heads, and all sizes positive; found width {self.width}, heads {self.heads}.")
+        if 64 % (2 * self.patch):
+            raise EvlibError(f"patch must divide 64 into an even number of patches (2, 4, 8, 16 or 32); found {self.patch}.")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,11 @@ class TrainConfig:
     validations: int = 10         # times a run, evenly spaced; the best one is kept
     validation_size: int = 256    # sequences
 
+    def __post_init__(self):
+        check_types(self)
+        if self.batch is not None and self.batch < 1:
+            raise EvlibError(f"batch must be at least 1; found {self.batch}.")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -55,6 +67,12 @@ class Config:
     seed: int = 0
     steps: int | None = None      # stop after so many steps, and let the schedule follow them
     minutes: float | None = None  # stop after so much training time, and let the schedule follow it
+
+    def __post_init__(self):
+        check_types(self)
+        for name, value in (("steps", self.steps), ("minutes", self.minutes)):
+            if value is not None and not value > 0:
+                raise EvlibError(f"{name} must be more than 0; found {value}.")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)
@@ -78,6 +96,19 @@ class Config:
             parts[owner][name] = value
         return dataclasses.replace(self, model=dataclasses.replace(self.model, **parts["model"]),
                                    train=dataclasses.replace(self.train, **parts["train"]), **parts[""])
+
+
+def check_types(config: Any) -> None:
+    """A value of another type than its field is an error that names it: settings also come from files and command lines."""
+    for name, kind in get_type_hints(type(config)).items():
+        value, allowed = getattr(config, name), get_args(kind)
+        if get_origin(kind) is Literal:
+            fits = value in allowed
+        else:
+            kinds = allowed or (kind,)
+            fits = (isinstance(value, kinds) or (float in kinds and isinstance(value, int))) and (bool in kinds or not isinstance(value, bool))
+        if not fits:
+            raise EvlibError(f"{name} must be {' or '.join(map(repr, allowed)) if get_origin(kind) is Literal else getattr(kind, '__name__', kind)}; found {value!r}.")
 
 
 def _names(cls) -> list[str]:

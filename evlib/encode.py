@@ -32,9 +32,10 @@ def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Cal
     made_from = {"version": VERSION, "task": task.name, "renderer": fingerprint(), "settings": task.settings(),
                  "sources": _digest(root, task.files(root)), "data": "miniature" if (root / "MINIATURE.json").exists() else "real"}
     if (out / "manifest.json").exists():
-        manifest = json.loads((out / "manifest.json").read_text())
-        if {k: manifest.get(k) for k in made_from} == made_from:
+        if _made_from(out, made_from):
             return VideoStore.open(out)
+    elif out.exists() and (out.is_file() or any(out.iterdir())):
+        raise EvlibError(f"{out} is not an encoded data set and would be replaced: name another folder with --out.")
     started = time.perf_counter()
     with files.atomic(out) as folder:
         folder.mkdir()
@@ -44,6 +45,14 @@ def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Cal
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
     log(f"{task.name}: {counts['sequences']:,} sequences of {counts['frames']:,} distinct frames in {seconds:.1f} s -> {out}")
     return VideoStore.open(out)
+
+
+def _made_from(out: Path, made_from: dict) -> bool:
+    try:
+        manifest = json.loads((out / "manifest.json").read_text())
+    except ValueError:                                         # damaged: encode again
+        return False
+    return {k: manifest.get(k) for k in made_from} == made_from
 
 
 def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> dict:
@@ -86,7 +95,10 @@ class Drawn(NamedTuple):
 def _rendered(task: Task, root: Path) -> Iterable[Drawn]:
     def one(item: Item) -> Drawn:
         example = item.load()
-        return Drawn(item, example.answer, render(example, task.max_inputs))
+        try:
+            return Drawn(item, example.answer, render(example, task.max_inputs))
+        except EvlibError as error:
+            raise EvlibError(f"{root / item.source}: {error}") from None
 
     items = task.items(root)
     if not task.parallel:

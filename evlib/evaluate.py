@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from . import files, metrics, plots, tasks
 from .decode import TemplateReader, nearest_word, read_words
@@ -19,7 +18,7 @@ from .errors import EvlibError
 from .generate import answer
 from .predict import load_network
 from .store import VideoStore
-from .train import trained
+from .train import find_device, trained
 
 
 def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limit: int | None = None,
@@ -27,7 +26,7 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
     """Scores a run on the test split (its first `limit` rows). Returns what metrics.json holds; shares are 0..1.
     Does nothing if metrics.json is newer than the weights and about the same store and limit."""
     run = Path(run)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device(device)
     net, config = load_network(run, device)
     if config["task"] != store.manifest["task"]:
         raise EvlibError(f"{run} was trained on {config['task']}, but {store.path} holds {store.manifest['task']}: name the data it belongs to.")

@@ -29,8 +29,6 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} must be a multiple of heads {heads}")
         self.heads, self.dropout = heads, dropout
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -85,8 +83,6 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
         super().__init__()
         self.config = config = model
         K, P, G, p = config.width, config.patch, SIZE // config.patch, config.dropout
-        if SIZE % config.patch or G % 2:
-            raise ValueError(f"patch {P} must divide {SIZE} into an even number of patches")
         self.embed = nn.Linear(3 * P * P, K)
         self.when = nn.Parameter(0.02 * torch.randn(config.max_frames, 1, K))         # temporal encoding
         self.where = nn.ParameterList(0.02 * torch.randn(n, K) for n in (G * G, G * G // 4, G * G))

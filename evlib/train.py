@@ -261,6 +261,16 @@ class Clock:
         return time.perf_counter() - self.start
 
 
+def find_device(name: str | None) -> torch.device:
+    """The named device, or the first GPU, or the CPU."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ImportError):
+        raise EvlibError(f"There is no device {name!r} here: expected cpu{', cuda' if torch.cuda.is_available() else ' (this torch finds no CUDA GPU)'}.") from None
+    return device
+
+
 @dataclass(frozen=True)
 class Workers:
     """The processes of one run: one, or as many as torchrun started."""
@@ -271,7 +281,7 @@ class Workers:
     @classmethod
     def start(cls, device: str | None) -> Workers:
         count = int(os.environ.get("WORLD_SIZE", 1))
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = find_device(device)
         if device.type == "cuda":
             device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if count > 1 else device.index or 0)
             torch.cuda.set_device(device)

@@ -9,7 +9,7 @@ from evlib.errors import EvlibError
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_config_survives_json(name):
-    config = preset(name).override(task="sst2", steps=7, lr=0.5, width=64, seed=3)
+    config = preset(name).override(task="sst2", steps=7, lr=0.5, width=48, seed=3)
     assert Config.from_json(config.to_json()) == config
 
 
@@ -27,8 +27,8 @@ def test_the_paper_preset_is_section_3_3():
 
 
 def test_override_reaches_the_dataclass_that_has_the_name():
-    config = preset("paper").override(width=64, lr=0.01, seed=5, steps=9)
-    assert config == Config(seed=5, steps=9, model=ModelConfig(width=64), train=TrainConfig(lr=0.01))
+    config = preset("paper").override(width=48, lr=0.01, seed=5, steps=9)
+    assert config == Config(seed=5, steps=9, model=ModelConfig(width=48), train=TrainConfig(lr=0.01))
     assert preset("paper") == Config()                                      # a copy: the preset is as it was
 
 
@@ -62,3 +62,25 @@ def test_presets_are_frozen(part):
     config = part(preset("demo"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(config, dataclasses.fields(config)[0].name, 1)
+
+
+@pytest.mark.parametrize("wrong, sentence", [
+    (dict(width=30, heads=4), "width must be a multiple of heads.*found width 30, heads 4"),
+    (dict(patch=7), "patch must divide 64 .* found 7"),
+    (dict(patch=64), "patch must divide 64 into an even number of patches"),
+    (dict(batch=0), "batch must be at least 1; found 0"),
+    (dict(steps=0), "steps must be more than 0; found 0"),
+    (dict(minutes=-1.0), "minutes must be more than 0; found -1.0"),
+    (dict(lr="fast"), "lr must be float; found 'fast'"),
+    (dict(width=64.5), "width must be int; found 64.5"),
+    (dict(mean_bias=1), "mean_bias must be bool; found 1"),
+    (dict(steps=True), "steps must be .*int.*; found True"),
+    (dict(optimizer="sgd"), "optimizer must be 'adamw' or 'muon'; found 'sgd'"),
+])
+def test_impossible_values_are_a_sentence(wrong, sentence):
+    with pytest.raises(EvlibError, match=sentence):
+        preset("demo").override(**wrong)
+
+
+def test_a_whole_number_is_a_float_too():
+    assert preset("demo").override(minutes=2, lr=1).train.lr == 1

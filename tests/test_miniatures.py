@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from evlib import miniatures
+from evlib.errors import EvlibError
 from evlib.miniatures import speech
 from evlib.miniatures.reviews import GOOD, NEGATIONS
 
@@ -108,7 +109,7 @@ def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_unknown_name_offers_the_nearest(tmp_path):
-    with pytest.raises(EvlibError, match="nearest is 'cifar10'"):
+    with pytest.raises(EvlibError, match="did you mean 'cifar10'"):
         miniatures.write(tmp_path, names=["cifar"], log=lambda line: None)
 
 

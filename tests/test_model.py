@@ -12,6 +12,15 @@ from evlib.train import make_optimizers, rate_at, set_rates
 SMALL = ModelConfig(width=32, heads=2, local_blocks=2, global_blocks=2, max_frames=8)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """So small a network gains nothing from a second one, and loses much on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def network(config: ModelConfig = SMALL) -> NextFrame:
     torch.manual_seed(0)
     return NextFrame(config).eval()
@@ -51,13 +60,6 @@ def test_the_head_puts_each_pixel_where_it_belongs():
 def test_zero_init_starts_blocks_at_the_identity():
     block, x = network(ModelConfig(width=32, heads=2, local_blocks=1, global_blocks=1, zero_init=True)).middle[0], torch.randn(1, 3, 16, 32)
     assert torch.equal(block(x), x)
-
-
-@pytest.mark.parametrize("wrong, sentence", [(dict(width=30, heads=4), "width 30 must be a multiple of heads 4"), (dict(patch=7), "patch 7 must divide 64"),
-                                             (dict(patch=64), "even number of patches")])
-def test_impossible_shapes_are_a_sentence(wrong, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        NextFrame(ModelConfig(**wrong))
 
 
 def test_too_many_frames_are_a_sentence():

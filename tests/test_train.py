@@ -31,6 +31,15 @@ from evlib.train import Workers, make_optimizers, rate_at, set_rates, train, tra
 STEPS = 8
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """So small a network gains nothing from a second one, and loses much on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def tiny_store() -> VideoStore:
     """Sixty sequences of two shapes over forty random frames; the last frame follows from the first."""
     rng = np.random.default_rng(0)
