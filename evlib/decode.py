@@ -19,15 +19,18 @@ import numpy as np
 import pytesseract
 import torch
 from PIL import Image as Pillow
+from PIL import ImageFilter
 from rapidfuzz.distance import Levenshtein
 
 from .errors import EvlibError
 from .render import word_frame
 
-HEIGHT = 24             # px of ink; Tesseract reads best at about this size of letter
+HEIGHT = 32             # px of ink; Tesseract reads best at about this size of letter
+BLUR = 1.5              # px at that height; drawn letters are ragged, and Tesseract prefers them soft
 BORDER = 10             # px of white around it
 FAINT = 64              # ink must be this much brighter than the background, of 255
 PAGE_MODE = "--psm 7"   # a single line of text
+READER = (HEIGHT, BLUR, BORDER, FAINT, PAGE_MODE)
 PAGES = 250             # frames a call; a call costs 0.1 s before its first page
 
 
@@ -51,9 +54,10 @@ def read_words(frames: np.ndarray, workers: int | None = None) -> list[str]:
 
 
 def prepare(frame: np.ndarray) -> Pillow.Image | None:
-    """What Tesseract gets to see: the ink, cropped, 24 px high, black on white with a border; None for a blank frame.
+    """What Tesseract gets to see: the ink, cropped, enlarged, softened, black on white with a border; None for a blank frame.
 
-    Read whole, 42 % of single-word frames come back exactly; cropped and scaled like this, 99 %.
+    Read whole, 42 % of clean single-word frames come back exactly; prepared like this, 99.6 %. The settings were chosen on
+    clean words and on what networks drew for validation data.
     """
     grey = frame.mean(axis=2)
     background = np.median(grey)
@@ -67,7 +71,7 @@ def prepare(frame: np.ndarray) -> Pillow.Image | None:
     page = page.resize((width, HEIGHT), Pillow.Resampling.BICUBIC)
     bordered = Pillow.new("L", (width + 2 * BORDER, HEIGHT + 2 * BORDER), 255)
     bordered.paste(page, (BORDER, BORDER))
-    return bordered
+    return bordered.filter(ImageFilter.GaussianBlur(BLUR))
 
 
 def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:

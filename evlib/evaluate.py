@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from . import files, metrics, plots, tasks
-from .decode import TemplateReader, nearest_word, read_words
+from .decode import READER, TemplateReader, nearest_word, read_words
 from .errors import EvlibError
 from .generate import answer
 from .predict import load_network
@@ -33,7 +33,7 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
     if config["renderer"] != store.manifest["renderer"]:
         raise EvlibError(f"{store.path} was drawn by the renderer {store.manifest['renderer']}, but {run} was trained on frames of {config['renderer']}: "
                          "remove the store and encode again.")
-    about = {"examples": store.manifest["examples"], "renderer": store.manifest["renderer"], "limit": limit}
+    about = {"examples": store.manifest["examples"], "renderer": store.manifest["renderer"], "limit": limit, "reader": list(READER)}
     if (done := _already(run, about)) is not None:
         return done
 

@@ -1,9 +1,11 @@
-"""Where notebooks and the command line find things, wherever they were started."""
+"""Where notebooks and the command line find things, wherever they were started, and what they run on."""
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 from . import miniatures
+from .train import environment, find_device
 
 
 def project() -> Path:
@@ -23,3 +25,9 @@ def ready(data: str | Path) -> Path:
     if folder == project() / ".miniatures":
         miniatures.write(folder, log=lambda line: None)
     return folder
+
+
+def versions() -> str:
+    """One line about the machine, for the first cell of a notebook."""
+    device = environment(find_device(None))
+    return f"evlib {version('evlib')}, torch {device['torch']}, Python {device['python']}, {device['device']}"

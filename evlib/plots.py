@@ -24,7 +24,8 @@ def film_strip(frames: np.ndarray, n_in: int, scale: int = 2, caption: str = "")
     """
     T, H, W, _ = frames.shape
     bar, text = 2 * GAP, 16 if caption else 0
-    strip = Pillow.new("RGB", (scale * (T * (W + GAP) + GAP + bar), scale * (H + 2 * GAP) + text), WHITE)
+    width = max(scale * (T * (W + GAP) + GAP + bar), round(_small().getlength(caption)) + 2 * scale * GAP)
+    strip = Pillow.new("RGB", (width, scale * (H + 2 * GAP) + text), WHITE)
     for t, frame in enumerate(frames):
         x = scale * (GAP + t * (W + GAP) + (bar if t >= n_in else 0))
         strip.paste(Pillow.fromarray(frame).resize((scale * W, scale * H), Pillow.Resampling.NEAREST), (x, scale * GAP))
@@ -66,7 +67,7 @@ def samples(split: Split, drawn: list[np.ndarray], table: pd.DataFrame, right: i
         n_in = int(split.table.n_in.values[i])
         inputs = split.gather([i])[0, :n_in].movedim(1, -1).cpu().numpy()
         mark = "right" if correct[i] else f"WRONG, true: {table.answer[i]}"
-        strips.append(film_strip(np.concatenate([inputs, drawn[i]]), n_in, scale=1, caption=f"read: {table.answer_read[i] or '(nothing)'}   {mark}"))
+        strips.append(film_strip(np.concatenate([inputs, drawn[i]]), n_in, scale=1, caption=f"{table.answer_read[i] or '(nothing)'}: {mark}"))
     return page(strips)
 
 

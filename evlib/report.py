@@ -79,6 +79,17 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def scores(metrics: dict) -> pd.DataFrame:
+    """One run's metrics.json as a table for a notebook: the two readers, the subsets, the trivial baseline; percent."""
+    rows = {"Tesseract, to the letter": {"accuracy": metrics["accuracy_exact"]}, "Tesseract, nearest word": metrics,
+            **{f"... {name}": part for name, part in metrics["subsets"].items()},
+            "nearest drawing": {"accuracy": metrics["accuracy_template"]},
+            f"always “{metrics['baseline']['answer']}”": metrics["baseline"]}
+    table = pd.DataFrame([{"reader": name, **{key: 100 * row[key] for key in ("accuracy", "f1", "f1_macro") if key in row},
+                           "n": row.get("n", metrics["n"])} for name, row in rows.items()])
+    return table.set_index("reader").round(1).astype({"n": int}).fillna("")
+
+
 def overview(results: Path) -> pd.DataFrame:
     """One line a data set, for the README: the paper's accuracy, ours on miniatures (every seed) and on real data, and
     beside each what the most frequent answer scores. All by Tesseract, in percent."""

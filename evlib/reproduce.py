@@ -61,7 +61,7 @@ def reproduce(profile: str, data: Path | None = None, minutes: float | None = No
         if not candidates:
             run_notebook(name, results, common, log)
             continue
-        found = [task for task in candidates if _is_found(task, data)]
+        found = [task.name for task in tasks.found(data) if task.name in candidates]
         for task in found if profile == "real" else found[:1]:
             run_notebook(name, results, {**common, "task": task, **settings}, log, suffix="" if task == candidates[0] else f"_{task}")
         if not found:
@@ -109,14 +109,6 @@ def more_seeds(log: Callable[[str], None] = print) -> Path:
     return results
 
 
-def _is_found(task: str, data: Path) -> bool:
-    try:
-        tasks.get(task).root(data)
-        return True
-    except EvlibError:
-        return False
-
-
 def _state(source: Path, results: Path, parameters: dict) -> str:
     """What an executed notebook depends on: its source, its parameters, evlib, and the scores of the runs."""
     seen = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
@@ -129,7 +121,7 @@ def _state(source: Path, results: Path, parameters: dict) -> str:
 
 
 def _tidy(path: Path) -> None:
-    """Drops what papermill and Jupyter noted for themselves: times and absolute paths of this machine."""
+    """Drops what papermill and Jupyter noted for themselves, absolute paths of this machine, and pictures stored twice."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     notebook.metadata.pop("widgets", None)
@@ -137,6 +129,7 @@ def _tidy(path: Path) -> None:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         for output in cell.get("outputs", []):
+            output.get("data", {}).pop("image/jpeg", None)             # Pillow offers it beside the PNG
             if "text" in output:
                 output.text = output.text.replace(f"{project()}/", "")
         if "injected-parameters" in cell.metadata.get("tags", []):

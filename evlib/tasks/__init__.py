@@ -1,4 +1,6 @@
 """The registry: one file per data set. A new task is one file and one line here."""
+from pathlib import Path
+
 from ..config import nearest
 from ..errors import EvlibError
 from .audiomnist import AudioMNIST
@@ -14,3 +16,8 @@ def get(name: str) -> Task:
     if name not in TASKS:
         raise EvlibError(f"Unknown task {name!r}{nearest(name, list(TASKS))}")
     return TASKS[name]
+
+
+def found(data: Path) -> list[Task]:
+    """The tasks whose data lies under `data`."""
+    return [task for task in TASKS.values() if any((data / folder).is_dir() for folder in task.folders)]
