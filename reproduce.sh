@@ -19,18 +19,21 @@ fail() { printf 'reproduce.sh: %s\n' "$*" >&2; exit 2; }
 pinned() { sed -n '/- pip:/,$ s/^ \{6\}- //p' environment.yml; }
 
 setup_with_conda() {
-    local conda=$1 stamp
+    local conda=$1 stamp prefix created=
     stamp=$(cat environment.yml pyproject.toml | sha256sum | cut -c1-16)
     if ! "$conda" run -n evlib true 2>/dev/null; then
         say "creating the environment 'evlib' with $(basename "$conda") from environment.yml (some minutes)"
         "$conda" env create -q -n evlib -f environment.yml
+        created=yes
     fi
     prefix=$("$conda" run -n evlib python -c 'import sys; print(sys.prefix)')
     python=$prefix/bin/python
     export PATH="$prefix/bin:$PATH"
     if [ "$(cat "$prefix/.evlib" 2>/dev/null)" != "$stamp" ]; then
-        say "bringing the environment to the versions of environment.yml"
-        "$conda" env update -q -n evlib -f environment.yml
+        if [ -z "$created" ]; then
+            say "bringing the environment to the versions of environment.yml"
+            "$conda" env update -q -n evlib -f environment.yml
+        fi
         "$python" -m pip install -q --no-deps -e .
         echo "$stamp" > "$prefix/.evlib"
     fi

@@ -94,18 +94,18 @@ def overview(results: Path) -> pd.DataFrame:
     """One line a data set, for the README: the paper's accuracy, ours on miniatures (every seed) and on real data, and
     beside each what the most frequent answer scores. All by Tesseract, in percent."""
     paper = pd.read_csv(Path(__file__).with_name("paper_table2.csv")).query("model == 'Ours'").set_index("dataset").accuracy
-    lines = {}
-    for profile, name in (("demo", "Miniature"), ("real", "Real data")):
+    lines: dict[str, dict] = {}
+    for profile, name in (("demo", "miniature"), ("real", "real data")):
         runs = [json.loads(path.read_text()) for path in sorted(Path(results).glob(f"{profile}/runs/*/metrics.json"))]
         for dataset in dict.fromkeys(m["dataset"] for m in runs):
             mine = sorted((m for m in runs if m["dataset"] == dataset), key=lambda m: m["seed"])
             line = lines.setdefault(dataset, {"Task": mine[0]["row"], "Dataset": dataset, "Paper": f"{paper[dataset]:.1f}" if dataset in paper else ""})
-            line[name] = " / ".join(f"{100 * m['accuracy']:.1f}" for m in mine)
-            line[f"trivial, {name.lower()}"] = f"{100 * mine[0]['baseline']['accuracy']:.1f}"
-            line[f"minutes, {name.lower()}"] = " / ".join(f"{m['training']['seconds'] / 60:.1f}" for m in mine)
-            line["Device"] = mine[0]["training"]["device"]
-    rows = pd.DataFrame(lines.values())
-    return rows[[*(c for c in rows if c != "Device"), "Device"]]
+            minutes = dict.fromkeys(f"{m['training']['seconds'] / 60:.1f}" for m in mine)
+            line[f"Ours, {name}"] = " / ".join(f"{100 * m['accuracy']:.1f}" for m in mine)
+            line[f"trivial, {name}"] = f"{100 * mine[0]['baseline']['accuracy']:.1f}"
+            line[f"trained, {name}"] = f"{' / '.join(minutes)} min, {mine[0]['training']['device']}"
+    order = [*paper.index, *(dataset for dataset in lines if dataset not in paper)]
+    return pd.DataFrame([lines[dataset] for dataset in order if dataset in lines])
 
 
 def seeds(results: Path) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from .train import train
 PROFILES = {
     # minutes of training a row; None: the notebook's own default
     "demo": {"preset": "demo", "minutes": 1.25},
-    "real": {"preset": "demo", "minutes": 2.5},
+    "real": {"preset": "demo", "minutes": 2.4},
     "paper": {"preset": "paper", "minutes": 60.0},
 }
 # Notebook, and for which tasks it is run: the first one whose data is found.
