@@ -16,7 +16,7 @@ say() { printf '\033[1m==\033[0m %s\n' "$*"; }
 fail() { printf 'reproduce.sh: %s\n' "$*" >&2; exit 2; }
 
 # The versions stand in environment.yml alone: conda reads the file, pip gets the lines under its `pip:`.
-pinned() { sed -n '/- pip:/,$ s/^ \{6\}- //p' environment.yml; }
+pinned() { sed -n '/- pip:/,$ s/^ \{6\}- \([^ ]*\).*/\1/p' environment.yml; }
 
 setup_with_conda() {
     local conda=$1 stamp prefix created=

@@ -58,9 +58,8 @@ def train(task: Name, out: Path, data: Data = Path("data"), preset: str = "demo"
     """Train a network, or continue where it was stopped. Ends after --minutes or --steps, whichever comes first."""
     from . import tasks
     from .train import train
-    if minutes is None and steps is None:
-        raise EvlibError("Training needs an end: give --minutes or --steps.")
-    config = tasks.get(task).config(preset, **{**_settings(set), "minutes": minutes, "steps": steps, "seed": seed})
+    config = tasks.get(task).config(preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
+    config.require_end()                                       # before a data set is encoded for nothing
     train(config, _store(task, data), out, device)
 
 

@@ -74,6 +74,10 @@ class Config:
             if value is not None and not value > 0:
                 raise EvlibError(f"{name} must be more than 0; found {value}.")
 
+    def require_end(self) -> None:
+        if self.steps is None and self.minutes is None:
+            raise EvlibError("Training needs an end: give --steps or --minutes.")
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)
 

@@ -61,7 +61,8 @@ def page(strips: Sequence[Pillow.Image], width: int = 840) -> Pillow.Image:
 def samples(split: Split, drawn: list[np.ndarray], table: pd.DataFrame, right: int = 4, wrong: int = 4) -> Pillow.Image:
     """Film strips of some right and some wrong answers, each with what was read and what was true."""
     correct = (table.answer_read == table.answer).values
-    chosen = [*np.flatnonzero(correct)[:right], *np.flatnonzero(~correct)[:wrong]]
+    chosen = [i for rows, n in ((np.flatnonzero(correct), right), (np.flatnonzero(~correct), wrong)) if len(rows)
+              for i in rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)]]       # spread over the whole set
     strips = []
     for i in chosen:
         n_in = int(split.table.n_in.values[i])
@@ -97,7 +98,7 @@ def curves(runs: Iterable[str | Path], path: Path | None = None) -> plt.Figure:
         seen = log.dropna(subset="validation_ssim")
         right.plot(seen.seconds / 60, seen.validation_ssim, marker="o", markersize=3, label=run.name)
     left.set(xlabel="minutes", ylabel="loss: 1 - MS-SSIM")
-    right.set(xlabel="minutes", ylabel="MS-SSIM of the answers, validation")
+    right.set(xlabel="minutes", ylabel="validation MS-SSIM")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False, fontsize=8)

@@ -98,6 +98,6 @@ def load_network(run: str | Path, device: str = "cpu") -> tuple[NextFrame, dict]
         net = NextFrame(ModelConfig(**config["model"]))
         weights = Path(run) / "model.safetensors" if local else hf_hub_download(str(run), "model.safetensors")
         safetensors.torch.load_model(net, weights)
-    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
+    except (EvlibError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
         raise EvlibError(f"{run}: the weights do not fit the settings in config.json ({textwrap.shorten(str(error), 160)}); train it again.") from None
     return net.to(device).eval(), config

@@ -57,8 +57,7 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
 
     Raises EvlibError if `out` holds a run with other settings or of another renderer.
     """
-    if config.steps is None and config.minutes is None:
-        raise EvlibError("Training needs an end: give --steps or --minutes.")
+    config.require_end()
     out, workers = Path(out), Workers.start(device)
     device, batch = workers.device, config.train.batch
     if batch % workers.count:

@@ -204,7 +204,7 @@ UNFIT = {
     "another renderer": (lambda run: change(run, renderer="0123456789ab"), "was trained on frames of the renderer 0123456789ab"),
     "another shape": (lambda run: change(run, width=64), "the weights do not fit the settings in config.json"),
     "more blocks": (lambda run: change(run, global_blocks=2), "the weights do not fit the settings in config.json"),
-    "impossible shape": (lambda run: change(run, heads=5), "width 32 must be a multiple of heads 5"),
+    "impossible shape": (lambda run: change(run, heads=5), "found width 32, heads 5"),
     "unknown setting": (lambda run: change(run, model={"depth": 3}), "depth"),
     "no settings": (lambda run: (run / "config.json").write_text("{}"), "config.json is not that of a run, it has no task"),
     "damaged settings": (lambda run: (run / "config.json").write_text('{"task": "ss'), "config.json is damaged"),

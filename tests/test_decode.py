@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 from PIL import ImageFilter
 
 from evlib import tasks
-from evlib.decode import TemplateReader, nearest_word, prepare, read_words, require_tesseract
+from evlib.decode import BORDER, HEIGHT, TemplateReader, nearest_word, prepare, read_words, require_tesseract
 from evlib.errors import EvlibError
 from evlib.render import blank, word_frame
 
@@ -63,7 +63,7 @@ def test_no_frames_and_only_blank_frames():
 
 def test_faint_marks_are_not_read():
     assert prepare((word_frame("frog") * 0.2).astype(np.uint8)) is None
-    assert prepare(word_frame("frog")).height == 24 + 2 * 10
+    assert prepare(word_frame("frog")).height == HEIGHT + 2 * BORDER
 
 
 # ---- frames as a network draws them ----------------------------------------------------------------------------------

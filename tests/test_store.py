@@ -118,7 +118,7 @@ def test_a_failure_keeps_the_store_that_was_there(store, data, monkeypatch):
 def test_a_folder_with_other_files_is_not_replaced(data, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("Once upon a time")
-    with pytest.raises(EvlibError, match="thesis holds something else"):
+    with pytest.raises(EvlibError, match="thesis is not an encoded data set"):
         encode(tasks.get("sst2"), data, tmp_path / "thesis", log=quiet)
     assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["chapter1.tex"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "thesis"]
