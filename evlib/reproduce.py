@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +42,6 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "10_table_2": (),
     "00_start_here": (),           # last, because it plays with what the others trained
 }
-IPC = Config({"KernelManager": {"transport": "ipc"}})      # a kernel that listens on no network port
 SEEDS = (1, 2)                     # besides 0, of the main job
 
 
@@ -84,10 +84,11 @@ def run_notebook(name: str, results: Path, parameters: dict, log: Callable[[str]
         return copy
     log(f"-- {copy.stem} ...")
     started = time.perf_counter()
-    with files.atomic(copy) as temporary:
+    with files.atomic(copy) as temporary, tempfile.TemporaryDirectory(prefix="evlib-kernel-") as sockets:
+        private = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})     # no network port
         try:
             papermill.execute_notebook(str(source), str(temporary), parameters, kernel_name="python3", cwd=str(project()),
-                                       progress_bar=False, stdout_file=sys.stdout, config=IPC)
+                                       progress_bar=False, stdout_file=sys.stdout, config=private)
         except PapermillExecutionError as error:
             failed = copy.with_name(f"{copy.stem}.failed.ipynb")
             temporary.replace(failed)
