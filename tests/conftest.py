@@ -19,6 +19,15 @@ from evlib.render import fingerprint
 WORDS = "a charming film , not dull but often warm and bright".split()
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """So small a network gains nothing from a second one, and loses much on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def miniature(tmp_path_factory) -> Path:
     """The miniatures of SST-2 and CIFAR-10."""

@@ -9,13 +9,7 @@ from evlib.model import NextFrame
 from evlib.store import Split
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """So small a network gains nothing from a second one, and loses much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(**changes) -> NextFrame:

@@ -12,13 +12,7 @@ from evlib.train import make_optimizers, rate_at, set_rates
 SMALL = ModelConfig(width=32, heads=2, local_blocks=2, global_blocks=2, max_frames=8)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """So small a network gains nothing from a second one, and loses much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(config: ModelConfig = SMALL) -> NextFrame:

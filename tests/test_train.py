@@ -31,13 +31,7 @@ from evlib.train import Workers, make_optimizers, rate_at, set_rates, train, tra
 STEPS = 8
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """So small a network gains nothing from a second one, and loses much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny_store() -> VideoStore:
