@@ -161,6 +161,9 @@ def main() -> None:
     except EvlibError as error:
         print(f"evlib: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:                                   # a disk that is full or gone, a file that is not ours to read
+        print(f"evlib: {error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("evlib: stopped; the same command continues from the last checkpoint.", file=sys.stderr)
         sys.exit(130)

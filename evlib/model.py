@@ -10,7 +10,6 @@
 A block is divided space-time attention (TimeSformer): space within a frame, then causal time at a place, then an MLP.
 Only time attention crosses frames, so a cache of its keys and values makes generation one frame's work per frame.
 """
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 
-SIZE = 64
+SIZE = 64         # height and width of a frame
 Cache = dict     # time attention -> its past keys and values, (B', heads, T, d); "frames" -> how many it has seen
 
 

@@ -10,6 +10,7 @@ Under torchrun each process takes its share of every batch.
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import os
 import platform
@@ -198,15 +199,16 @@ def validate(net: NextFrame, split: Split, size: int) -> float:
 def save_weights(net: NextFrame, out: Path) -> None:
     """model.safetensors; with config.json beside it, NextFrame.from_pretrained(out) reads them."""
     with files.atomic(out / "model.safetensors") as temporary:
-        safetensors.torch.save_model(net, str(temporary))
+        temporary.write_bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}))
 
 
 def checkpoint(out: Path, net: NextFrame, optimizers: list, state: State) -> None:
-    device = net.bias.device
+    device, memory = net.bias.device, io.BytesIO()             # torch's own writer hides why a disk refused
+    torch.save({"state": state.__dict__, "net": net.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
+                "random": torch.get_rng_state(),
+                "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None}, memory)
     with files.atomic(out / "resume.pt") as temporary:
-        torch.save({"state": state.__dict__, "net": net.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
-                    "random": torch.get_rng_state(),
-                    "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None}, temporary)
+        temporary.write_bytes(memory.getbuffer())
     with files.atomic(out / "log.csv") as temporary:
         pd.DataFrame(state.log, columns=["step", "seconds", "loss", "frames_per_second", "validation_ssim"]).to_csv(temporary, index=False)
 

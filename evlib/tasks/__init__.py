@@ -4,7 +4,8 @@ from pathlib import Path
 from ..config import nearest
 from ..errors import EvlibError
 from .audiomnist import AudioMNIST
-from .base import Item, Task
+from .base import Item as Item
+from .base import Task
 from .cifar10 import CIFAR10
 from .fsdd import FSDD
 from .sst2 import SST2
