@@ -76,7 +76,11 @@ class Block(nn.Module):
 
 class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["next-frame-prediction"],
                 coders={ModelConfig: (lambda c: c.__dict__, lambda d: ModelConfig(**d))}):
-    """Predicts, for every frame, the frame that follows it."""
+    """Predicts, for every frame, the frame that follows it.
+
+    `save_pretrained`, `from_pretrained` and `push_to_hub` come from the mixin, which reads the type of `model` at run time;
+    so this file does without postponed annotations.
+    """
 
     def __init__(self, model: ModelConfig = ModelConfig()):        # `model` as in a run's config.json
         super().__init__()

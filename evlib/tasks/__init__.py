@@ -4,11 +4,12 @@ from pathlib import Path
 from ..config import nearest
 from ..errors import EvlibError
 from .audiomnist import AudioMNIST
-from .base import Item as Item
-from .base import Task
+from .base import Item, Task
 from .cifar10 import CIFAR10
 from .fsdd import FSDD
 from .sst2 import SST2
+
+__all__ = ["TASKS", "Item", "Task", "found", "get"]
 
 TASKS: dict[str, Task] = {task.name: task for task in (SST2(), CIFAR10(), AudioMNIST(), FSDD())}
 
