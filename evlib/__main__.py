@@ -19,11 +19,12 @@ app = tyro.extras.SubcommandApp()
 @app.command(name="tasks")
 def list_tasks(data: Data = Path("data")) -> None:
     """The tasks, their rows of Table 2, and what is found under --data."""
+    from .miniatures import is_miniature
     from .tasks import TASKS
     for task in TASKS.values():
         try:
             root = task.root(data)
-            found = f"{'miniature' if (root / 'MINIATURE.json').exists() else 'real'} data in {root}"
+            found = f"{'miniature' if is_miniature(root) else 'real'} data in {root}"
         except EvlibError:
             found = f"not found under {data}: expected {' or '.join(task.folders)}/"
         print(f"{task.name:12} {task.row:22} {task.dataset:20} {found}")

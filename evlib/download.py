@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 from .config import nearest
 from .errors import EvlibError
+from .miniatures import is_miniature
 
 MARKER = "DOWNLOAD.json"         # in a folder that `download` filled
 CHUNK = 1 << 18                  # bytes: read at once, from the network or from disk
@@ -111,7 +112,7 @@ def download(task: str, data: Path, log: Callable[[str], None] = say) -> Path:
 
 def _already(archive: Archive, target: Path) -> str:
     """What to say about a folder that is there; EvlibError if it is not this data set."""
-    if (target / "MINIATURE.json").exists():
+    if is_miniature(target):
         raise EvlibError(f"{target} holds a miniature: name another folder with --data, or remove it and {AGAIN}.")
     ours = (target / MARKER).exists()
     _verify(target, dict.fromkeys(archive.files) if ours else archive.files, f"Move {target} away and {AGAIN}.")

@@ -16,6 +16,7 @@ import pandas as pd
 from . import files
 from .errors import EvlibError
 from .image import SIZE
+from .miniatures import is_miniature
 from .render import Frame, Rendered, fingerprint, render
 from .store import VERSION, VideoStore
 
@@ -30,7 +31,7 @@ def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Cal
     root = task.root(data)
     out = Path(out) if out else data / ".evlib" / task.name
     made_from = {"version": VERSION, "task": task.name, "renderer": fingerprint(), "settings": task.settings(),
-                 "sources": _digest(root, task.files(root)), "data": "miniature" if (root / "MINIATURE.json").exists() else "real"}
+                 "sources": _digest(root, task.files(root)), "data": "miniature" if is_miniature(root) else "real"}
     if (out / "manifest.json").exists():
         if _made_from(out, made_from):
             return VideoStore.open(out)

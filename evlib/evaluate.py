@@ -45,14 +45,14 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
     drawing = time.perf_counter() - started
     table = read(drawn, split.table, list(task.classes))
     reading = time.perf_counter() - started - drawing
-    true = split.outputs()
+    seen, true = np.concatenate(drawn), np.concatenate(split.outputs())
     train_answers = store.answers.answer[store.answers.split == "train"]
 
     result = {
         "task": task.name, "row": task.row, "dataset": task.dataset, "preset": config["preset"], "seed": config["seed"],
         "data": store.manifest["data"], "n": len(table),
-        "psnr": metrics.psnr(np.concatenate(drawn), np.concatenate(true)),
-        "ssim": metrics.ssim(np.concatenate(drawn), np.concatenate(true)),
+        "psnr": metrics.psnr(seen, true),
+        "ssim": metrics.ssim(seen, true),
         **score(table, train_answers),
         "subsets": {name: score(table[mask.values], train_answers) for name, mask in task.subsets(split.table).items() if mask.any()},
         "seconds": {"draw": round(drawing, 1), "read": round(reading, 1)},

@@ -21,35 +21,35 @@ HEADS = {"task": "Task", "dataset": "Dataset", "model": "Model", "psnr": "PSNR",
 
 
 def table2(results: str | Path) -> pd.DataFrame:
-    """The rows of the runs of the main job under results/runs (not of further seeds), each group headed by the paper's own row. Shares in percent, as in the paper."""
+    """The runs of the main job under results/runs (not those of further seeds), each task headed by the paper's own rows.
+    Shares in percent, as in the paper."""
     runs = [path for path in sorted(Path(results).glob("runs/*/metrics.json")) if "-seed" not in path.parent.name]
     if not runs:
         raise EvlibError(f"{results}: expected scored runs (runs/*/metrics.json), found none; train and evaluate one first.")
     ours = pd.DataFrame([row for path in runs for row in _rows(json.loads(path.read_text()))])
-    quoted = pd.read_csv(Path(__file__).with_name("paper_table2.csv")).rename(columns={"row": "task"})
+    quoted = the_paper()
     quoted = quoted.assign(data="paper", model=quoted.model.replace({"Ours": "the paper"}))
-    order = list(dict.fromkeys(quoted.task))
-    rows = []
-    for task in order:
-        mine = ours[ours.task == task]
-        if len(mine):
-            rows.extend([quoted[quoted.task == task], mine])
-    return pd.concat([part for part in rows], ignore_index=True).reindex(columns=COLUMNS)
+    parts = [part[part.task == task] for task in dict.fromkeys(quoted.task) if task in set(ours.task) for part in (quoted, ours)]
+    return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
+
+
+def the_paper() -> pd.DataFrame:
+    """The paper's own Table 2."""
+    return pd.read_csv(Path(__file__).with_name("paper_table2.csv")).rename(columns={"row": "task"})
 
 
 def _rows(metrics: dict) -> list[dict]:
     common = {"task": metrics["row"], "dataset": metrics["dataset"], "data": metrics["data"]}
-    seconds = metrics["training"]["seconds"] if metrics["training"] else None
-    device = metrics["training"]["device"] if metrics["training"] else None
+    training = metrics["training"] or {}
+    trained = {**common, "train_seconds": training.get("seconds"), "device": training.get("device")}
 
     def percent(values: dict) -> dict:
         return {k: 100 * values[k] for k in PERCENT if k in values}
 
     label = f"evlib {metrics['preset']}, seed {metrics['seed']}"
-    rows = [{**common, "model": label, "psnr": metrics["psnr"], **percent(metrics), "n": metrics["n"],
-             "train_seconds": seconds, "device": device}]
+    rows = [{**trained, "model": label, "psnr": metrics["psnr"], **percent(metrics), "n": metrics["n"]}]
     for name, part in metrics["subsets"].items():
-        rows.append({**common, "model": f"{label}: {name}", **percent(part), "n": part["n"], "train_seconds": seconds, "device": device})
+        rows.append({**trained, "model": f"{label}: {name}", **percent(part), "n": part["n"]})
     rows.append({**common, "model": f"always “{metrics['baseline']['answer']}”", **percent(metrics["baseline"]), "n": metrics["n"]})
     return rows
 
@@ -93,7 +93,7 @@ def scores(metrics: dict) -> pd.DataFrame:
 def overview(results: Path) -> pd.DataFrame:
     """One line a data set, for the README: the paper's accuracy, ours on miniatures (every seed) and on real data, and
     beside each what the most frequent answer scores. All by Tesseract, in percent."""
-    paper = pd.read_csv(Path(__file__).with_name("paper_table2.csv")).query("model == 'Ours'").set_index("dataset").accuracy
+    paper = the_paper().query("model == 'Ours'").set_index("dataset").accuracy
     lines: dict[str, dict] = {}
     for profile, name in (("demo", "miniature"), ("real", "real data")):
         runs = [json.loads(path.read_text()) for path in sorted(Path(results).glob(f"{profile}/runs/*/metrics.json"))]

@@ -17,8 +17,8 @@ from pathlib import Path
 import nbformat
 import papermill
 import torch
-from traitlets.config import Config
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from . import files, tasks
 from .encode import encode
@@ -28,7 +28,7 @@ from .paths import project, ready
 from .train import train
 
 PROFILES = {
-    # minutes of training a row; None: the notebook's own default
+    # minutes: of training a row
     "demo": {"preset": "demo", "minutes": 1.25},
     "real": {"preset": "demo", "minutes": 2.4},
     "paper": {"preset": "paper", "minutes": 60.0},

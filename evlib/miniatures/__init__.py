@@ -46,7 +46,7 @@ def write(
     """Write the named miniatures (default: all) under `out`, each in the folder its real data set would have.
 
     A set that is already there with the same version and seed is left alone. One with another version or seed is
-    replaced. A folder without MINIATURE.json may be somebody's real data: ValueError, and nothing in it is touched.
+    replaced. A folder without MINIATURE.json may be somebody's real data: EvlibError, and nothing in it is touched.
     With the same numpy and Pillow, a seed gives byte-identical files, whichever other sets are written beside them.
     """
     out = Path(out)
@@ -55,6 +55,11 @@ def write(
         _refuse_real_data(out / miniature.folder)
     for miniature in wanted:
         _write_one(miniature, out / miniature.folder, seed, log)
+
+
+def is_miniature(folder: Path) -> bool:
+    """Whether a data set was made by code: it carries the marker."""
+    return (Path(folder) / MARKER).exists()
 
 
 def describe(folder: Path) -> dict | None:
