@@ -9,6 +9,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,19 @@ import torch
 from . import decode, files, tasks
 from .encode import encode
 from .errors import EvlibError
+from .miniatures.film import write_mp4
 from .render import tokenize, word_frame
 from .tasks.audiomnist import DIGITS, PARTS
 from .train import environment
+from .video import read_video, spread
 
-READ_FRAMES, READ_SINGLY, SOUNDS = 10_000, 100, 3_000
+READ_FRAMES, READ_SINGLY, SOUNDS, CLIPS = 10_000, 100, 3_000, 300
 
 
 def bench(data: Path, out: Path, log: Callable[[str], None] = lambda line: print(line, flush=True)) -> pd.DataFrame:
     """Measures what the data under `data` allows. One row each: what, count, seconds, per_second, note."""
     rows = []
-    for measure in (drawing, encoding_cifar10, encoding_sounds, reading):
+    for measure in (drawing, encoding_cifar10, encoding_sounds, decoding_clips, reading):
         try:
             rows.append(measure(data))
         except EvlibError as error:
@@ -73,9 +76,21 @@ def encoding_sounds(data: Path) -> dict:
     return {**row, "note": f"30,000 would take {30_000 / row['per_second']:.0f} s"}
 
 
+def decoding_clips(data: Path) -> dict:
+    """Ten frames each of mp4 files of 100 frames, 64x64, a pattern that moves: found, decoded and converted, in two threads."""
+    y, x = np.mgrid[:64, :64]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{i}.mp4" for i in range(CLIPS)]
+        for i, path in enumerate(paths):
+            write_mp4(path, np.stack([np.stack([2 * x + 3 * t, 2 * y + i, x + y - t], axis=-1) % 256 for t in range(100)]).astype(np.uint8))
+        with ThreadPoolExecutor(2) as pool:
+            row, _ = timed("clips of 100 frames read", lambda: list(pool.map(lambda path: read_video(path, spread(10)), paths)))
+    return {**rated(row, CLIPS), "note": f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"}
+
+
 def reading(data: Path) -> dict:
     """10,000 frames by Tesseract as `read_words` does it, against one pytesseract call a frame."""
-    words = ["positive", "negative", *DIGITS, *tasks.get("cifar10").classes]
+    words = ["positive", "negative", *DIGITS, *tasks.get("cifar10").answers.classes]
     frames = np.stack([word_frame(words[i % len(words)]) for i in range(READ_FRAMES)])
     row, _ = timed("frames read", lambda: decode.read_words(frames))
     single, _ = timed("", lambda: [pytesseract.image_to_string(decode.prepare(f), config=decode.PAGE_MODE) for f in frames[:READ_SINGLY]])
