@@ -1,32 +1,25 @@
 """The measures against independent references and examples done by hand."""
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import jensenshannon
+from skimage import data
+from skimage.color import rgb2lab
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from evlib.metrics import PERFECT_DB, accuracy, classification, confusion, most_frequent, psnr, ssim
+from evlib.errors import EvlibError
+from evlib.metrics import (PERFECT_DB, accuracy, cdc, classification, colorfulness, colorfulness_hs, confusion, iou, most_frequent,
+                           multilabel, psnr, ssim, success_auc, success_curve)
 from evlib.render import word_frame
 
 
 def reference_psnr(predicted: np.ndarray, target: np.ndarray) -> float:
-    values = []
-    for a, b in zip(predicted.astype(float), target.astype(float)):
-        values.append(20 * np.log10(255 / np.sqrt(np.mean((a - b) ** 2))))
-    return float(np.mean(values))
+    return float(np.mean([peak_signal_noise_ratio(b, a, data_range=255) for a, b in zip(predicted, target)]))
 
 
 def reference_ssim(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Wang et al. 2004: a Gaussian window of 11 pixels and sigma 1.5, wholly inside the picture; each channel by itself."""
-    def mean(x):
-        return gaussian_filter(x, 1.5, truncate=3.5)[5:-5, 5:-5]               # int(3.5 * 1.5 + 0.5) = 5 to each side
-
-    values = []
-    for a, b in zip(predicted.astype(float), target.astype(float)):
-        for x, y in zip(np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0)):
-            mx, my = mean(x), mean(y)
-            vx, vy, cov = mean(x * x) - mx ** 2, mean(y * y) - my ** 2, mean(x * y) - mx * my
-            c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-            values.append(np.mean((2 * mx * my + c1) * (2 * cov + c2) / ((mx ** 2 + my ** 2 + c1) * (vx + vy + c2))))
-    return float(np.mean(values))
+    """Its mean leaves out the border of 5 pixels where the window would not lie wholly inside the picture, as ours does."""
+    return float(np.mean([structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255,
+                                                channel_axis=-1) for a, b in zip(predicted, target)]))
 
 
 def noisy(frames: np.ndarray, sigma: float) -> np.ndarray:
@@ -58,6 +51,130 @@ def test_psnr_is_a_mean_over_frames():
     assert psnr(target, predicted) == psnr(predicted, target)               # no wrap-around of 8-bit numbers
 
 
+# ---- colour ----------------------------------------------------------------------------------------------------------
+
+PHOTO = np.stack([data.astronaut()[i:i + 128, i:i + 128] for i in range(0, 350, 70)])                # 5 frames, panned over a photograph
+DARK = PHOTO // 8
+GREY = NOISE[..., :1].repeat(3, axis=-1)
+
+
+def reference_cdc(frames: np.ndarray, gaps=(1, 2, 4)) -> float:
+    def distance(x, y):
+        return jensenshannon(*(np.histogram(z, bins=256, range=(0, 256))[0] for z in (x, y))) ** 2       # SciPy returns the root
+
+    return float(np.mean([np.mean([distance(frames[i, ..., c], frames[i + t, ..., c]) for c in range(3) for i in range(len(frames) - t)])
+                          for t in gaps]))
+
+
+@pytest.mark.parametrize("frames", [NOISE[:10], PHOTO, DARK, np.concatenate([WORDS, WORDS[::-1]])], ids=["noise", "photo", "dark", "words"])
+def test_cdc_agrees_with_scipy(frames):
+    assert cdc(frames) == pytest.approx(reference_cdc(frames), rel=1e-4)
+    assert cdc(frames, gaps=[3]) == pytest.approx(reference_cdc(frames, [3]), rel=1e-4)
+
+
+def test_cdc_runs_from_0_to_ln_2():
+    assert cdc(NOISE[:1].repeat(5, axis=0)) == 0
+    blink = np.zeros((6, 8, 8, 3), np.uint8)
+    blink[::2] = 255
+    assert cdc(blink, gaps=(1,)) == pytest.approx(np.log(2)) and cdc(blink, gaps=(2,)) == 0 and cdc(blink) == pytest.approx(np.log(2) / 3)
+
+
+@pytest.mark.parametrize("frames, gaps", [(NOISE[:4], (1, 2, 4)), (NOISE[:4], (0,)), (NOISE[:4], ())])
+def test_cdc_needs_frames_that_far_apart(frames, gaps):
+    with pytest.raises(EvlibError, match="found gaps .* and 4 frames"):
+        cdc(frames, gaps)
+
+
+def reference_colorfulness(frames: np.ndarray, to_lab) -> float:
+    values = []
+    for frame in frames:
+        _, a, b = np.moveaxis(to_lab(frame).astype(float), -1, 0)
+        values.append(np.sqrt(a.var() + b.var()) + 0.37 * np.sqrt(a.mean() ** 2 + b.mean() ** 2))
+    return float(np.mean(values))
+
+
+@pytest.mark.parametrize("frames", [NOISE, PHOTO, DARK, GREY, WORDS], ids=["noise", "photo", "dark", "grey", "words"])
+def test_colorfulness_agrees_with_skimage(frames):
+    assert colorfulness(frames) == pytest.approx(reference_colorfulness(frames, lambda x: np.rint(rgb2lab(x) + [0, 128, 128])), rel=1e-4)
+
+
+@pytest.mark.parametrize("frames, rel", [(NOISE, 1e-4), (PHOTO, 1e-4), (GREY, 1e-4), (DARK, 5e-3)], ids=["noise", "photo", "grey", "dark"])
+def test_colorfulness_agrees_with_opencv(frames, rel):
+    """In the dark OpenCV's fixed point has few steps to spend."""
+    cv2 = pytest.importorskip("cv2")
+    assert colorfulness(frames) == pytest.approx(reference_colorfulness(frames, lambda x: cv2.cvtColor(x, cv2.COLOR_RGB2LAB)), rel=rel)
+
+
+@pytest.mark.parametrize("frames", [NOISE, PHOTO, DARK], ids=["noise", "photo", "dark"])
+def test_colorfulness_hs_agrees_with_the_formula(frames):
+    values = []
+    for r, g, b in np.moveaxis(frames.astype(float), -1, 1):
+        rg, yb = r - g, (r + g) / 2 - b
+        values.append(np.sqrt(rg.std() ** 2 + yb.std() ** 2) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2))
+    assert colorfulness_hs(frames) == pytest.approx(np.mean(values), rel=1e-4)
+
+
+def test_grey_is_where_the_scales_start():
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=-1)
+    for grey in (GREY, every, WORDS):
+        assert colorfulness(grey) == pytest.approx(66.98, abs=0.01) and colorfulness_hs(grey) == 0
+
+
+@pytest.mark.parametrize("measure", [cdc, colorfulness, colorfulness_hs])
+@pytest.mark.parametrize("frames, found", [(PHOTO / 255, r"float64 \(5, 128, 128, 3\)"), (PHOTO[0], r"uint8 \(128, 128, 3\)"),
+                                           (PHOTO[:0], r"uint8 \(0, 128, 128, 3\)"), (PHOTO[..., :1], r"uint8 \(5, 128, 128, 1\)"),
+                                           ([], "list")])
+def test_what_is_no_clip_is_refused(measure, frames, found):
+    with pytest.raises(EvlibError, match=f"uint8 array .* found {found}"):
+        measure(frames)
+
+
+# ---- boxes -----------------------------------------------------------------------------------------------------------
+
+def test_iou_counts_pixels():
+    rng = np.random.default_rng(2)
+    a, b = (np.concatenate([rng.integers(0, 20, (300, 2)), rng.integers(1, 20, (300, 2))], axis=1) for _ in range(2))
+    counted = []
+    for boxes in zip(a, b):
+        masks = np.zeros((2, 40, 40), bool)
+        for mask, (x, y, w, h) in zip(masks, boxes):
+            mask[y:y + h, x:x + w] = True
+        counted.append(masks.all(axis=0).sum() / masks.any(axis=0).sum())
+    assert 0 in counted and max(counted) > 0.5
+    np.testing.assert_allclose(iou(a, b), counted, rtol=1e-4)
+    np.testing.assert_allclose(iou((a - [9, 9, 0, 0]) / 7, (b - [9, 9, 0, 0]) / 7), counted, rtol=1e-4, atol=1e-12)      # fractions, below 0
+
+
+def test_equal_boxes_score_exactly_one():
+    boxes = np.random.default_rng(3).uniform(0.1, 50, (1000, 4))
+    assert (iou(boxes, boxes) == 1).all() and iou(boxes, boxes * (1 + 1e-15)).max() <= 1
+
+
+def test_no_box():
+    box, gone = [10, 10, 5, 5], [[np.nan] * 4, [10, 10, 0, 5], [10, 10, 5, -5], [0, 0, 0, 0], [10, 10, np.inf, 5]]
+    assert iou([box] * 5, gone).tolist() == iou(gone, [box] * 5).tolist() == [0] * 5
+    assert iou(gone, gone[::-1]).tolist() == [1] * 5
+    assert iou(np.empty((0, 4)), np.empty((0, 4))).shape == (0,)
+
+
+@pytest.mark.parametrize("a, b", [(np.ones((2, 4)), np.ones((3, 4))), (np.ones(4), np.ones(4)), (np.ones((2, 5)), np.ones((2, 5)))])
+def test_iou_needs_rows_of_four(a, b):
+    with pytest.raises(EvlibError, match=r"\(N, 4\) of boxes x, y, w, h"):
+        iou(a, b)
+
+
+def test_success_curve_by_hand():
+    assert success_curve([0, 0.5, 0.5, 1], [0, 0.25, 0.5, 0.75, 1]).tolist() == [0.75, 0.75, 0.25, 0.25, 0]
+    assert success_curve([0.3]).shape == (21,) and success_auc([0.3, 0.52]) == pytest.approx((6 + 11) / 42)
+    assert success_auc([1, 1]) == pytest.approx(20 / 21) and success_auc([0, 0]) == 0
+
+
+@pytest.mark.parametrize("ious", [[], [63.0], [np.nan], [[0.5]]])
+def test_success_needs_shares(ious):
+    with pytest.raises(EvlibError, match="from 0 to 1"):
+        success_curve(ious)
+
+
 # ---- answers ---------------------------------------------------------------------------------------------------------
 
 TRUE = ["cat"] * 4 + ["dog"] * 4 + ["frog"] * 2
@@ -75,6 +192,32 @@ def test_classification_by_hand():
 def test_answers_that_were_never_given_score_zero():
     scores = classification(["cat"] * 4, ["cat", "cat", "dog", "dog"])
     assert scores == {"accuracy": 0.5, "f1": pytest.approx(1 / 3), "f1_macro": pytest.approx(1 / 3)}
+
+
+def test_multilabel_by_hand():
+    true = [{"walk"}, {"walk", "run"}, {"run"}, {"walk"}]
+    given = [{"walk"}, {"walk"}, {"run", "walk"}, {"wolk", "rum", "run"}]
+    # walk: 2 right of 3 given and 3 true, F1 4/6; run: 1 of 2 and 2, 1/2; dig: neither given nor true, 0; "wolk" and "rum" are no class.
+    scores = multilabel(given, true, ["walk", "run", "dig"])
+    assert scores["f1"] == pytest.approx((3 * 4 / 6 + 2 / 4 * 2) / 5)
+    assert scores["f1_macro"] == pytest.approx((4 / 6 + 1 / 2 + 0) / 3)
+    assert scores["f1_micro"] == pytest.approx(2 * 3 / (6 + 5))                              # the strays count once: 3 + 2 + 1 given
+    assert scores["accuracy"] == 0.25
+
+
+def test_multilabel_of_one_label_each_is_classification():
+    many, one = multilabel([{g} for g in GIVEN], [{t} for t in TRUE], ["cat", "dog", "frog"]), classification(GIVEN, TRUE)
+    assert {key: many[key] for key in one} == pytest.approx(one)
+
+
+def test_multilabel_at_its_ends():
+    perfect = multilabel([{"a"}, set()], [{"a"}, set()], ["a"])
+    assert perfect == {"accuracy": 1, "f1": 1, "f1_micro": 1, "f1_macro": 1}
+    assert multilabel([set(), {"b"}], [{"a"}, {"a"}], ["a", "b"]) == {"accuracy": 0, "f1": 0, "f1_micro": 0, "f1_macro": 0}
+    with pytest.raises(EvlibError, match="found 1 and 2"):
+        multilabel([{"a"}], [{"a"}, {"a"}], ["a"])
+    with pytest.raises(EvlibError, match="found 'c'"):
+        multilabel([{"a"}], [{"c"}], ["a", "b"])
 
 
 def test_accuracy_needs_as_many_answers_as_questions():
