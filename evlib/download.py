@@ -1,10 +1,11 @@
-"""Official archives: where they are, how they are checked, and how they are unpacked safely.
+"""Official archives: how they are fetched, checked, and unpacked safely. Where they are: archives.py.
 
     python -m evlib download sst2 --data data        # or: download("sst2", Path("data"))
 
 The archive is fetched to DIR/<filename>.part (an interrupted fetch continues there), checked, and unpacked into a
 hidden folder that gets its final name only when everything in it is right. DOWNLOAD.json in that folder then says what
 was fetched, with its SHA-256. A fetched archive is removed once it is unpacked; one that you put there is kept.
+A single file takes the same way, without unpacking; its record is <file>.DOWNLOAD.json beside it.
 
 No archive is trusted: all its members are checked before the first one is written, and nothing is ever unpickled.
 """
@@ -27,64 +28,23 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
+from .archives import AFTER, ARCHIVES, BEFORE, Archive
 from .config import nearest
 from .errors import EvlibError
 from .miniatures import is_miniature
 
-MARKER = "DOWNLOAD.json"         # in a folder that `download` filled
+MARKER = "DOWNLOAD.json"         # in a folder that `download` filled; the end of a name beside a single file
 CHUNK = 1 << 18                  # bytes: read at once, from the network or from disk
 TIMEOUT = 30.0                   # seconds without a byte from the server
+PAUSES = (2.0, 10.0)             # seconds before the second try and the third, where the network failed in passing
 EVERY = 2.0                      # seconds between two lines of progress
-MOST_BYTES = 200 * 10**9         # unpacked: more than any data set here
+MOST_BYTES = 200 * 10**9         # unpacked: more than any archive here
 MOST_RATIO = 1000                # unpacked to packed: deflate itself ends at 1032
 AGAIN = "run the same command again"
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Archive:
-    """One official archive. What is not known is None, and is then not checked."""
-    url: str
-    filename: str                          # under DIR, also when fetched by hand: the name that a browser gives it
-    md5: str | None = None
-    size_bytes: int | None = None          # exact
-    unpacks_to: str                        # the folder in the archive; "" where its members lie at the top
-    rename: str | None = None              # the folder's name under DIR, where that is another one
-    files: Mapping[str, str | None] = field(default_factory=dict)      # path in the folder -> md5; None: must be there
-    licence: str
-    note: str = ""
-
-    @property
-    def folder(self) -> str:
-        return self.rename or self.unpacks_to
-
-
-ARCHIVES: dict[str, tuple[Archive, ...]] = {
-    "sst2": (Archive(
-        url="https://dl.fbaipublicfiles.com/glue/data/SST-2.zip", filename="SST-2.zip",
-        md5="9f81648d4199384278b86e315dac217c", unpacks_to="SST-2",
-        files={"train.tsv": "da409a0a939379ed32a470bc0f7fe99a", "dev.tsv": "268856b487b2a31a28c0a93daaff7288",
-               "test.tsv": "3230e4efec76488b87877a56ae49675a"},
-        licence="none stated by GLUE; research use", note="about 7.4 MB"),),
-    "cifar10": (Archive(           # the binary version: the Python version is a pickle, which can run code when it is read
-        url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", filename="cifar-10-binary.tar.gz",
-        md5="c32a1d4ab5d03f1284b67883e8d87530", size_bytes=170_052_171, unpacks_to="cifar-10-batches-bin",
-        files=dict.fromkeys([*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin", "batches.meta.txt"]),
-        licence="none stated; cite Krizhevsky 2009", note="170 MB"),),
-    "audiomnist": (Archive(
-        url="https://github.com/soerenab/AudioMNIST/archive/refs/heads/master.zip", filename="AudioMNIST-master.zip",
-        unpacks_to="AudioMNIST-master", rename="AudioMNIST", files={"data/audioMNIST_meta.txt": None},
-        licence="MIT", note="about 1 GB; a branch, so its checksum may change"),),
-    "fsdd": (Archive(
-        url="https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
-        filename="free-spoken-digit-dataset-1.0.10.tar.gz", unpacks_to="free-spoken-digit-dataset-1.0.10",
-        rename="free-spoken-digit-dataset", files={"recordings/0_jackson_0.wav": None},
-        licence="CC BY-SA 4.0", note="version 1.0.10: 3,000 recordings of 6 speakers"),),
-}
 
 
 def say(line: str) -> None:
@@ -99,24 +59,35 @@ def download(task: str, data: Path, log: Callable[[str], None] = say) -> Path:
     """
     if task not in ARCHIVES:
         raise EvlibError(f"Nothing to download for {task!r}{nearest(task, list(ARCHIVES))}")
+    root = Path(data) / ARCHIVES[task][0].folder
+    with _disk(root):
+        if is_miniature(root):
+            raise EvlibError(f"{root} holds a miniature: name another folder with --data, or remove it and {AGAIN}.")
+        if task in BEFORE and not all((Path(data) / archive.path).exists() for archive in ARCHIVES[task]):
+            log(BEFORE[task])
     for archive in ARCHIVES[task]:
-        target = Path(data) / archive.folder
+        target = Path(data) / archive.path
         with _disk(target):
             if target.exists():
                 log(_already(archive, target))
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _obtain(archive, Path(data) / archive.filename, target, log)
-    return Path(data) / ARCHIVES[task][0].folder
+    if task in AFTER:
+        log(AFTER[task].format(root=root))
+    return root
 
 
 def _already(archive: Archive, target: Path) -> str:
-    """What to say about a folder that is there; EvlibError if it is not this data set."""
-    if is_miniature(target):
-        raise EvlibError(f"{target} holds a miniature: name another folder with --data, or remove it and {AGAIN}.")
-    ours = (target / MARKER).exists()
-    _verify(target, dict.fromkeys(archive.files) if ours else archive.files, f"Move {target} away and {AGAIN}.")
+    """What to say about a folder or file that is there; EvlibError if it is not this data set."""
+    ours = _marker(archive, target).exists()
+    known = {".": archive.md5} if archive.unpacks_to is None else archive.files
+    _verify(target, dict.fromkeys(known) if ours else known, f"Move {target} away and {AGAIN}.")
     return f"{target}: already there{'' if ours else ', not fetched by this command; what is known of its files is right'}."
+
+
+def _marker(archive: Archive, target: Path) -> Path:
+    return target.with_name(f"{target.name}.{MARKER}") if archive.unpacks_to is None else target / MARKER
 
 
 def _obtain(archive: Archive, packed: Path, target: Path, log: Callable[[str], None]) -> None:
@@ -134,22 +105,28 @@ def _obtain(archive: Archive, packed: Path, target: Path, log: Callable[[str], N
             raise EvlibError(f"{packed}: expected {what} {expected}, found {found}. Remove the file and {AGAIN}; "
                              f"if that does not help, {archive.url} has changed.")
     if archive.md5 is None:
-        log(f"SHA-256 {sha256}; no official checksum is known to compare it with, so it is kept in {target / MARKER}.")
+        log(f"SHA-256 {sha256}; no official checksum is known to compare it with, so it is kept in {_marker(archive, target)}.")
     staging = target.with_name(f".{target.name}.unpacking")
     try:
         shutil.rmtree(staging, ignore_errors=True)          # of a run that was killed
-        unpack(packed, staging, log)
-        content = staging / archive.unpacks_to
-        if not content.is_dir():
-            raise EvlibError(f"{packed}: expected the folder {archive.unpacks_to} in it, found "
-                             f"{', '.join(sorted(p.name for p in staging.iterdir())[:5]) or 'nothing'}. "
-                             f"Remove the file and {AGAIN}.")
-        _verify(content, archive.files, f"Remove {packed} and {AGAIN}.")
+        if archive.unpacks_to is None:
+            content = _single(packed, staging / target.name)
+        else:
+            unpack(packed, staging, log)
+            content = staging / archive.unpacks_to
+            if not content.is_dir():
+                raise EvlibError(f"{packed}: expected the folder {archive.unpacks_to} in it, found "
+                                 f"{', '.join(sorted(p.name for p in staging.iterdir())[:5]) or 'nothing'}. "
+                                 f"Remove the file and {AGAIN}.")
+            _verify(content, archive.files, f"Remove {packed} and {AGAIN}.")
         record = {"url": archive.url, "file": archive.filename, "bytes": size, "md5": md5, "sha256": sha256,
                   "checksum_was_known": archive.md5 is not None, "placed_by_hand": by_hand,
                   "unpacked": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
-        (content / MARKER).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        marker = _marker(archive, content)
+        marker.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         content.rename(target)
+        if archive.unpacks_to is None:
+            marker.rename(_marker(archive, target))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     packed.with_name(packed.name + ".part").unlink(missing_ok=True)
@@ -158,19 +135,48 @@ def _obtain(archive: Archive, packed: Path, target: Path, log: Callable[[str], N
     log(f"{target}: ready.")
 
 
+def _single(packed: Path, copy: Path) -> Path:
+    """A file that needs no unpacking -> a copy; EvlibError if it is empty or a web page (a sign-in, an error)."""
+    with packed.open("rb") as file:
+        begin = file.read(CHUNK).lstrip()[:1]
+    if begin in (b"", b"<"):
+        raise EvlibError(f"{packed}: expected a file of the data set, found {'a web page' if begin else 'an empty one'}; "
+                         f"remove it and {AGAIN}.")
+    copy.parent.mkdir(parents=True)
+    shutil.copyfile(packed, copy)
+    return copy
+
+
 def _fetch(archive: Archive, packed: Path, log: Callable[[str], None]) -> None:
-    """archive.url -> `packed`, through `packed`.part, which an interruption leaves for the next call."""
+    """archive.url -> `packed`, through `packed`.part, which an interruption leaves for the next try and the next call."""
     part = packed.with_name(packed.name + ".part")
+    for pause in (*PAUSES, None):
+        try:
+            _continue(archive, part, log)
+            break
+        except Lost as lost:
+            if pause is None or not lost.passing:
+                raise EvlibError(f"Cannot fetch {archive.url}: {lost}. To continue, {AGAIN}; or fetch that address by other "
+                                 f"means, put the file at {packed.absolute()}, and {AGAIN}: it continues from there.") from None
+            log(f"{archive.filename}: {lost}; next try in {pause:.0f} s.")
+            time.sleep(pause)
+    part.rename(packed)
+
+
+def _continue(archive: Archive, part: Path, log: Callable[[str], None]) -> None:
+    """All bytes of archive.url that are not in `part` yet -> `part`; Lost if the network fails on the way."""
     have = part.stat().st_size if part.exists() else 0
-    with _network(archive, packed):
+    with _network():
         response, have, total = _request(archive.url, have)
-    if response is not None:
-        total = total or archive.size_bytes
-        with response, part.open("ab" if have else "wb") as file:
-            _need_room(packed.parent, (total or 0) - have)
-            progress = Progress(archive.filename, total, log, have)
+    if response is None:
+        return
+    total = total or archive.size_bytes
+    with response, part.open("ab" if have else "wb") as file:
+        _need_room(part.parent, (total or 0) - have)
+        progress = Progress(archive.filename, total, log, have)
+        try:
             while total is None or progress.done < total:
-                with _network(archive, packed):
+                with _network():
                     chunk = response.read1(CHUNK)          # what has arrived, so that a cut connection loses nothing
                     if not chunk and total is not None:
                         raise ConnectionError(f"the connection ended after {progress.done:,} of {total:,} bytes")
@@ -178,8 +184,8 @@ def _fetch(archive: Archive, packed: Path, log: Callable[[str], None]) -> None:
                     break
                 file.write(chunk)
                 progress.add(len(chunk))
+        finally:
             progress.end()
-    part.rename(packed)
 
 
 def _request(url: str, have: int) -> tuple[http.client.HTTPResponse | None, int, int | None]:
@@ -203,16 +209,26 @@ def _request(url: str, have: int) -> tuple[http.client.HTTPResponse | None, int,
     return response, have, int(total) if total.isdigit() else None
 
 
+class Lost(Exception):
+    """No bytes from the server, in words, and whether that may be `passing`: the same request may succeed soon."""
+
+    def __init__(self, why: str, passing: bool):
+        super().__init__(why)
+        self.passing = passing
+
+
 @contextmanager
-def _network(archive: Archive, packed: Path) -> Iterator[None]:
-    """What can go wrong between here and the server, as a sentence with the way round it."""
+def _network() -> Iterator[None]:
+    """What can go wrong between here and the server, apart from what goes wrong with the disk."""
     try:
         yield
+    except urllib.error.HTTPError as error:
+        raise Lost(str(error), passing=error.code >= 500) from None
     except (OSError, http.client.HTTPException) as error:
-        why = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
-        why = f"no answer for {TIMEOUT:.0f} s" if isinstance(why, TimeoutError) else str(why) or type(why).__name__
-        raise EvlibError(f"Cannot fetch {archive.url}: {why}. To continue, {AGAIN}; or fetch that address by other "
-                         f"means, put the file at {packed.absolute()}, and {AGAIN}: it continues from there.") from None
+        why = getattr(error, "reason", error)
+        passing = isinstance(why, (TimeoutError, ConnectionError, http.client.IncompleteRead))
+        words = f"no answer for {TIMEOUT:.0f} s" if isinstance(why, TimeoutError) else str(why) or type(why).__name__
+        raise Lost(words, passing and not isinstance(why, ConnectionRefusedError)) from None
 
 
 class Progress:

@@ -15,13 +15,15 @@ import threading
 import time
 import zipfile
 from collections import namedtuple
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from evlib import download as module
-from evlib.download import ARCHIVES, Archive, download, unpack
+from evlib import archives, download as module
+from evlib.archives import ARCHIVES, Archive
+from evlib.download import download, unpack
 from evlib.errors import EvlibError
 
 NOISE = b"".join(hashlib.sha256(bytes([i // 256, i % 256])).digest() for i in range(20_000))      # 640 kB, incompressible
@@ -36,8 +38,9 @@ def data():
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
-    body = b""                 # of every address
+    body = b""                 # of every address that is not in `bodies`
     status = 200
+    busy = 0                   # so many requests get 503 first
     ranges = True              # honour Range
     wrong_range = False        # answer 206 with other bytes than were asked for
     length = True              # say how long the body is
@@ -54,7 +57,9 @@ class Handler(BaseHTTPRequestHandler):
         server, wanted = self.server, self.headers.get("Range")
         server.asked.append(wanted)
         time.sleep(server.stall)
-        body, start, status = server.body, 0, server.status
+        body, start, status = server.bodies.get(self.path, server.body), 0, server.status
+        if server.busy:
+            server.busy, status = server.busy - 1, 503
         if status == 200 and server.ranges and wanted:
             start, status = int(wanted.removeprefix("bytes=").rstrip("-")), 206
             start = 1 if server.wrong_range else start
@@ -81,8 +86,9 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")
+    monkeypatch.setattr(module, "PAUSES", (0.0, 0.0))
     with Server(("127.0.0.1", 0), Handler) as server:
-        server.asked, server.body = [], tar_of(FILES)
+        server.asked, server.body, server.bodies = [], tar_of(FILES), {}
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -151,7 +157,7 @@ def fails(*parts: str, call=None) -> str:
 
 def fetch(data: Path) -> list[str]:
     lines: list[str] = []
-    assert download("toy", data, lines.append) == data / "set"
+    assert download("toy", data, lines.append) == data / ARCHIVES["toy"][0].folder
     return lines
 
 
@@ -165,18 +171,28 @@ def assert_complete(data: Path) -> None:
 
 
 def test_the_table_is_well_formed():
-    for task, archives in ARCHIVES.items():
-        for archive in archives:
-            assert archive.url.startswith("https://") and archive.licence, task
+    for task, parts in ARCHIVES.items():
+        for archive in parts:
+            assert archive.url.startswith(("https://", "http://data.csail.mit.edu/")) and archive.licence, task
             assert "/" not in archive.filename
             for digest in (archive.md5, *archive.files.values()):
                 assert digest is None or (len(digest) == 32 and int(digest, 16) >= 0)
+    rows = {(archive.url, archive.filename, archive.path) for parts in ARCHIVES.values() for archive in parts}
+    assert all(len(set(column)) == len(rows) for column in zip(*rows))      # none takes another's place
+    assert set(archives.BEFORE) | set(archives.AFTER) <= set(ARCHIVES)
 
 
 def test_folders_are_those_that_the_tasks_read():
     from evlib.tasks import TASKS
-    for task, archives in ARCHIVES.items():
-        assert archives[0].folder in TASKS[task].folders
+    assert set(ARCHIVES) == set(TASKS)
+    for task, parts in ARCHIVES.items():
+        assert {archive.folder for archive in parts} <= set(TASKS[task].folders[:1])
+
+
+def test_lasot_is_whole():
+    lists, zips = ARCHIVES["lasot"][:2], ARCHIVES["lasot"][2:]
+    assert [archive.path for archive in lists] == ["LaSOT/training_set.txt", "LaSOT/testing_set.txt"]
+    assert len(zips) == 70 and "LaSOT/rubicCube" in {archive.path for archive in zips}
 
 
 def test_unknown_task_offers_the_nearest(data):
@@ -209,7 +225,8 @@ def test_unknown_checksum_prints_and_records_what_was_found(data, server, offer)
 
 
 @pytest.mark.parametrize("ranges, wrong_range", [(True, False), (False, False), (True, True)])
-def test_a_cut_connection_continues(data, server, offer, ranges, wrong_range):
+def test_a_cut_connection_continues(data, server, offer, monkeypatch, ranges, wrong_range):
+    monkeypatch.setattr(module, "PAUSES", ())
     server.cut = 300_001
     fails("300,001 of", server.url, str(data / "set.tar.gz"), "run the same command again", call=lambda: fetch(data))
     assert (data / "set.tar.gz.part").stat().st_size == 300_001 and names(data) == ["set.tar.gz.part"]
@@ -248,17 +265,43 @@ def test_without_a_length_the_end_is_the_end(data, server, offer):
     assert_complete(data)
 
 
-@pytest.mark.parametrize("status, words", [(404, "404"), (503, "503")])
-def test_the_server_refuses(data, server, offer, status, words):
+def test_within_one_call_a_cut_connection_is_tried_again(data, server, offer):
+    server.cut = 300_001
+    lines = fetch(data)
+    assert_complete(data)
+    assert server.asked == [None, "bytes=300001-", "bytes=600002-"]
+    assert [line for line in lines if "next try" in line] == [
+        f"set.tar.gz: the connection ended after {done} of {len(server.body):,} bytes; next try in 0 s." for done in ("300,001", "600,002")]
+
+
+def test_the_third_try_is_the_last(data, server, offer):
+    server.cut = 100_000
+    fails("300,000 of", "run the same command again", call=lambda: fetch(data))
+    assert len(server.asked) == 3 and (data / "set.tar.gz.part").stat().st_size == 300_000
+
+
+def test_pauses_grow(data, server, offer, monkeypatch):
+    slept = []
+    monkeypatch.setattr(module, "PAUSES", (2.0, 10.0))
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: slept.append(seconds) if seconds else None)
+    server.busy = 2
+    assert any("503" in line and "next try in 10 s" in line for line in fetch(data))
+    assert_complete(data)
+    assert slept == [2.0, 10.0]
+
+
+@pytest.mark.parametrize("status, tries", [(404, 1), (403, 1), (500, 3), (503, 3)])
+def test_the_server_refuses(data, server, offer, status, tries):
     server.status = status
-    fails(words, server.url, str(data / "set.tar.gz"), call=lambda: fetch(data))
-    assert names(data) == []
+    fails(str(status), server.url, str(data / "set.tar.gz"), call=lambda: fetch(data))
+    assert names(data) == [] and len(server.asked) == tries
 
 
 def test_the_server_does_not_answer(data, server, offer, monkeypatch):
     monkeypatch.setattr(module, "TIMEOUT", 0.1)
     server.stall = 0.4
     fails("no answer for", server.url, call=lambda: fetch(data))
+    assert len(server.asked) == 3
 
 
 def test_offline_says_what_to_fetch_by_hand_and_where_to_put_it(data, offer):
@@ -266,7 +309,9 @@ def test_offline_says_what_to_fetch_by_hand_and_where_to_put_it(data, offer):
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/set.tar.gz"
     offer(url=url)
-    fails(url, f"put the file at {data / 'set.tar.gz'}", "run the same command again", call=lambda: fetch(data))
+    lines = []
+    fails(url, f"put the file at {data / 'set.tar.gz'}", "run the same command again", call=lambda: download("toy", data, lines.append))
+    assert not any("next try" in line for line in lines)       # nobody is there: waiting would not help
 
 
 def test_an_archive_put_there_by_hand_is_used_and_kept(data, server, offer):
@@ -307,8 +352,125 @@ def test_missing_file_or_folder_inside(data, offer):
 def test_an_archive_without_a_folder_gets_one(data, server, offer):
     server.body = zip_of({"a.tsv": b"a", "deep/b.bin": b"b"})
     offer(md5=None, size_bytes=None, filename="set.zip", unpacks_to="", rename="big/train", files={"a.tsv": None})
-    assert download("toy", data, lambda line: None) == data / "big/train"
+    assert download("toy", data, lambda line: None) == data / "big"
     assert names(data / "big") == ["train"] and names(data / "big/train") == ["DOWNLOAD.json", "a.tsv", "deep"]
+
+
+# ---- single files, and data sets of several ---------------------------------------------------------------------------
+
+QUESTIONS = b'[{"scene_index": 0}]'
+
+
+@pytest.fixture
+def questions(server, offer):
+    """Offer a single file as the task "toy"."""
+    server.body = QUESTIONS
+    return lambda **changes: offer(**dict(filename="toy-train.json", md5=None, size_bytes=None, unpacks_to=None,
+                                          rename="toy/questions/train.json", files={}) | changes)
+
+
+def test_a_single_file_is_put_in_place_with_its_record(data, server, questions):
+    questions()
+    assert download("toy", data, lambda line: None) == data / "toy"
+    folder = data / "toy/questions"
+    assert (folder / "train.json").read_bytes() == QUESTIONS
+    assert names(data) == ["toy"] and names(folder) == ["train.json", "train.json.DOWNLOAD.json"]
+    assert json.loads((folder / "train.json.DOWNLOAD.json").read_text())["sha256"] == hashlib.sha256(QUESTIONS).hexdigest()
+    assert fetch(data) == [f"{folder / 'train.json'}: already there."] and len(server.asked) == 1
+
+
+def test_a_single_file_continues_and_is_checked(data, server, questions):
+    data.mkdir()
+    (data / "toy-train.json.part").write_bytes(QUESTIONS[:5])
+    questions(md5="0" * 32)
+    fails(str(data / "toy-train.json"), "0" * 32, md5(QUESTIONS), call=lambda: fetch(data))
+    assert server.asked == ["bytes=5-"] and not (data / "toy/questions/train.json").exists()
+    questions(md5=md5(QUESTIONS), size_bytes=len(QUESTIONS))
+    fetch(data)                                                # the file that is there counts as put there by hand, and is kept
+    assert (data / "toy/questions/train.json").read_bytes() == QUESTIONS and names(data) == ["toy", "toy-train.json"]
+
+
+@pytest.mark.parametrize("content, words", [(b"\n<!doctype html><title>Sign in</title>", "a web page"), (b"", "an empty one")])
+def test_a_web_page_is_not_taken_for_a_file(data, server, questions, content, words):
+    questions()
+    server.body = content
+    fails(words, str(data / "toy-train.json"), "remove it", call=lambda: fetch(data))
+    assert names(data / "toy/questions") == []
+
+
+def test_a_single_file_put_in_place_by_hand_is_checked(data, server, questions):
+    questions(md5=md5(QUESTIONS))
+    (data / "toy/questions").mkdir(parents=True)
+    (data / "toy/questions/train.json").write_bytes(b"[]")
+    fails("train.json", md5(b"[]"), "Move", call=lambda: fetch(data))
+    (data / "toy/questions/train.json").write_bytes(QUESTIONS)
+    assert "not fetched by this command" in fetch(data)[0] and server.asked == []
+
+
+@pytest.fixture
+def local(server, monkeypatch):
+    """local("clevrer"): the real table of a task, with the files it asks for at the server on this machine."""
+    def serve(task: str) -> None:
+        parts = []
+        for archive in ARCHIVES[task]:
+            path = "/" + archive.filename
+            parts.append(replace(archive, url=f"http://127.0.0.1:{server.server_address[1]}{path}"))
+            members = {"/".join(filter(None, (archive.unpacks_to, name))): b"mp4" for name in archive.files}
+            server.bodies[path] = QUESTIONS if archive.unpacks_to is None else zip_of(members)
+        monkeypatch.setitem(ARCHIVES, task, tuple(parts))
+    return serve
+
+
+@pytest.fixture
+def clevrer(data, local):
+    local("clevrer")
+    return data / "CLEVRER"
+
+
+@pytest.mark.parametrize("task", ["tinyvirat", "colorization", "clevrer", "tgifqa", "lasot"])
+def test_what_is_fetched_lies_where_the_task_looks(data, server, local, task):
+    from evlib.tasks import TASKS
+    local(task)
+    root = download(task, data, lambda line: None)
+    assert TASKS[task].root(data) == root and all(path.is_file() for path in TASKS[task].lists(root).values())
+    assert names(data) == [root.name] and len(server.asked) == len(ARCHIVES[task])
+
+
+def test_clevrer_comes_in_four_parts(data, server, clevrer):
+    lines = []
+    assert download("clevrer", data, lines.append) == clevrer
+    assert "18 GB" in lines[0] and "12 GB" in lines[1]
+    assert names(data) == ["CLEVRER"] and names(clevrer) == ["questions", "video_train", "video_validation"]
+    assert (clevrer / "video_validation/video_10000-11000/video_10000.mp4").read_bytes() == b"mp4"
+    assert (clevrer / "questions/validation.json").read_bytes() == QUESTIONS
+
+
+def test_what_a_data_set_has_already_is_not_fetched_again(data, server, clevrer):
+    path = "/CLEVRER-video_validation.zip"
+    archive, server.bodies[path] = server.bodies[path], b"<html>Come back later</html>"
+    fails(path, "expected a zip or tar archive", call=lambda: download("clevrer", data, lambda line: None))
+    data.joinpath(path[1:]).unlink()
+    server.bodies[path] = archive
+    server.asked.clear()
+    lines = []
+    download("clevrer", data, lines.append)
+    assert sum("already there" in line for line in lines) == 2 and len(server.asked) == 2
+    lines.clear()
+    download("clevrer", data, lines.append)
+    assert all(line.endswith(": already there.") for line in lines) and len(lines) == 4      # and nothing about gigabytes
+
+
+def test_a_miniature_is_not_filled_up_with_real_data(data, server, clevrer):
+    clevrer.mkdir(parents=True)
+    (clevrer / "MINIATURE.json").write_text("{}")
+    fails("miniature", str(clevrer), call=lambda: download("clevrer", data, lambda line: None))
+    assert server.asked == [] and names(clevrer) == ["MINIATURE.json"]
+
+
+def test_advice_at_the_end_names_the_place(data, offer, monkeypatch):
+    monkeypatch.setitem(archives.AFTER, "toy", archives.AFTER["tgifqa"])
+    for _ in range(2):                                         # also where everything is there already
+        assert f"{data}/set/gifs/<gif_name>.gif; questions whose GIF is not there are left out and counted" in fetch(data)[-1]
 
 
 # ---- folders that are there already ----------------------------------------------------------------------------------
