@@ -1,0 +1,209 @@
+"""The TGIF-QA miniature: official files, questions that only the pictures answer, and pictures that do answer them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from evlib.miniatures import gifs
+from evlib.miniatures.gifs import COLOURS, MOTIONS, NUMBERS, PLACES, TGIFQA, THINGS, TYPES, Row, Scene
+
+CHANCE = {"object": 1 / 6, "number": 1 / 3, "color": 1 / 6, "location": 1 / 5}
+COLUMNS = "gif_name question answer type vid_id key description".split()
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.*")}
+
+
+def shrink(patch: pytest.MonkeyPatch) -> None:
+    """24 + 6 GIFs; the numbers are read in this process alone, so the others need not know."""
+    patch.setattr(gifs, "TRAIN", 24)
+    patch.setattr(gifs, "TEST", 6)
+
+
+def write(folder: Path, patch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """A small set."""
+    shrink(patch)
+    folder.mkdir()
+    return TGIFQA.fill(folder, TGIFQA.rng(0))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("data") / "tgif-qa"
+        assert write(folder, patch) == (72, 24)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def contents() -> tuple[list[Scene], list[Row], list[Row]]:
+    """The questions of the whole set, without its pictures."""
+    return gifs.contents(TGIFQA.rng(0))
+
+
+def scene(**given) -> Scene:
+    usual = {"name": "", "object": "dog", "number": "one", "color": "red", "location": "field", "motion": "rocking", "seed": 0}
+    return Scene(**usual | given)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_layout(small):
+    tables = {}
+    for name in ("Train", "Test", "Total"):
+        text = (small / "dataset" / f"{name}_frameqa_question.csv").read_bytes().decode()
+        assert text.endswith("\r\n") and text.count("\n") == text.count("\r\n")
+        header, *lines = (line.split("\t") for line in text.removesuffix("\r\n").split("\r\n"))
+        assert header == COLUMNS and all(len(line) == 7 for line in lines)
+        tables[name] = [dict(zip(COLUMNS, line)) for line in lines]
+    assert tables["Total"] == tables["Train"] + tables["Test"]
+    assert len({row["vid_id"] for row in tables["Total"]}) == 72 + 24
+    assert all(re.fullmatch(r"FRAMEQA\d+", row["vid_id"]) and row["key"].isdecimal() for row in tables["Total"])
+    names = {name: {row["gif_name"] for row in tables[name]} for name in tables}
+    assert (len(names["Train"]), len(names["Test"]), len(names["Total"])) == (24, 6, 30)  # no GIF is in both
+    assert all(re.fullmatch(r"tumblr_n\w{8}1\w{6}o1_(250|400|500)", name) for name in names["Total"])
+    assert {path.name for path in (small / "gifs").iterdir()} == {f"{name}.gif" for name in names["Total"]}
+    assert sorted(path.name for path in small.iterdir()) == ["dataset", "gifs"]
+
+
+def test_gifs_are_what_was_drawn(small, monkeypatch):
+    """12 frames of 100 ms; at least a third of the files hold, after the first frame, only parts that changed."""
+    shrink(monkeypatch)
+    scenes = {s.name: s for s in gifs.contents(TGIFQA.rng(0))[0]}
+    partial = 0
+    for path in (small / "gifs").iterdir():
+        drawn = gifs.film(scenes[path.stem])
+        assert drawn.shape == (12, 72, 96, 3) and drawn.dtype == np.uint8
+        areas = []
+        with Image.open(path) as gif:
+            assert (gif.format, gif.size, gif.n_frames) == ("GIF", (96, 72), 12)
+            for i, frame in enumerate(drawn):
+                gif.seek(i)
+                assert gif.info["duration"] == 100
+                assert np.abs(np.asarray(gif.convert("RGB")).astype(int) - frame).mean() < 1
+                x, y, right, bottom = gif.dispose_extent
+                areas.append((right - x) * (bottom - y) / (96 * 72))
+        assert areas[0] == 1
+        partial += np.mean(areas[1:]) < 0.9
+    assert partial >= 10  # of 30
+
+
+def test_same_bytes_with_one_process(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(gifs, "in_parallel", map)
+    write(tmp_path / "tgif-qa", monkeypatch)
+    assert hashes(tmp_path / "tgif-qa") == hashes(small)
+
+
+# ---- questions -------------------------------------------------------------------------------------------------------
+
+
+def test_sizes_and_wording(contents):
+    scenes, train, test = contents
+    assert (len(scenes), len(train), len(test)) == (2200, 6000, 800)
+    assert Counter(row.type for row in train) == {kind: 1500 for kind in range(4)}
+    assert Counter(row.type for row in test) == {kind: 200 for kind in range(4)}
+    values = {"object": THINGS, "number": NUMBERS, "color": COLOURS, "location": PLACES}
+    forms = defaultdict(set)
+    by_name = {s.name: s for s in scenes}
+    assert len(by_name) == len(scenes)
+    for row in train + test:
+        s, asked, words = by_name[row.gif_name], TYPES[row.type], row.question.split(" ")
+        assert row.answer == getattr(s, asked) in values[asked]
+        assert row.question == row.question.lower() and row.question.endswith(" ?") and 5 <= len(words) <= 9
+        assert not {form for value in values[asked] for form in (value, value + "s")} & {*words}  # the answer is not in the question
+        assert not re.search(r"[^a-z ?]", row.question) and "  " not in row.question
+        forms[asked].add(" ".join(word for word in words if word not in {v + e for vs in values.values() for v in vs for e in ("", "s")}))
+    assert all(len(forms[asked]) >= 3 for asked in TYPES)
+
+
+def test_agreement():
+    assert scene().say("where {is_} the {noun} ?") == "where is the dog ?"
+    assert scene(number="two").say("where {is_} the {noun} ?") == "where are the dogs ?"
+    assert scene(number="three", location="space").say(gifs.DESCRIPTION) == "three red dogs are rocking in space ."
+
+
+def test_no_answer_without_looking(contents):
+    """Neither the most frequent training answer to the same question nor the most frequent of all gets far."""
+    _, train, test = contents
+    known = defaultdict(Counter)
+    for row in train:
+        known[row.question][row.answer] += 1
+    right = {kind: [] for kind in range(4)}
+    for row in test:
+        right[row.type].append(known[row.question].most_common(1)[0][0] == row.answer)
+    assert np.mean([*right.values()]) <= 0.26
+    for kind, asked in enumerate(TYPES):
+        assert np.mean(right[kind]) <= CHANCE[asked] + 0.06, asked
+    favourite = Counter(row.answer for row in train).most_common(1)[0][0]
+    assert np.mean([row.answer == favourite for row in test]) <= 0.10
+
+
+def test_attributes_know_nothing_of_each_other(contents):
+    table = np.array([[s.object, s.number, s.color, s.location, s.motion] for s in contents[0]])
+    for a in range(5):
+        for b in range(a):
+            counts = Counter(zip(table[:, a], table[:, b]))
+            rows, columns = len({*table[:, a]}), len({*table[:, b]})
+            expected = len(table) / (rows * columns)
+            squares = sum((n - expected) ** 2 / expected for n in counts.values()) + expected * (rows * columns - len(counts))
+            freedom = (rows - 1) * (columns - 1)
+            assert squares < freedom + 4 * np.sqrt(2 * freedom)  # chi-square: four standard deviations
+
+
+# ---- pictures --------------------------------------------------------------------------------------------------------
+
+
+def share(frame: np.ndarray, colour: str) -> float:
+    """How much of a frame is close to a colour."""
+    return float((np.abs(frame.astype(int) - COLOURS[colour]).max(axis=-1) <= 16).mean())
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_colour_is_unmistakable(place):
+    for i, thing in enumerate(THINGS):
+        for j, colour in enumerate(COLOURS):
+            frame = gifs.film(scene(object=thing, color=colour, location=place, number=[*NUMBERS][(i + j) % 3], seed=i))[0]
+            others = max(share(frame, other) for other in COLOURS if other != colour)
+            assert share(frame, colour) > 0.02 and others < 0.01, (thing, colour)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_things_can_be_counted(number):
+    """They never touch: on space's black, the red parts of a picture are as many as the answer says."""
+    for motion in MOTIONS:
+        for seed, thing in enumerate(THINGS):
+            for frame in gifs.film(scene(object=thing, number=number, location="space", motion=motion, seed=seed))[::3]:
+                red = frame[..., 0].astype(int) - frame[..., 1] > 50
+                _, found = ndimage.label(ndimage.binary_dilation(red, np.ones((3, 3)), iterations=2))
+                assert found == ("one", "two", "three").index(number) + 1, (thing, motion)
+
+
+def test_places_differ_at_a_glance():
+    """A mean over 4 x 4 pixels tells them apart: the nearest of one example each is always right."""
+    def small(place: str, i: int) -> np.ndarray:
+        given = dict(object=[*THINGS][i % 6], color=[*COLOURS][i // 6 % 6], number=[*NUMBERS][i % 3], motion=[*MOTIONS][i % 4])
+        return np.asarray(Image.fromarray(gifs.film(scene(location=place, seed=i, **given))[0]).resize((4, 4), Image.Resampling.BOX), float)
+
+    known = {place: np.mean([small(place, i) for i in range(12)], axis=0) for place in PLACES}
+    right = [min(known, key=lambda p: np.abs(known[p] - small(place, i)).sum()) == place for place in PLACES for i in range(12, 36)]
+    assert np.mean(right) >= 0.95
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_every_frame_differs_from_the_one_before(motion):
+    """Equal neighbours would be merged when a GIF is written."""
+    for number in NUMBERS:
+        for seed, thing in enumerate(THINGS):
+            film = gifs.film(scene(object=thing, number=number, motion=motion, seed=seed)).astype(int)
+            assert (np.abs(film - np.roll(film, 1, axis=0)).max(axis=(1, 2, 3)) > 0).all(), (thing, number)
+            assert (np.abs(film[3] - film[0]) > 40).mean() > 0.01  # and the frames that a network sees differ clearly
