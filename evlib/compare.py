@@ -51,7 +51,7 @@ def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence
             net, _ = load_network(run)
             split = shown.split("validation").head(500)
             drawn = np.concatenate([frames.numpy() for frames in answer(net, split)])
-            read = TemplateReader(task.classes).read(255 - drawn if shown is not store else drawn)
+            read = TemplateReader(store.manifest["vocabulary"]).read(255 - drawn if shown is not store else drawn)
             done = trained(run)
         rows.append({"task": task.name, "data": store.manifest["data"], "variant": name, "seed": seed, "batch": config.train.batch,
                      "steps": config.steps, "seconds": done["seconds"], "validation_ssim": round(done["best_validation_ssim"], 4),

@@ -74,6 +74,12 @@ def prepare(frame: np.ndarray) -> Pillow.Image | None:
     return bordered.filter(ImageFilter.GaussianBlur(BLUR))
 
 
+def is_blank(frame: np.ndarray) -> bool:
+    """Whether nothing is drawn on a frame, uint8 (64, 64, 3)."""
+    grey = frame.mean(axis=2)
+    return bool(np.abs(grey - np.median(grey)).max() < FAINT)
+
+
 def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:
     pages[0].save(path, save_all=True, append_images=pages[1:])
     try:

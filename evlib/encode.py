@@ -14,23 +14,28 @@ import numpy as np
 import pandas as pd
 
 from . import files
-from .errors import EvlibError
+from .errors import EvlibError, UnreadableFile
 from .image import SIZE
 from .miniatures import is_miniature
+from .parts import Example, Text
 from .render import Frame, Rendered, fingerprint, render
-from .store import VERSION, VideoStore
+from .store import COLUMNS, VERSION, VideoStore
 
 if TYPE_CHECKING:
     from .tasks import Item, Task
 
+BROKEN_SHARE = 0.01       # of a data set's files that may be unreadable; they are named, counted and left out
+
 
 def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Callable[[str], None] = print) -> VideoStore:
     """Official files under `data` -> a store in `out` (default: data/.evlib/<task>). Does nothing if the store is there
-    and neither the files nor the renderer have changed. Written whole or not at all."""
+    and neither the files nor the renderer have changed. Written whole or not at all.
+
+    A file that cannot be read is named, counted in the manifest and left out, up to 1 % of the files."""
     data = Path(data)
     root = task.root(data)
     out = Path(out) if out else data / ".evlib" / task.name
-    made_from = {"version": VERSION, "task": task.name, "renderer": fingerprint(), "settings": task.settings(),
+    made_from = {"version": VERSION, "task": task.name, "dataset": task.title(root), "renderer": fingerprint(), "settings": task.settings(),
                  "sources": _digest(root, task.files(root)), "data": "miniature" if is_miniature(root) else "real"}
     if (out / "manifest.json").exists():
         if _made_from(out, made_from):
@@ -59,45 +64,71 @@ def _made_from(out: Path, made_from: dict) -> bool:
 def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> dict:
     index: dict[str | bytes, int] = {}
     sequences, rows, shown, next_report = [], [], 0, time.perf_counter() + 5
+    sources: set[str] = set()
+    unreadable: dict[str, str] = {}
 
     with FrameFile(folder / "frames.npy") as frames:
-        for item, answer, drawn in _rendered(task, root):
+        for item, example, drawn in _rendered(task, root):
+            sources.add(item.file)
+            if isinstance(drawn, UnreadableFile):
+                if item.file not in unreadable:
+                    log(f"{task.name}: left out: {drawn}")
+                unreadable[item.file] = str(drawn)
+                continue
             sequence = []
             for frame in (*drawn.inputs, *drawn.outputs):
                 if frame.key not in index:
                     index[frame.key] = frames.append(frame)
                 sequence.append(index[frame.key])
             sequences.append(sequence)
-            rows.append((item.split, len(drawn.inputs), len(drawn.outputs), drawn.cut, answer, item.source, item.group))
+            rows.append([item.split, len(drawn.inputs), len(drawn.outputs), drawn.cut, _question(example), example.answer, item.source, item.group])
             shown += len(sequence)
             if time.perf_counter() > next_report:
                 log(f"{task.name}: {len(rows):,} encoded ...")
                 next_report += 5
+    if len(unreadable) > BROKEN_SHARE * len(sources):
+        raise EvlibError(f"{root}: {len(unreadable)} of {len(sources):,} files cannot be read, more than {BROKEN_SHARE:.0%}: fetch them again. "
+                         f"The first: {next(iter(unreadable.values()))}")
     if not rows:
         raise EvlibError(f"{root}: found the files of {task.dataset}, but not one example in them.")
+    _need_validation(rows)
     table = np.full((len(sequences), max(map(len, sequences))), -1, dtype=np.int32)
     for row, sequence in zip(table, sequences):
         row[:len(sequence)] = sequence
     np.save(folder / "sequences.npy", table)
-    answers = pd.DataFrame(rows, columns=["split", "n_in", "n_out", "n_cut", "answer", "source", "group"])
+    answers = pd.DataFrame(rows, columns=COLUMNS)
     answers.to_parquet(folder / "answers.parquet")
     # A run remembers which examples it saw. Of names and answers, not of pixels: those may differ in a rounding
     # from machine to machine, and a run may move.
     identity = hashlib.sha256(answers.to_csv(index=False).encode()).hexdigest()[:16]
-    return {"examples": identity, "sequences": len(rows), "frames": len(index), "frames_shown": shown, "splits": answers.split.value_counts().to_dict()}
+    return {"examples": identity, "sequences": len(rows), "frames": len(index), "frames_shown": shown, "splits": answers.split.value_counts().to_dict(),
+            "vocabulary": task.answers.vocabulary(answers.answer), "unreadable": sorted(unreadable), "notes": task.notes(root)}
+
+
+def _need_validation(rows: list[list]) -> None:
+    """Very small data sets may have no group among the 5 % that are held out: then one group is, whichever comes first by its hash."""
+    splits, group = {row[0] for row in rows}, COLUMNS.index("group")
+    groups = sorted({row[group] for row in rows if row[0] == "train"}, key=lambda name: hashlib.sha256(name.encode()).digest())
+    if "validation" not in splits and len(groups) > 1:
+        for row in rows:
+            if row[0] == "train" and row[group] == groups[0]:
+                row[0] = "validation"
 
 
 class Drawn(NamedTuple):
     item: Item
-    answer: str
-    frames: Rendered
+    example: Example | None
+    frames: Rendered | UnreadableFile
 
 
 def _rendered(task: Task, root: Path) -> Iterable[Drawn]:
     def one(item: Item) -> Drawn:
-        example = item.load()
         try:
-            return Drawn(item, example.answer, render(example, task.max_inputs))
+            example = item.load()
+        except UnreadableFile as error:
+            return Drawn(item, None, error)
+        try:
+            return Drawn(item, example, render(example, task.max_inputs))
         except EvlibError as error:
             raise EvlibError(f"{root / item.source}: {error}") from None
 
@@ -108,6 +139,10 @@ def _rendered(task: Task, root: Path) -> Iterable[Drawn]:
     with ThreadPoolExecutor() as pool:                         # reading and transforming release the interpreter
         while chunk := list(islice(items, 512)):               # bounded: what is drawn waits in memory
             yield from pool.map(one, chunk)
+
+
+def _question(example: Example) -> str:
+    return " ".join(part.text for part in example.inputs if isinstance(part, Text))
 
 
 class FrameFile:

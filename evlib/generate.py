@@ -23,12 +23,13 @@ def generate(net: NextFrame, frames: Tensor, count: int) -> Tensor:
     return torch.cat(drawn, dim=1)
 
 
-def answer(net: NextFrame, split: Split, batch: int = 64) -> list[Tensor]:
-    """The generated answer of every row of a split, in its order: uint8 (n_out, 64, 64, 3) each."""
+def answer(net: NextFrame, split: Split, batch: int = 64, count: int | None = None) -> list[Tensor]:
+    """The generated answer of every row of a split, in its order: uint8 (count, 64, 64, 3) each; without a `count`, as many
+    frames as the true answer has."""
     answers: list = [None] * len(split)
     for rows in split.batches(batch):
         n_in, n_out = (int(split.table[name].values[rows[0]]) for name in ("n_in", "n_out"))
-        drawn = to_uint8(generate(net, split.gather(rows)[:, :n_in], n_out))
+        drawn = to_uint8(generate(net, split.gather(rows)[:, :n_in], count or n_out))
         for row, frames in zip(rows, drawn):
             answers[row] = frames
     return answers

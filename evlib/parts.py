@@ -3,6 +3,8 @@
     Example(inputs=[Text("a charming journey")], outputs=[Text("positive")])
     Example(inputs=[Image(pixels)],              outputs=[Text("frog")])
     Example(inputs=[Audio(wave, 8000)],          outputs=[Text("four")])
+    Example(inputs=[Clip(frames), Text("what color is the cube ?")], outputs=[Text("cyan")])
+    Example(inputs=[Clip(grey)],                 outputs=[Clip(colour)])
 
 A part holds data in its own natural form; `evlib.render` turns it into frames. A new modality is a new
 class here (or anywhere) and a render function registered for it.
@@ -39,7 +41,12 @@ class Clip:
     frames: np.ndarray
 
 
-Part = Text | Image | Audio | Clip
+@dataclass(frozen=True)
+class End:
+    """A frame without a word: where an answer of variable length ends."""
+
+
+Part = Text | Image | Audio | Clip | End
 
 
 @dataclass(frozen=True)

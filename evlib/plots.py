@@ -14,6 +14,7 @@ from .render import Rendered, font_file
 from .store import Split
 
 RED, GREY, WHITE, DARK = (214, 39, 40), (150, 150, 150), (255, 255, 255), (40, 40, 40)
+BLUE, ORANGE = "#0072b2", "#d55e00"      # told apart by the colour-blind, too
 GAP = 2                     # px between frames
 
 
@@ -38,10 +39,23 @@ def film_strip(frames: np.ndarray, n_in: int, scale: int = 2, caption: str = "")
     return strip
 
 
+def strip(inputs: np.ndarray, outputs: np.ndarray, scale: int = 2, caption: str = "") -> Pillow.Image:
+    """Inputs, which end in the separator, a red line, and outputs: uint8 (T, 64, 64, 3) each. Of long clips a few frames."""
+    clip, separator = np.split(inputs, [-1])
+    shown = [thin(clip), separator, thin(outputs)]
+    return film_strip(np.concatenate(shown), len(shown[0]) + 1, scale, caption)
+
+
 def strip_of(rendered: Rendered, scale: int = 2, caption: str = "") -> Pillow.Image:
     """An example as it is drawn for training: inputs, the separator, a red line, the true answer."""
-    frames = np.stack([frame.pixels for frame in (*rendered.inputs, *rendered.outputs)])
-    return film_strip(frames, len(rendered.inputs), scale, caption)
+    inputs, outputs = (np.stack([frame.pixels for frame in part]) for part in (rendered.inputs, rendered.outputs))
+    return strip(inputs, outputs, scale, caption)
+
+
+def thin(frames: np.ndarray) -> np.ndarray:
+    """All frames, or a few of a clip of ten and more. Words, grey on black, all stay."""
+    is_clip = len(frames) >= 10 and (np.median(frames[-1]) > 0 or np.ptp(frames[-1], axis=-1).max() > 0)
+    return frames[np.linspace(0, len(frames) - 1, 6).round().astype(int)] if is_clip else frames
 
 
 def page(strips: Sequence[Pillow.Image], width: int = 840) -> Pillow.Image:
@@ -58,17 +72,16 @@ def page(strips: Sequence[Pillow.Image], width: int = 840) -> Pillow.Image:
     return sheet
 
 
-def samples(split: Split, drawn: list[np.ndarray], table: pd.DataFrame, right: int = 4, wrong: int = 4) -> Pillow.Image:
-    """Film strips of some right and some wrong answers, each with what was read and what was true."""
-    correct = (table.answer_read == table.answer).values
-    chosen = [i for rows, n in ((np.flatnonzero(correct), right), (np.flatnonzero(~correct), wrong)) if len(rows)
+def samples(split: Split, drawn: list[np.ndarray], captions: list[str], quality: np.ndarray, good: int = 4, bad: int = 4) -> Pillow.Image:
+    """Film strips of some answers of the better half and some of the worse, each with its caption; of long clips every few frames."""
+    order = np.argsort(-quality, kind="stable")
+    right = quality >= min(1.0, np.median(quality))
+    better, worse = order[right[order]], order[~right[order]]
+    chosen = [i for rows, n in ((np.sort(better), good), (worse, bad)) if len(rows)
               for i in rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)]]       # spread over the whole set
     strips = []
     for i in chosen:
-        n_in = int(split.table.n_in.values[i])
-        inputs = split.gather([i])[0, :n_in].movedim(1, -1).cpu().numpy()
-        mark = "right" if correct[i] else f"WRONG, true: {table.answer[i]}"
-        strips.append(film_strip(np.concatenate([inputs, drawn[i]]), n_in, scale=1, caption=f"{table.answer_read[i] or '(nothing)'}: {mark}"))
+        strips.append(strip(split.inputs(i), drawn[i], scale=1, caption=captions[i]))
     return page(strips)
 
 
@@ -102,6 +115,47 @@ def curves(runs: Iterable[str | Path], path: Path | None = None) -> plt.Figure:
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False, fontsize=8)
+    return _finish(figure, path)
+
+
+def bars(values: dict[str, float], title: str, path: Path | None = None) -> plt.Figure:
+    """Shares by name, the largest on top."""
+    series = pd.Series(values, dtype=float).sort_values()
+    figure, axes = plt.subplots(figsize=(6, 0.8 + 0.24 * len(series)), layout="constrained")
+    axes.barh(series.index, series.values, color=BLUE)
+    axes.set(xlim=(0, 1), title=title)
+    axes.title.set_size(9)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _finish(figure, path)
+
+
+def boxes(result: dict, path: Path | None = None) -> plt.Figure:
+    """Tracking: IoU by frame beside that of the first box kept, and the success curve."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    frames = range(1, len(result["iou_by_frame"]) + 1)
+    left.plot(frames, result["iou_by_frame"], color=BLUE, marker="o", markersize=3, label="drawn boxes")
+    left.plot(frames, result["kept_by_frame"], color=ORANGE, linestyle="--", label="first box kept")
+    left.set(xlabel="frame", ylabel="mean IoU", ylim=(0, 1))
+    left.legend(frameon=False, fontsize=8)
+    right.plot(np.linspace(0, 1, len(result["success"])), result["success"], color=BLUE)
+    right.set(xlabel="IoU threshold", ylabel="share of frames above", ylim=(0, 1), title=f"area {result['success_auc']:.3f}")
+    right.title.set_size(9)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    return _finish(figure, path)
+
+
+def colours(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
+    """Colourised clips against the data, a dot a clip: PSNR, consistency, colorfulness."""
+    figure, places = plt.subplots(1, 3, figsize=(9, 2.9), layout="constrained")
+    pairs = (("psnr_grey", "psnr", "grey input copied, dB", "ours, dB"), ("cdc_true", "cdc", "CDC of the data", "CDC, ours"),
+             ("colorfulness_true", "colorfulness", "colorfulness of the data", "colorfulness, ours"))
+    for axes, (x, y, across, up) in zip(places, pairs):
+        axes.scatter(table[x], table[y], s=8, color=BLUE)
+        low, high = table[[x, y]].min().min(), table[[x, y]].max().max()
+        axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+        axes.set(xlabel=across, ylabel=up)
+        axes.spines[["top", "right"]].set_visible(False)
     return _finish(figure, path)
 
 

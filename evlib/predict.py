@@ -19,27 +19,25 @@ from safetensors import SafetensorError
 
 from . import plots, tasks
 from .config import ModelConfig
-from .decode import TemplateReader, nearest_word, read_words
 from .errors import EvlibError
 from .generate import generate, to_uint8
-from .loss import ms_ssim
 from .model import NextFrame
 from .parts import Example, Part
-from .render import fingerprint, render, word_frame
+from .render import fingerprint, render
 
 
 @dataclass(frozen=True)
 class Prediction:
-    answer: str                          # what was read, matched to the vocabulary
-    score: float                         # 0..1: MS-SSIM of the drawn frames and a clean drawing of the answer
-    frames: np.ndarray = field(repr=False)   # uint8 (T, 64, 64, 3): what the network drew
+    answer: str                          # what was read, matched to the vocabulary; boxes x,y,w,h; or what was measured
+    score: float                         # 0..1, how clearly: MS-SSIM of drawn words and a clean drawing of them, confidence of boxes
     read: str = ""                       # Tesseract's words, before matching
     runners_up: dict[str, float] = field(default_factory=dict, repr=False)   # word -> distance of its drawing, nearest first
-    inputs: np.ndarray | None = field(default=None, repr=False)              # uint8 (T, 64, 64, 3): what the network saw
+    frames: np.ndarray = field(default=None, repr=False)     # uint8 (T, 64, 64, 3): what the network drew
+    inputs: np.ndarray = field(default=None, repr=False)     # uint8 (T, 64, 64, 3): what the network saw
 
     def strip(self, scale: int = 2, caption: str = "") -> Pillow.Image:
         """Input frames, a red line, the drawn frames: the paper's Figure 1."""
-        return plots.film_strip(np.concatenate([self.inputs, self.frames]), len(self.inputs), scale, caption)
+        return plots.strip(self.inputs, self.frames, scale, caption)
 
 
 @dataclass(frozen=True)
@@ -48,24 +46,21 @@ class Model:
     net: NextFrame
     config: dict
 
+    @property
+    def task(self) -> tasks.Task:
+        return tasks.get(self.config["task"])
+
     def predict(self, *parts: Part) -> Prediction:
         """Draws the parts as frames, lets the network draw the answer, and reads it."""
-        task = tasks.get(self.config["task"])
-        drawn = render(Example(list(parts), []), task.max_inputs)
+        drawn = render(Example(list(parts), []), self.task.max_inputs)
         inputs = np.stack([frame.pixels for frame in drawn.inputs])
         device = next(self.net.parameters()).device
         video = torch.from_numpy(inputs).movedim(-1, -3)[None].to(device)
         if len(inputs) + self.config["answer_frames"] > self.net.config.max_frames:
             raise EvlibError(f"{len(inputs)} input frames are too many: this network sees at most {self.net.config.max_frames - self.config['answer_frames']}.")
         frames = to_uint8(generate(self.net, video, self.config["answer_frames"]))[0].numpy()
-        read = read_words(frames)
-        words = [nearest_word(word, task.classes) for word in read]
-        clean = np.stack([word_frame(word) for word in words])
-        x, y = (torch.from_numpy(a.copy()).movedim(-1, 1).float() / 255 for a in (frames, clean))
-        distances = TemplateReader(task.classes).distances(frames).mean(dim=0)
-        order = distances.argsort().tolist()
-        return Prediction(" ".join(words), float(ms_ssim(x, y).mean()), frames, " ".join(read),
-                          {task.classes[i]: round(float(distances[i]), 1) for i in order}, inputs)
+        reading = self.task.answers.one(frames, self.config["vocabulary"])
+        return Prediction(*reading, frames=frames, inputs=inputs)
 
 
 def load(run: str | Path, device: str = "cpu") -> Model:
@@ -89,7 +84,7 @@ def load_network(run: str | Path, device: str = "cpu") -> tuple[NextFrame, dict]
         raise EvlibError(f"{run}: config.json is damaged; train it again.") from None
     except Exception as error:
         raise EvlibError(f"{run}: found neither a run folder nor a model on the Hugging Face Hub that can be reached ({type(error).__name__}).") from None
-    if missing := [name for name in ("task", "model", "renderer", "answer_frames") if name not in config]:
+    if missing := [name for name in ("task", "model", "renderer", "answer_frames", "vocabulary") if name not in config]:
         raise EvlibError(f"{run}: config.json is not that of a run, it has no {' and no '.join(missing)}; train it again.")
     if config["renderer"] != fingerprint():
         raise EvlibError(f"{run} was trained on frames of the renderer {config['renderer']}, this one draws {fingerprint()}: "

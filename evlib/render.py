@@ -23,7 +23,7 @@ from PIL import ImageDraw, ImageFont
 from .audio import SPECTROGRAM, spectrogram
 from .errors import EvlibError
 from .image import SIZE, image_frame
-from .parts import Audio, Clip, Example, Image, Part, Text
+from .parts import Audio, Clip, End, Example, Image, Part, Text
 
 SEPARATOR = "|"                    # drawn between inputs and outputs (section 3.1)
 INK, PAPER = 255, 0                # white on black; the paper does not say
@@ -84,6 +84,11 @@ def _(part: Clip) -> list[Frame]:
     return [keyed(image_frame(pixels)) for pixels in part.frames]
 
 
+@draw.register
+def _(part: End) -> list[Frame]:
+    return [blank()]
+
+
 def keyed(pixels: np.ndarray) -> Frame:
     return Frame(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), pixels)
 
@@ -114,7 +119,7 @@ def separator() -> Frame:
 
 
 def blank() -> Frame:
-    """A frame without a word: the end of an answer of variable length."""
+    """A frame without a word."""
     return Frame("", word_frame(""))
 
 

@@ -4,7 +4,7 @@ A store is a folder:
 
     frames.npy       uint8 (N, 64, 64, 3): every distinct frame once, memory-mapped
     sequences.npy    int32 (S, T): which frame stands where, -1 where a sequence has ended
-    answers.parquet  one row a sequence: split, n_in, n_out, n_cut (words lost to truncation), answer, source, group
+    answers.parquet  one row a sequence: split, n_in, n_out, n_cut (words lost to truncation), question, answer, source, group
     manifest.json    where it comes from: task, source files, renderer fingerprint, counts
 
 SST-2 is 14,000 word frames and an index, not 700,000 frames.
@@ -23,7 +23,8 @@ from torch import Tensor
 
 from .errors import EvlibError
 
-VERSION = 1          # of this layout
+VERSION = 2          # of this layout
+COLUMNS = ["split", "n_in", "n_out", "n_cut", "question", "answer", "source", "group"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class VideoStore:
     manifest: dict
     frames: np.ndarray           # uint8 (N, 64, 64, 3)
     sequences: np.ndarray        # int32 (S, T)
-    answers: pd.DataFrame        # split, n_in, n_out, n_cut, answer, source, group
+    answers: pd.DataFrame        # COLUMNS
 
     @classmethod
     def open(cls, path: str | Path) -> VideoStore:
@@ -95,6 +96,10 @@ class Split:
         """The true answer frames of every row: uint8 (n_out, 64, 64, 3) each."""
         frames, sequences = self.frames.cpu().numpy(), self.sequences.cpu().numpy()
         return [frames[row[a:a + n]] for row, a, n in zip(sequences, self.table.n_in.values, self.table.n_out.values)]
+
+    def inputs(self, row: int) -> np.ndarray:
+        """The frames of a row's question, with the separator: uint8 (n_in, 64, 64, 3)."""
+        return self.frames[self.sequences[row, :int(self.table.n_in.values[row])].long()].cpu().numpy()
 
     def head(self, rows: int) -> Split:
         """The first `rows` sequences."""

@@ -64,7 +64,7 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
     if batch % workers.count:
         raise EvlibError(f"A batch of {batch} sequences cannot be shared evenly by {workers.count} processes.")
     settings = {**json.loads(config.to_json()), "renderer": store.manifest["renderer"], "data": store.manifest["data"],
-                "examples": store.manifest["examples"], "answer_frames": int(store.answers.n_out.max())}
+                "examples": store.manifest["examples"], "vocabulary": store.manifest["vocabulary"], "answer_frames": int(store.answers.n_out.max())}
     finished = _is_finished(out, settings)
     workers.wait()                                            # until all have looked, and only then write
     if finished:
@@ -237,7 +237,7 @@ def _is_finished(out: Path, settings: dict) -> bool:
         return False                                           # the figures of a run without its weights
     there, here = (_flat(s) for s in (json.loads((out / "config.json").read_text()), settings))
     if there != here:
-        other = [f"{k} {there.get(k)!r} there, {here.get(k)!r} here" for k in {**here, **there} if there.get(k) != here.get(k)]
+        other = [f"{k} {str(there.get(k))[:60]} there, {str(here.get(k))[:60]} here" for k in {**here, **there} if there.get(k) != here.get(k)]
         raise EvlibError(f"{out} holds a run with other settings ({'; '.join(other)}): name another folder with --out, or remove it.")
     return (out / "env.json").exists()
 

@@ -66,7 +66,8 @@ def make_run(tmp_path):
         config = tasks.get(task).config("demo", width=32, heads=1, local_blocks=1, global_blocks=1, steps=1)
         torch.manual_seed(0)
         safetensors.torch.save_model(NextFrame(config.model), run / "model.safetensors")
-        settings = {**json.loads(config.to_json()), "renderer": fingerprint(), "data": "miniature", "examples": "0" * 16, "answer_frames": 1}
+        settings = {**json.loads(config.to_json()), "renderer": fingerprint(), "data": "miniature", "examples": "0" * 16, "answer_frames": 1,
+                    "vocabulary": tasks.get(task).answers.classes}
         (run / "config.json").write_text(json.dumps(settings))
         return run
     return make

@@ -17,7 +17,7 @@ TINYVIRAT = """Opening Interacts Pull activity_carrying Entering vehicle_moving 
     specialized_miscellaneous activity_standing Transport_HeavyCarry activity_gesturing vehicle_turning_right
     specialized_talking_phone specialized_texting_phone Misc""".replace("_", " ").split()
 CLEVRER = """0 1 2 3 4 5 yes no blue brown cyan gray green purple red yellow metal rubber cube cylinder sphere""".split()
-VOCABULARY = sorted({*TINYVIRAT, *CLEVRER, *(word for task in tasks.TASKS.values() for word in task.classes)})
+VOCABULARY = sorted({*TINYVIRAT, *CLEVRER, *(word for task in tasks.TASKS.values() for word in getattr(task.answers, "classes", ()))})
 
 
 def frames_of(words: list[str]) -> np.ndarray:
@@ -81,7 +81,7 @@ def worse(word: str, how: str) -> np.ndarray:
 
 @pytest.mark.parametrize("how", ["blurred", "noisy", "pale", "inverted"])
 def test_imperfect_frames_are_read(how):
-    words = [word for name in ("sst2", "cifar10", "fsdd") for word in tasks.get(name).classes]
+    words = [word for name in ("sst2", "cifar10", "fsdd") for word in tasks.get(name).answers.classes]
     frames = np.stack([worse(word, how) for word in words])
     assert share([nearest_word(word, words) for word in read_words(frames)], words) >= 0.95
     if how != "inverted":

@@ -62,7 +62,7 @@ def test_frames_stay_on_disk_and_are_not_changed_there(store):
 
 
 def test_manifest_says_what_it_was_made_from(store, data):
-    known = {"version": 1, "task": "sst2", "renderer": fingerprint(), "data": "real", "sequences": 144, "settings": {"max_inputs": 20}}
+    known = {"version": 2, "task": "sst2", "dataset": "SST-2", "renderer": fingerprint(), "data": "real", "sequences": 144, "settings": {"max_inputs": 20}}
     assert known.items() <= store.manifest.items()
     assert sum(store.manifest["splits"].values()) == 144 and store.manifest["splits"]["test"] == 24
     assert store.manifest["frames"] == len(store.frames) and store.manifest["source"] == str(data / "SST-2")

@@ -6,12 +6,16 @@ from ..errors import EvlibError
 from .audiomnist import AudioMNIST
 from .base import Item, Task
 from .cifar10 import CIFAR10
+from .clevrer import CLEVRER
 from .fsdd import FSDD
+from .lasot import LaSOT
 from .sst2 import SST2
+from .tgifqa import TGIFQA
+from .tinyvirat import Colorization, TinyVIRAT
 
 __all__ = ["TASKS", "Item", "Task", "found", "get"]
 
-TASKS: dict[str, Task] = {task.name: task for task in (SST2(), CIFAR10(), AudioMNIST(), FSDD())}
+TASKS: dict[str, Task] = {task.name: task for task in (SST2(), CIFAR10(), TinyVIRAT(), AudioMNIST(), FSDD(), CLEVRER(), TGIFQA(), LaSOT(), Colorization())}
 
 
 def get(name: str) -> Task:
@@ -22,4 +26,4 @@ def get(name: str) -> Task:
 
 def found(data: Path) -> list[Task]:
     """The tasks whose data lies under `data`."""
-    return [task for task in TASKS.values() if any((data / folder).is_dir() for folder in task.folders)]
+    return [task for task in TASKS.values() if any((data / folder).is_dir() for folder in (*task.folders, *task.alike))]

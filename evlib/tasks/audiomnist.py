@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..audio import read_sound
+from ..answers import Words
 from ..errors import EvlibError
 from ..parts import Audio, Example, Text
 from .base import Item, Task
@@ -24,7 +25,7 @@ class AudioMNIST(Task):
     name, row, dataset = "audiomnist", "Audio Classification", "AudioMNIST"
     folders = ("AudioMNIST", "AudioMNIST-master")
     batch = 256
-    classes = DIGITS
+    answers = Words(DIGITS)
     parallel = True
 
     def __init__(self, fold: int = 0):

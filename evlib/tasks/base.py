@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import pandas as pd
 
+from ..answers import Answers
 from ..config import Config, preset
 from ..errors import EvlibError
-from ..parts import Example
+from ..parts import Clip, Example
 
 VALIDATION_SHARE = 0.05       # of train, where the authors of a data set left no validation split
 
@@ -21,8 +23,12 @@ class Item:
     """One example not yet loaded, so that a store can load many at a time."""
     split: str                          # "train", "validation" or "test"
     load: Callable[[], Example]
-    source: str = ""                    # file and record, for error messages and predictions.csv
+    source: str = ""                    # file:record, for error messages and predictions.csv
     group: str = ""                     # what training and validation must not share: a speaker, a source video
+
+    @property
+    def file(self) -> str:
+        return self.source.partition(":")[0]
 
 
 class Task(ABC):
@@ -30,20 +36,26 @@ class Task(ABC):
     row: str                            # Table 2's first column
     dataset: str                        # Table 2's second column
     folders: tuple[str, ...]            # where the official archive unpacks to, under --data; the first that is found
+    alike: tuple[str, ...] = ()         # folders of other data in the same layout, taken if the official one is not there
     batch: int                          # Table 1
+    answers: Answers                    # how an answer is read and scored
     max_inputs: int | None = None       # frames before the separator (Table 1's input length counts it, too)
-    classes: tuple[str, ...] = ()       # the fixed vocabulary of answers
+    demo: dict = {}                     # settings in which preset demo differs for this task
     parallel = False                    # load examples in threads: worth it where loading is more than slicing an array
 
     def root(self, data: Path) -> Path:
         """The folder of this data set under `data`; EvlibError if there is none."""
         if not Path(data).is_dir():
             raise EvlibError(f"{data}: expected a folder with data sets, found none; name it with --data.")
-        for folder in self.folders:
+        for folder in (*self.folders, *self.alike):
             if (Path(data) / folder).is_dir():
                 return Path(data) / folder
         raise EvlibError(f"{self.dataset} is not under {data}: expected the folder {' or '.join(self.folders)}; fetch it with "
                          f"`python -m evlib download {self.name} --data {data}`, or write a miniature with `python -m evlib miniatures {data}`.")
+
+    def title(self, root: Path) -> str:
+        """The name of the data in a folder: other data in the official layout must not pass for the official one."""
+        return f"{root.name} (in {self.dataset}'s layout)" if root.name in self.alike else self.dataset
 
     @abstractmethod
     def files(self, root: Path) -> list[Path]:
@@ -53,18 +65,39 @@ class Task(ABC):
     def items(self, root: Path) -> Iterator[Item]:
         """All examples of all splits."""
 
+    def clip(self, path: str | Path, box: tuple[float, ...] | None = None) -> Clip:
+        """A video file as this task shows it to the network. `box` is a target in its first frame: x, y, w, h in its own pixels."""
+        raise EvlibError(f"{self.name} is not about videos: found {path}.")
+
     def settings(self) -> dict:
         """What besides the files decides how examples look."""
         return {"max_inputs": self.max_inputs}
 
     def config(self, preset_name: str, **changes) -> Config:
         """The settings of a run of this task: a preset, this task's batch size where the preset has none, `changes`."""
-        config = preset(preset_name).override(task=self.name, **changes)
+        config = preset(preset_name).override(task=self.name, **{**(self.demo if preset_name == "demo" else {}), **changes})
         return config if config.train.batch else config.override(batch=self.batch)
+
+    def notes(self, root: Path) -> dict:
+        """What else is worth knowing about the files: for the manifest."""
+        return {}
 
     def subsets(self, table: pd.DataFrame) -> dict[str, pd.Series]:
         """Parts of the test set that the paper reports beside the whole: a name and a mask over the rows."""
         return {}
+
+
+class Shared:
+    """Loads once for all items that share a file, however many threads ask; kept as long as one of them is."""
+
+    def __init__(self, load: Callable):
+        self._load, self._lock = load, Lock()
+
+    def __call__(self):
+        with self._lock:
+            if not hasattr(self, "_loaded"):
+                self._loaded = self._load()
+            return self._loaded
 
 
 def require(paths: list[Path]) -> list[Path]:

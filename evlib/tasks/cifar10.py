@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..answers import Words
 from ..errors import EvlibError
 from ..parts import Example, Image, Text
 from .base import Item, Task, hold_out, require
@@ -22,7 +23,7 @@ class CIFAR10(Task):
     name, row, dataset = "cifar10", "Image Classification", "CIFAR-10"
     folders = ("cifar-10-batches-bin", "cifar-10-batches-py")
     batch = 128
-    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")    # by label
+    answers = Words(("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"))    # by label
 
     def files(self, root: Path) -> list[Path]:
         ending = "" if root.name.endswith("-py") else ".bin"
@@ -32,9 +33,9 @@ class CIFAR10(Task):
         for path in self.files(root):
             labels, pixels = (_read_binary if path.suffix == ".bin" else _read_pickled)(path)
             for i, label in enumerate(labels):
-                if not 0 <= label < len(self.classes):
+                if not 0 <= label < len(self.answers.classes):
                     raise EvlibError(f"{path}: record {i} has the label {label}, expected 0 to 9; fetch the file again.")
-                word, source = self.classes[label], f"{path.name}:{i}"
+                word, source = self.answers.classes[label], f"{path.name}:{i}"
                 split = "test" if path.stem == "test_batch" else hold_out(source)
                 yield Item(split, lambda image=pixels[i], word=word: Example([Image(image)], [Text(word)], answer=word), source)
 

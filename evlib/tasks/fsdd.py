@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..answers import Words
 from .audiomnist import DIGITS, recordings, spoken
 from .base import Item, Task
 
@@ -16,7 +17,7 @@ class FSDD(Task):
     name, row, dataset = "fsdd", "Audio Classification", "Free Spoken Digits"
     folders = ("free-spoken-digit-dataset",)
     batch = 256
-    classes = DIGITS
+    answers = Words(DIGITS)
     parallel = True
 
     def files(self, root: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..answers import Words
 from ..errors import EvlibError
 from ..parts import Example, Text
 from .base import Item, Task, hold_out, require
@@ -20,7 +21,7 @@ class SST2(Task):
     folders = ("SST-2",)
     batch = 16
     max_inputs = 20
-    classes = ("negative", "positive")           # by label, 0 and 1
+    answers = Words(("negative", "positive"))           # by label, 0 and 1
 
     def files(self, root: Path) -> list[Path]:
         return require([root / "train.tsv", root / "dev.tsv"])
@@ -30,7 +31,7 @@ class SST2(Task):
         for path in (train, dev):
             for number, sentence, label in self._lines(path):
                 split = "test" if path is dev else hold_out(sentence)
-                example = Example([Text(sentence)], [Text(self.classes[label])], answer=self.classes[label])
+                example = Example([Text(sentence)], [Text(self.answers.classes[label])], answer=self.answers.classes[label])
                 yield Item(split, lambda example=example: example, source=f"{path.name}:{number}", group=sentence)
 
     def subsets(self, table: pd.DataFrame) -> dict[str, pd.Series]:

@@ -1,0 +1,90 @@
+"""CLEVRER, video and text to text: four frames of a scene and a question, then the answer.
+
+Descriptive questions alone, as in the paper: the others are multiple choice. Their answers in the test set were never
+published, so the validation set is the test set. Frames 0, 32, 64 and 96 of 128 are shown, and at most 16 words.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ..answers import Words
+from ..errors import EvlibError, UnreadableFile
+from ..parts import Clip, Example, Text
+from ..video import at, read_video
+from .base import Item, Shared, Task, hold_out, require
+
+FRAMES = (0, 32, 64, 96)
+ANSWERS = (*"012345", "yes", "no", "blue", "brown", "cyan", "gray", "green", "purple", "red", "yellow", "metal", "rubber", "cube", "cylinder", "sphere")
+
+
+class CLEVRER(Task):
+    name, row, dataset = "clevrer", "Video QA", "CLEVRER"
+    folders = ("CLEVRER", "clevrer")
+    batch = 16
+    max_inputs = 20                      # 4 frames and 16 words
+    answers = Words(ANSWERS, asked=True)
+    parallel = True
+
+    def lists(self, root: Path) -> dict[str, Path]:
+        """The question files, in the folder questions/ or beside the videos."""
+        place = root / "questions" if (root / "questions").is_dir() else root
+        return {name: require([place / f"{name}.json"])[0] for name in ("train", "validation")}
+
+    def files(self, root: Path) -> list[Path]:
+        return [*self.lists(root).values(), *sorted(root.rglob("video_*.mp4"))]
+
+    def items(self, root: Path) -> Iterator[Item]:
+        for name, path in self.lists(root).items():
+            videos = _videos(root, name)
+            for scene in _scenes(path):
+                file = scene["video_filename"]
+                clip = Shared(lambda videos=videos, file=file: self.clip(_find(videos, file)))
+                split = "test" if name == "validation" else hold_out(file)
+                for q in scene["questions"]:
+                    if "choices" not in q:
+                        yield Item(split, partial(self.example, clip, q), source=f"{name}/{file}:{q['question_id']}", group=file)
+
+    def clip(self, path, box=None):
+        return Clip(read_video(path, at(*FRAMES)))
+
+    @staticmethod
+    def example(clip: Shared, question: dict) -> Example:
+        return Example([clip(), Text(question["question"])], [Text(question["answer"])], answer=question["answer"])
+
+
+def _videos(root: Path, name: str) -> Path:
+    """Where the archive of a split was unpacked."""
+    for folder in (f"video_{name}", name, f"videos/{name}"):
+        if (root / folder).is_dir():
+            return root / folder
+    return root
+
+
+def _find(videos: Path, file: str) -> Path:
+    """video_00012.mp4 lies in video_00000-01000/."""
+    digits = file.removeprefix("video_").removesuffix(".mp4")
+    if not (digits.isdecimal() and file == f"video_{digits}.mp4"):
+        raise EvlibError(f"{videos}: expected video names such as video_00012.mp4 in the questions, found {file!r}; fetch the questions again.")
+    low = int(digits) // 1000 * 1000
+    path = videos / f"video_{low:05d}-{low + 1000:05d}" / file
+    if not path.is_file():
+        raise UnreadableFile(f"{path}: questions ask about this video, but it is not there; unpack the archive again.")
+    return path
+
+
+def _scenes(path: Path) -> list[dict]:
+    try:
+        scenes = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EvlibError(f"{path}: expected CLEVRER's questions as JSON, found something else ({error}); fetch the file again.") from None
+    if not isinstance(scenes, list) or not scenes:
+        raise EvlibError(f"{path}: expected a list of scenes, found {type(scenes).__name__}{' without any' if scenes == [] else ''}; fetch the file again.")
+    for i, scene in enumerate(scenes):
+        missing = [key for key in ("video_filename", "questions") if not isinstance(scene, dict) or key not in scene]
+        missing = missing or [key for q in scene["questions"] if "choices" not in q for key in ("question", "question_id", "answer") if key not in q]
+        if missing:
+            raise EvlibError(f"{path}: scene {i} has no {missing[0]!r}; fetch the file again (the test questions have no answers and cannot be used).")
+    return scenes
