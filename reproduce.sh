@@ -2,6 +2,7 @@
 # Sets up what is needed, then runs. On a fresh machine nothing else has to be installed by hand.
 #
 #   ./reproduce.sh                    every row of Table 2 on the miniatures, on a laptop
+#   ./reproduce.sh --retrain          the same, and train the rows again whose weights are stored
 #   ./reproduce.sh test [ARGS]        all tests (ARGS go to pytest)
 #   ./reproduce.sh real  --data DIR   the same notebooks on the official data found under DIR
 #   ./reproduce.sh paper --data DIR   Table 1's settings at 41M parameters, on a GPU
@@ -69,7 +70,7 @@ setup() {
 }
 
 mode=${1:-demo}
-[ $# -gt 0 ] && shift
+if [ "$mode" = --retrain ]; then mode=demo; elif [ $# -gt 0 ]; then shift; fi
 case $mode in
     setup) setup ;;
     test) setup; exec "$python" -m pytest "$@" ;;

@@ -10,7 +10,7 @@ import tyro
 from .errors import EvlibError
 
 Data = Annotated[Path, tyro.conf.arg(help="folder that holds the data sets, each as its archive unpacks", metavar="DIR")]
-Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="sst2, cifar10, audiomnist, fsdd: see `python -m evlib tasks`", metavar="TASK")]
+Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="sst2, cifar10, ..., lasot: see `python -m evlib tasks`", metavar="TASK")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="run folder", metavar="RUN")]
 
 app = tyro.extras.SubcommandApp()
@@ -73,24 +73,42 @@ def evaluate(run: Run, data: Data = Path("data"), device: str | None = None, lim
 
 
 @app.command
+def keep(run: Run) -> None:
+    """Keep a finished run's weights with the results, in half precision: RUN/stored.safetensors."""
+    from .stored import keep
+    print(keep(run))
+
+
+@app.command
 def predict(run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run folder or Hugging Face Hub id", metavar="RUN")],
-            text: str | None = None, image: Path | None = None, audio: Path | None = None, out: Path = Path("prediction.png")) -> None:
+            text: str | None = None, image: Path | None = None, audio: Path | None = None,
+            video: Annotated[Path | None, tyro.conf.arg(help="mp4, avi, gif, ... or a folder of pictures")] = None,
+            question: Annotated[str | None, tyro.conf.arg(help="about the video")] = None,
+            box: Annotated[str | None, tyro.conf.arg(help="of the target in the video's first frame, in its own pixels", metavar="X,Y,W,H")] = None,
+            out: Path = Path("prediction.png")) -> None:
     """Answer one question of your own, and draw what the network saw and drew as a film strip."""
     from . import files
     from .audio import read_sound
     from .image import read_image
     from .parts import Audio, Image, Text
     from .predict import load
+    model = load(run)
+    asked = getattr(model.task.answers, "asked", False)
+    if video is None and (question is not None or box is not None):
+        raise EvlibError(f"--{'question' if question is not None else 'box'} is about a video: name its file with --video.")
+    if video is not None and asked != (question is not None):
+        raise EvlibError(f"{model.task.name} {'answers questions: ask one with --question' if asked else 'answers no questions: leave out --question'}.")
     parts = [Image(read_image(image))] if image else []
     parts += [Audio(*read_sound(audio))] if audio else []
-    parts += [Text(text)] if text is not None else []
+    parts += [model.task.clip(video, _box(box))] if video else []
+    parts += [Text(words) for words in (text, question) if words is not None]
     if not parts:
-        raise EvlibError("Nothing to answer: give --text, --image or --audio.")
-    prediction = load(run).predict(*parts)
+        raise EvlibError("Nothing to answer: give --text, --image, --audio or --video.")
+    prediction = model.predict(*parts)
     with files.atomic(out) as temporary:
         prediction.strip().save(temporary, format="PNG")
-    others = ", ".join(list(prediction.runners_up)[:3])
-    print(f"{prediction.answer or '(nothing readable)'}   read {prediction.read!r}, likeness {prediction.score:.2f}, nearest drawings: {others}   -> {out}")
+    others = f", nearest drawings: {', '.join(list(prediction.runners_up)[:3])}" if prediction.runners_up else ""
+    print(f"{prediction.answer or '(nothing readable)'}   read {prediction.read!r}, clearness {prediction.score:.2f}{others}   -> {out}")
 
 
 @app.command
@@ -121,7 +139,8 @@ def bench(data: Data = Path("data"), out: Path = Path("results/bench/ends.csv"))
 
 @app.command
 def reproduce(profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="demo, real, paper or seeds")], data: Path | None = None,
-              minutes: Annotated[float | None, tyro.conf.arg(help="of training a row, instead of the profile's")] = None) -> None:
+              minutes: Annotated[float | None, tyro.conf.arg(help="of training a row, instead of the profile's")] = None,
+              retrain: Annotated[bool, tyro.conf.arg(help="train the rows again whose weights are kept")] = False) -> None:
     """What ./reproduce.sh runs: the notebooks of a profile, or the demo rows with more seeds."""
     from .config import nearest
     from .reproduce import PROFILES, more_seeds, reproduce
@@ -129,7 +148,7 @@ def reproduce(profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="
     if profile == "seeds":
         write_table2(more_seeds())
     elif profile in PROFILES:
-        reproduce(profile, data, minutes)
+        reproduce(profile, data, minutes, retrain=retrain)
     else:
         raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, [*PROFILES, 'seeds'])}")
 
@@ -138,6 +157,18 @@ def _store(task: str, data: Path, out: Path | None = None):
     from . import tasks
     from .encode import encode
     return encode(tasks.get(task), data, out)
+
+
+def _box(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        x, y, w, h = (float(v) for v in text.split(","))
+        if not (w > 0 and h > 0 and abs(x) + abs(y) + w + h < float("inf")):
+            raise ValueError
+    except ValueError:
+        raise EvlibError(f"--box {text}: expected four numbers x,y,w,h with a width and height above 0.") from None
+    return x, y, w, h
 
 
 def _settings(pairs: tuple[str, ...]) -> dict:

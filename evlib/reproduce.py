@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,23 +21,28 @@ import torch
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from . import files, tasks
+from . import files, stored, tasks
 from .encode import encode
 from .errors import EvlibError
 from .evaluate import evaluate
 from .paths import project, ready
 from .train import train
 
-PROFILES = {
-    # minutes: of training a row
-    "demo": {"preset": "demo", "minutes": 1.25},
-    "real": {"preset": "demo", "minutes": 2.4},
-    "paper": {"preset": "paper", "minutes": 60.0},
+PROFILES = {"demo": "demo", "real": "demo", "paper": "paper"}         # and their presets
+# Minutes of training. In the demo only these rows are trained; where weights are kept beside the scores, not even those.
+MINUTES: dict[str, dict[str, float]] = {
+    "demo": {"sst2": 1.25, "cifar10": 1.25, "tinyvirat": 2.0, "audiomnist": 1.25, "clevrer": 45.0, "tgifqa": 30.0, "colorization": 2.0, "lasot": 2.0},
+    "real": defaultdict(lambda: 2.4),
+    "paper": defaultdict(lambda: 60.0),
 }
-# Notebook, and for which tasks it is run: the first one whose data is found.
+# Notebook, and the tasks it is run for, where their data is found.
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "01_text_to_text_sst2": ("sst2",),
     "02_image_to_text_cifar10": ("cifar10",),
+    "03_video_to_text_tinyvirat": ("tinyvirat",),
+    "04_video_and_text_to_text_clevrer_tgifqa": ("clevrer", "tgifqa"),
+    "05_video_to_video_colorization": ("colorization",),
+    "06_video_to_video_lasot": ("lasot",),
     "07_audio_to_text_audiomnist": ("audiomnist", "fsdd"),
     "08_the_model": (),
     "10_table_2": (),
@@ -45,25 +51,32 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
 SEEDS = (1, 2)                     # besides 0, of the main job
 
 
-def reproduce(profile: str, data: Path | None = None, minutes: float | None = None, results: Path | None = None,
+def reproduce(profile: str, data: Path | None = None, minutes: float | None = None, results: Path | None = None, retrain: bool = False,
               log: Callable[[str], None] = print) -> Path:
     """Runs the notebooks of a profile, each unless it has been with the same parameters, into `results` (default:
-    results/<profile>), and returns that folder. `minutes` of training a row replace the profile's."""
+    results/<profile>), and returns that folder. `minutes` of training a row replace the profile's. Weights that are kept in
+    `results` are scored as they are; `retrain` puts them aside and trains them again."""
     if profile != "demo" and data is None:
         raise EvlibError(f"'{profile}' needs official data: name the folder with --data DIR; `python -m evlib download` fetches it.")
     if profile == "paper" and not torch.cuda.is_available():
         raise EvlibError("'paper' trains 41M parameters and needs a CUDA GPU, found none; './reproduce.sh real --data DIR' trains the small network.")
     data = ready(".miniatures" if data is None else data.resolve())
     results, started = results or project() / "results" / profile, time.perf_counter()
-    settings = {**PROFILES[profile], **({} if minutes is None else {"minutes": minutes})}
+    for run in sorted(results.glob("runs/*")):
+        if (run / stored.NAME).exists() and retrain:
+            log(f"-- {run.name}: the weights that were kept are put aside")
+            stored.put_aside(run)
+        stored.restore(run)
     for name, candidates in NOTEBOOKS.items():
         common = {"data": str(data), "results": str(results)}
         if not candidates:
             run_notebook(name, results, common, log)
             continue
         found = [task.name for task in tasks.found(data) if task.name in candidates]
-        for task in found if profile == "real" else found[:1]:
-            run_notebook(name, results, {**common, "task": task, **settings}, log, suffix="" if task == candidates[0] else f"_{task}")
+        for task in found:
+            if profile != "demo" or task in MINUTES["demo"]:
+                settings = {"task": task, "preset": PROFILES[profile], "minutes": MINUTES[profile][task] if minutes is None else minutes}
+                run_notebook(name, results, {**common, **settings}, log, suffix="" if task == candidates[0] else f"_{task}")
         if not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
     log(f"-- {profile}: {results / 'table2.md'}, {(time.perf_counter() - started) / 60:.1f} minutes")
@@ -105,7 +118,7 @@ def more_seeds(log: Callable[[str], None] = print) -> Path:
     for seed in SEEDS:
         for task in ("sst2", "cifar10", "audiomnist"):
             store = encode(tasks.get(task), data)
-            run = train(tasks.get(task).config("demo", minutes=PROFILES["demo"]["minutes"], seed=seed), store, results / "runs" / f"{task}-seed{seed}", log=log)
+            run = train(tasks.get(task).config("demo", minutes=MINUTES["demo"][task], seed=seed), store, results / "runs" / f"{task}-seed{seed}", log=log)
             evaluate(run, store, log=log)
     return results
 
