@@ -4,7 +4,7 @@ They let everything in this project run on a laptop without a download. Because 
 originals, the loaders cannot tell the difference; a file `MINIATURE.json` in each folder tells people and programs.
 
     from evlib import miniatures
-    miniatures.write(Path("data"))                    # all of them, a few seconds
+    miniatures.write(Path("data"))                    # all of them, a minute or two
     miniatures.write(Path("data"), names=["sst2"])    # only the reviews
 
 To add a data set, write a module that defines a `Miniature` and name it in `_REGISTRY` below.
@@ -20,7 +20,7 @@ from pathlib import Path
 from .. import files
 from ..config import nearest
 from ..errors import EvlibError
-from . import drawings, reviews, speech
+from . import actions, drawings, gifs, reviews, solids, speech, tracks
 from .spec import Miniature
 
 _REGISTRY: dict[str, Miniature] = {
@@ -28,8 +28,12 @@ _REGISTRY: dict[str, Miniature] = {
     for m in (
         reviews.SST2,
         drawings.CIFAR10,
+        actions.TINYVIRAT,
         speech.AUDIOMNIST,
         speech.FSDD,
+        solids.CLEVRER,
+        gifs.TGIFQA,
+        tracks.LASOT,
     )
 }
 

@@ -18,7 +18,7 @@ def write_mp4(path: Path, frames: np.ndarray, rate: int = 30, quality: int = 3) 
     T, H, W, _ = frames.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:
-        stream = file.add_stream("mpeg4", rate=rate, options={"qscale": str(quality), "fflags": "+bitexact"})
+        stream = file.add_stream("mpeg4", rate=rate, options={"qmin": str(quality), "qmax": str(quality)})
         stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"
         stream.codec_context.thread_count = 1                    # so that the bytes depend on the frames alone
         for frame in frames:

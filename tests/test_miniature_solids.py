@@ -1,0 +1,201 @@
+"""The miniature of CLEVRER: official files, true physics, visible events, and nothing to be guessed from the question."""
+import json
+from collections import Counter, defaultdict
+from itertools import combinations
+
+import av
+import numpy as np
+import pytest
+
+from evlib.image import image_frame
+from evlib.miniatures import scenes, solids, sprites
+from evlib.render import tokenize
+
+
+@pytest.fixture(scope="module")
+def composed():
+    """All scenes and question files of seed 0, without the films."""
+    return solids.compose(solids.CLEVRER.rng(0))
+
+
+@pytest.fixture(scope="module")
+def asked(composed):
+    """Descriptive questions: split -> [(scene, question)]."""
+    return {split: [(scene, q) for scene, entry in zip(*pair) for q in entry["questions"] if q["question_type"] == "descriptive"]
+            for split, pair in composed.items()}
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_files_are_the_official_ones_and_repeat_to_the_byte(tmp_path, monkeypatch):
+    monkeypatch.setattr(solids, "SPLITS", {"train": (6, 0), "validation": (3, 10000)})
+    monkeypatch.setattr(solids, "in_parallel", map)              # one process here, two below
+    written = []
+    for name in ("one", "two"):
+        (folder := tmp_path / name).mkdir()
+        assert solids.CLEVRER.fill(folder, solids.CLEVRER.rng(0)) == (30, 15)
+        written.append({p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
+        monkeypatch.undo()
+        monkeypatch.setattr(solids, "SPLITS", {"train": (6, 0), "validation": (3, 10000)})
+    assert written[0] == written[1]
+    expected = {f"video_train/video_00000-01000/video_{i:05d}.mp4" for i in range(6)}
+    expected |= {f"video_validation/video_10000-11000/video_{i:05d}.mp4" for i in range(10000, 10003)}
+    assert set(written[0]) == expected | {"questions/train.json", "questions/validation.json"}
+    entries = json.loads(written[0]["questions/validation.json"])
+    assert [e["scene_index"] for e in entries] == [10000, 10001, 10002]
+    with av.open(str(tmp_path / "one/video_train/video_00000-01000/video_00000.mp4")) as file:
+        assert file.streams.video[0].average_rate == 25
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    assert len(frames) == 128 and frames[0].shape == (80, 120, 3)
+
+
+def test_question_file(composed):
+    for (_, entries), (number, first) in zip(composed.values(), solids.SPLITS.values()):
+        assert [e["scene_index"] for e in entries] == list(range(first, first + number))
+        for entry in entries:
+            assert entry["video_filename"] == f"video_{entry['scene_index']:05d}.mp4"
+            assert [q["question_id"] for q in entry["questions"]] == list(range(len(entry["questions"])))
+            simple = [q for q in entry["questions"] if "choices" not in q]
+            assert len(simple) == 5 == len({tuple(q["program"]) for q in simple})      # not twice the same in other words
+            for q in simple:
+                assert set(q) == {"question_id", "question", "question_type", "question_subtype", "program", "answer"}
+                assert len(tokenize(q["question"])) <= 12 and q["question"].endswith("?")
+            for q in entry["questions"][5:]:
+                assert q["question_type"] == "explanatory" and "answer" not in q
+                assert {c["answer"] for c in q["choices"]} <= {"correct", "wrong"}
+    assert any(len(e["questions"]) > 5 for e in composed["validation"][1])
+
+
+def test_answers_are_clevrers(asked):
+    official = {*"012345", "yes", "no", *sprites.COLORS, *sprites.MATERIALS, *sprites.SHAPES}
+    assert {q["answer"] for pairs in asked.values() for _, q in pairs} <= official
+    assert len({word for _, q in asked["train"] for word in tokenize(q["question"])}) <= 60
+
+
+# ---- truth -----------------------------------------------------------------------------------------------------------
+
+
+def test_collisions_keep_momentum_and_energy(monkeypatch):
+    monkeypatch.setattr(scenes, "FRICTION", 1e-12)
+    places = np.array([[[0.0, 0.0], [60.0, 10.0], [300.0, 0.0]]])
+    velocities = np.array([[[1.0, 0.0], [0.0, 0.0], [-1.0, 0.5]]])
+    paths, hits = scenes.roll(places, velocities)
+    steps = np.diff(paths[0], axis=0)
+    assert hits[0].sum(axis=0).tolist() == [1, 0, 1]             # the first strikes the second, which meets the third
+    assert np.allclose(steps.sum(axis=1), velocities[0].sum(axis=0))
+    assert np.allclose((steps**2).sum(axis=(1, 2)), (velocities**2).sum())
+
+
+def test_friction_stops_a_disc_for_good():
+    paths, _ = scenes.roll(np.zeros((1, 1, 2)), np.array([[[0.2, 0.0]]]))
+    assert paths[0, 60, 0, 0] == paths[0, 127, 0, 0] == pytest.approx(0.2**2 / (2 * scenes.FRICTION), rel=0.05)
+
+
+def test_a_question_is_about_what_four_frames_show(composed):
+    for scene in composed["validation"][0]:
+        path, seen = scene.path, scenes.sight(scene) >= 0.5
+        assert (seen.sum(axis=0) >= 2).all()
+        screen = scenes.on_screen(path[list(scenes.SEEN)]) * 64 / (120, 80)
+        for k, solid in enumerate(scene.solids):
+            ways = [np.linalg.norm(a - b) for a, b in combinations(screen[seen[:, k], k], 2)]
+            assert max(ways) >= 5 if solid.moves else (path[:, k] == path[0, k]).all()
+            inside = 0 <= path[0, k, 0] <= 120
+            assert inside != solid.enters and (not solid.enters or not scenes.sight(scene)[0, k])
+        for i, j in combinations(range(len(scene.solids)), 2):
+            met = np.linalg.norm(path[:, i] - path[:, j], axis=1).min() < 2 * scenes.RADIUS
+            assert met == ((i, j) in scene.collisions)
+            assert (scene.solids[i].color, scene.solids[i].shape) != (scene.solids[j].color, scene.solids[j].shape)
+
+
+def test_answers_follow_from_the_scene(asked):
+    """Another reading of the same words: the last noun phrase names solids, the rest says what is asked of them."""
+    for scene, q in asked["validation"]:
+        words = tokenize(q["question"])[:-1]
+        if "collide" in words or "collisions" in words:
+            continue
+        chosen = list(scene.solids)
+        for word in words:
+            word = word.removesuffix("s") if word not in ("is", "does") else word
+            for attribute, values in (("color", sprites.COLORS), ("shape", sprites.SHAPES), ("material", sprites.MATERIALS)):
+                if word in values:
+                    chosen = [s for s in chosen if getattr(s, attribute) == word]
+            if word in ("moving", "stationary"):
+                chosen = [s for s in chosen if s.moves == (word == "moving")]
+            if word == "enter":
+                chosen = [s for s in chosen if s.enters]
+        kind = q["question_subtype"]
+        if kind.startswith("query_"):
+            assert [getattr(s, kind.removeprefix("query_")) for s in chosen] == [q["answer"]], q
+        else:
+            assert q["answer"] == (str(len(chosen)) if kind == "count" else "yes" if chosen else "no"), q
+
+
+def test_questions_about_collisions():
+    one = scenes.Solid("red", "cube", "metal", True, True)
+    two = scenes.Solid("blue", "sphere", "rubber", False, True)
+    three = scenes.Solid("gray", "cylinder", "metal", False, True)
+    scene = scenes.Scene((one, two, three), np.zeros((128, 3, 2)), ((0, 1), (1, 2)), 200)
+    answers = {q.text: q.answer for q in solids.descriptive(scene)}
+    assert answers["What color is the object to collide with the cube?"] == "blue"
+    assert answers["What shape is the object to collide with the gray object?"] == "sphere"
+    assert "What color is the object to collide with the sphere?" not in answers         # it has two partners
+    assert answers["How many collisions happen?"] == "2"
+    (why,) = solids.explanatory(scene)
+    assert {c["choice"]: c["answer"] for c in why["choices"]} == {
+        "The presence of the red cube": "correct",
+        "The blue sphere's entering the scene": "wrong",
+        "The gray cylinder's entering the scene": "wrong",
+    }
+
+
+# ---- no shortcut -----------------------------------------------------------------------------------------------------
+
+
+def test_shares_of_the_kinds_of_question(asked):
+    for pairs in asked.values():
+        share = Counter(q["question_subtype"] for _, q in pairs)
+        for subtype, target in solids.SHARES.items():
+            assert share[subtype] / len(pairs) == pytest.approx(target, abs=0.02)
+        assert 0 < np.mean(["collide" in q["question"] for _, q in pairs]) <= 0.10
+
+
+def test_the_question_alone_does_not_tell_the_answer(asked):
+    given = defaultdict(Counter)
+    for _, q in asked["train"]:
+        given[q["question"]][q["answer"]] += 1
+    frequent = Counter(q["answer"] for _, q in asked["train"]).most_common(1)[0][0]
+    right, lazy = defaultdict(list), []
+    for _, q in asked["validation"]:
+        guess = given[q["question"]].most_common(1)[0][0] if given[q["question"]] else frequent
+        right[q["question_subtype"]].append(guess == q["answer"])
+        lazy.append(frequent == q["answer"])
+    limits = {"query_color": 0.16, "query_shape": 0.38, "query_material": 0.54, "exist": 0.54, "count": 0.40}
+    assert {kind: float(np.mean(r)) for kind, r in right.items() if np.mean(r) > limits[kind]} == {}
+    assert np.mean(sum(right.values(), [])) <= 0.33 and np.mean(lazy) <= 0.15
+
+
+# ---- pictures --------------------------------------------------------------------------------------------------------
+
+
+def test_silhouettes_differ():
+    masks = [sprites.silhouette(shape) for shape in sprites.SHAPES]
+    assert all(18 <= np.ptp(np.where(mask)[1]) * 64 / 120 + 0.5 <= 26 for mask in masks)
+    for a, b in combinations(masks, 2):
+        assert (a & b).sum() / (a | b).sum() < 0.85
+
+
+def test_colours_and_materials_are_told_apart_by_a_glance():
+    """Mean colours of the stretched sprites on the floor: the nearest other colour is far, whatever shape and material."""
+    def middle(color, shape, material):
+        solid = scenes.Solid(color, shape, material, False, False)
+        scene = scenes.Scene((solid,), np.full((128, 1, 2), (60.0, 30.0)), (), 205)
+        return image_frame(scenes.film(scene)[0])[18:46, 24:41].reshape(-1, 3)
+
+    for shape in sprites.SHAPES:
+        rubber = {color: np.median(middle(color, shape, "rubber"), axis=0) for color in sprites.COLORS}
+        for a, b in combinations(rubber.values(), 2):
+            assert np.linalg.norm(a - b) > 45
+        for color in sprites.COLORS:
+            glint = [(middle(color, shape, material).min(axis=1) > 235).mean() for material in ("metal", "rubber")]
+            assert glint[0] > 0.04 and glint[1] < 0.01

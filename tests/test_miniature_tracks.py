@@ -1,0 +1,133 @@
+"""LaSOT's miniature: the official files, boxes that are true, an object too fast for its first box, repeatable bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evlib.metrics import iou
+from evlib.miniatures import tracks
+
+PER_CLASS = 15  # sequences; enough to measure, quick to draw
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("LaSOT")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracks, "PER_CLASS", PER_CLASS)
+        assert tracks.LASOT.fill(out, tracks.LASOT.rng(0)) == (5 * 12, 5 * 3)
+    return out
+
+
+def names(root: Path, split: str) -> list[str]:
+    return (root / f"{split}_set.txt").read_text().splitlines()
+
+
+def folder(root: Path, name: str) -> Path:
+    return root / name.rpartition("-")[0] / name
+
+
+def boxes_of(root: Path, name: str) -> np.ndarray:
+    return np.loadtxt(folder(root, name) / "groundtruth.txt", delimiter=",", ndmin=2)
+
+
+def pictures_of(root: Path, name: str) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(path)) for path in sorted((folder(root, name) / "img").iterdir())])
+
+
+def flags(path: Path) -> np.ndarray:
+    (line,) = path.read_text().splitlines()
+    assert re.fullmatch(r"[01](,[01])*", line)
+    return np.array(line.split(","), dtype=int)
+
+
+def test_layout_is_lasots(root):
+    train, test = names(root, "training"), names(root, "testing")
+    assert not set(train) & set(test)
+    assert sorted(train + test) == sorted(path.name for path in root.glob("*/*"))
+    for name in train + test:
+        home, frames = folder(root, name), tracks.TEST_FRAMES if name in test else tracks.TRAIN_FRAMES
+        assert {path.name for path in home.iterdir()} == {"img", "groundtruth.txt", "full_occlusion.txt", "out_of_view.txt", "nlp.txt"}
+        assert sorted(path.name for path in (home / "img").iterdir()) == [f"{i:08d}.jpg" for i in range(1, frames + 1)]
+        lines = (home / "groundtruth.txt").read_text().splitlines()
+        assert len(lines) == frames and all(re.fullmatch(r"\d+,\d+,\d+,\d+", line) for line in lines)
+        hidden = flags(home / "full_occlusion.txt")
+        assert (hidden == [line == "0,0,0,0" for line in lines]).all() and not hidden[: tracks.CLIP].any()
+        assert not flags(home / "out_of_view.txt").any() and len(flags(home / "out_of_view.txt")) == frames
+        assert name.rpartition("-")[0] in (home / "nlp.txt").read_text()
+    assert pictures_of(root, train[0]).shape == (60, 96, 96, 3)
+
+
+def test_boxes_lie_inside_the_picture(root):
+    boxes = np.concatenate([boxes_of(root, name) for name in names(root, "training") + names(root, "testing")])
+    seen = boxes[boxes[:, 2] > 0]
+    assert seen[:, :2].min() >= 0 and (seen[:, :2] + seen[:, 2:]).max() <= tracks.SIDE
+    assert 25 <= np.median(seen[:, 2]) <= 31 and seen[:, 2].max() <= 36
+    assert 0 < (boxes[:, 2] == 0).mean() < 0.03
+
+
+def test_boxes_are_true(root):
+    """What differs from the still background, the median over time, is the object."""
+    overlaps = []
+    for name in names(root, "training")[::4]:
+        pictures, boxes = pictures_of(root, name).astype(int), boxes_of(root, name)
+        change = np.abs(pictures - np.median(pictures, axis=0)).max(axis=-1) > 48
+        # A pixel or two of JPEG noise is no object.
+        columns, rows = change.sum(axis=1) > 1, change.sum(axis=2) > 1
+        found = [[0.0] * 4 if not c.any() or not r.any() else [c.argmax(), r.argmax(), np.ptp(np.flatnonzero(c)) + 1, np.ptp(np.flatnonzero(r)) + 1]
+                 for c, r in zip(columns, rows, strict=True)]  # fmt: skip
+        overlaps.append(iou(np.array(found, float), boxes)[boxes[:, 2] > 0])
+    assert np.median(np.concatenate(overlaps)) > 0.9
+    assert min(map(np.median, overlaps)) > 0.6  # a slow object stays in its median for a while
+
+
+def test_the_first_box_does_not_do(root):
+    """The mean IoU of a box that stays where it was in the first of 20 frames."""
+    kept = []
+    for split, starts in (("training", (0, 20, 40)), ("testing", (0,))):
+        for name in names(root, split):
+            for start in starts:
+                clip = boxes_of(root, name)[start : start + tracks.CLIP]
+                if clip[0, 2] > 0:
+                    kept.append(iou(np.repeat(clip[:1], len(clip) - 1, axis=0), clip[1:]).mean())
+    assert 0.25 < np.mean(kept) < 0.38
+
+
+def test_bars_hide_a_part():
+    """Nothing of the object in the first frame, never all of it in the first clip, and some of it at some time."""
+    rows, columns = np.mgrid[: tracks.SIDE, : tracks.SIDE] + 0.5
+    met = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        discs = [np.hypot(columns - x, rows - y) < radius for (x, y), radius in zip(*tracks.path(60, rng), strict=True)]
+        masks = np.stack(discs)
+        bar = tracks._bar(masks, rng)
+        hidden = (masks & bar).sum(axis=(1, 2)) / masks.sum(axis=(1, 2))
+        assert hidden[0] == 0 and hidden[: tracks.CLIP].max() < 1 - tracks.GONE
+        assert hidden.max() > 0.1 or not bar.any()
+        met += hidden.max() > 0.3
+    assert met > 20
+
+
+def test_no_object_is_red(root):
+    for name in names(root, "training")[::6]:
+        red, green, blue = np.moveaxis(pictures_of(root, name).astype(int), -1, 0)
+        assert (red - np.maximum(green, blue) > 160).mean() < 1e-3
+
+
+def test_same_seed_same_bytes_whatever_the_processes(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracks, "PER_CLASS", PER_CLASS)
+    monkeypatch.setattr(tracks, "in_parallel", map)  # one process, this one
+    monkeypatch.setattr(tracks, "OBJECTS", {"ball": tracks.ball})
+    tracks.fill(tmp_path, tracks.LASOT.rng(0))
+    for path in sorted((tmp_path / "ball").rglob("*.*")):
+        twin = root / path.relative_to(tmp_path)
+        assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(twin.read_bytes()).digest(), path.name
+    other = tracks.sequence("ball", 5, np.random.default_rng(1))[0]
+    assert (other != tracks.sequence("ball", 5, np.random.default_rng(2))[0]).mean() > 0.5
