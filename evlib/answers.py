@@ -143,9 +143,9 @@ class Labels(Answers):
         def measure(column):
             return metrics.multilabel([split_labels(a) for a in column], [split_labels(a) for a in table.answer], vocabulary)
 
-        frequent = metrics.most_frequent(train.answer)
+        frequent = [metrics.most_frequent(train.answer)] if len(train) else []          # none: data to be scored on only
         return {**measure(table.answer_read), "accuracy_template": measure(table.template)["accuracy"],
-                "baselines": {f"always “{frequent}”": measure([frequent] * len(table))}}
+                "baselines": {f"always “{answer}”": measure([answer] * len(table)) for answer in frequent}}
 
     def one(self, frames, vocabulary):
         frames = until_blank(frames)
@@ -176,17 +176,15 @@ class Boxes(Answers):
         for frames, true in zip(drawn, split.table.answer):
             found = read_boxes(frames)
             boxes = [None if box is None else [round(float(v), 2) for v in box.box] for box in found]
-            overlap = metrics.iou(box_array(boxes), box_array(json.loads(true)))
-            visible = ~np.isnan(box_array(json.loads(true))).any(axis=1)
-            rows.append((json.dumps(boxes), float(overlap[visible].mean()) if visible.any() else np.nan,
+            rows.append((json.dumps(boxes), pd.Series(self.overlaps(box_array(boxes), box_array(json.loads(true)))).mean(),
                          float(np.mean([0 if box is None else box.confidence for box in found]))))
         read = pd.DataFrame(rows, columns=["answer_read", "iou", "confidence"])
         return pd.concat([split.table[["source", "question", "answer"]].reset_index(drop=True), read], axis=1)
 
     def score(self, table, train, vocabulary):
         true = [box_array(json.loads(a)) for a in table.answer]
-        overlaps = [self._overlaps(box_array(json.loads(read)), t) for read, t in zip(table.answer_read, true)]
-        kept = [self._overlaps(np.repeat(t[:1], len(t), axis=0), t) for t in true]
+        overlaps = [self.overlaps(box_array(json.loads(read)), t) for read, t in zip(table.answer_read, true)]
+        kept = [self.overlaps(np.repeat(t[:1], len(t), axis=0), t) for t in true]
         every, by_frame = np.concatenate(overlaps), pd.DataFrame(overlaps).mean()
         curve, area = metrics.success_curve(every[~np.isnan(every)]), metrics.success_auc(every[~np.isnan(every)])
         return {"iou": float(np.nanmean(every)), "success_auc": float(area), "success": np.round(curve, 4).tolist(),
@@ -195,7 +193,7 @@ class Boxes(Answers):
                 "baselines": {"first box kept": {"iou": float(np.nanmean(np.concatenate(kept)))}}}
 
     @staticmethod
-    def _overlaps(read: np.ndarray, true: np.ndarray) -> np.ndarray:
+    def overlaps(read: np.ndarray, true: np.ndarray) -> np.ndarray:
         """IoU of every frame, NaN where the target is absent: as LaSOT's own toolkit, which leaves those out."""
         return np.where(np.isnan(true).any(axis=1), np.nan, metrics.iou(read, true))
 
@@ -272,7 +270,7 @@ def read_twice(drawn: list[np.ndarray], vocabulary: Sequence[str]) -> tuple[list
 
 def likeness(frames: np.ndarray, words: Sequence[str]) -> float:
     """0..1: MS-SSIM of drawn frames and a clean drawing of the words that were read in them."""
-    if not len(frames):
+    if not any(words):                                           # nothing drawn is nothing clear
         return 0.0
     clean = np.stack([word_frame(word) for word in words])
     x, y = (torch.from_numpy(a.copy()).movedim(-1, 1).float() / 255 for a in (frames, clean))

@@ -48,6 +48,7 @@ class TrainConfig:
     mean_bias: bool = False       # start the output at the mean answer frame of the training set
     grad_clip: float = 1.0        # largest norm of the gradient; 0: none
     loss: Literal["outputs", "all"] = "outputs"   # frames the loss is on: the answer's, or "each input frame" as well
+    l1: float = 0.0               # weight of the mean absolute error beside 1 - MS-SSIM, which hardly sees a shift of brightness or hue; the paper has none
     window: int = 3               # px; the usual 11 needs pictures of 160 px for five scales
     validations: int = 10         # times a run, evenly spaced; the best one is kept
     validation_size: int = 256    # sequences
@@ -65,6 +66,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     seed: int = 0
+    start: str | None = None      # a run, beside this one or by its path, whose weights to start from; section 5.2 proposes it
     steps: int | None = None      # stop after so many steps, and let the schedule follow them
     minutes: float | None = None  # stop after so much training time, and let the schedule follow it
 

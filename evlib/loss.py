@@ -63,8 +63,10 @@ def blur(size: int, window: int, device: torch.device) -> Tensor:
     return matrix
 
 
-def next_frame_loss(predicted: Tensor, target: Tensor, window: int = 3) -> Tensor:
-    """1 - MS-SSIM of (B, T, 3, 64, 64) float 0..1 against the same in float 0..1 or uint8 0..255: a scalar, 0 is perfect."""
+def next_frame_loss(predicted: Tensor, target: Tensor, window: int = 3, l1: float = 0.0) -> Tensor:
+    """1 - MS-SSIM of (B, T, 3, 64, 64) float 0..1 against the same in float 0..1 or uint8 0..255: a scalar, 0 is perfect.
+    With `l1`, so many times the mean absolute error is added."""
     if target.dtype == torch.uint8:
         target = target.float() / 255
-    return 1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1), window).mean()
+    loss = 1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1), window).mean()
+    return loss + l1 * F.l1_loss(predicted.float(), target) if l1 else loss

@@ -78,7 +78,9 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
     torch.manual_seed(config.seed)
     train_split, validation = store.split("train", device), store.split("validation", device)
     net = NextFrame(config.model).to(device)
-    if config.train.mean_bias:
+    if config.start is not None:
+        load_start(net, out, config.start)
+    elif config.train.mean_bias:
         net.start_from(train_split.mean_output().to(device))
     optimizers, state = make_optimizers(net, config.train), State()
     resumed = resume(out / "resume.pt", net, optimizers, state)
@@ -104,7 +106,7 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
         set_rates(optimizers, rate_at(progress, config.train))
         with autocast:
             predicted = model(video[:, :-1], last=wanted)
-        loss = next_frame_loss(predicted, video[:, -wanted:], config.train.window)
+        loss = next_frame_loss(predicted, video[:, -wanted:], config.train.window, config.train.l1)
         loss.backward()
         if config.train.grad_clip:
             nn.utils.clip_grad_norm_(net.parameters(), config.train.grad_clip)
@@ -200,6 +202,17 @@ def save_weights(net: NextFrame, out: Path) -> None:
     """model.safetensors; with config.json beside it, NextFrame.from_pretrained(out) reads them."""
     with files.atomic(out / "model.safetensors") as temporary:
         temporary.write_bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}))
+
+
+def load_start(net: NextFrame, out: Path, start: str) -> None:
+    """The weights of another run of the same shape: a network that can already read and write has less to learn (section 5.2)."""
+    run = out.parent / start if (out.parent / start).is_dir() else Path(start)
+    try:
+        safetensors.torch.load_model(net, run / "model.safetensors", device=str(net.bias.device))
+    except FileNotFoundError:
+        raise EvlibError(f"start: expected a trained run in {run} (model.safetensors), found none; train it first.") from None
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise EvlibError(f"start: the network of {run} has another shape than this one ({str(error).splitlines()[0][:120]}).") from None
 
 
 def checkpoint(out: Path, net: NextFrame, optimizers: list, state: State) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from evlib.metrics import iou
 from evlib.miniatures import tracks
 
-PER_CLASS = 15  # sequences; enough to measure, quick to draw
+PER_CLASS = 39  # sequences; enough to measure, quick to draw
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def root(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("LaSOT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracks, "PER_CLASS", PER_CLASS)
-        assert tracks.LASOT.fill(out, tracks.LASOT.rng(0)) == (5 * 12, 5 * 3)
+        assert tracks.LASOT.fill(out, tracks.LASOT.rng(0)) == (5 * 36, 5 * 3)
     return out
 
 
@@ -52,16 +52,16 @@ def test_layout_is_lasots(root):
     assert not set(train) & set(test)
     assert sorted(train + test) == sorted(path.name for path in root.glob("*/*"))
     for name in train + test:
-        home, frames = folder(root, name), tracks.TEST_FRAMES if name in test else tracks.TRAIN_FRAMES
+        home, frames = folder(root, name), tracks.FRAMES
         assert {path.name for path in home.iterdir()} == {"img", "groundtruth.txt", "full_occlusion.txt", "out_of_view.txt", "nlp.txt"}
         assert sorted(path.name for path in (home / "img").iterdir()) == [f"{i:08d}.jpg" for i in range(1, frames + 1)]
         lines = (home / "groundtruth.txt").read_text().splitlines()
         assert len(lines) == frames and all(re.fullmatch(r"\d+,\d+,\d+,\d+", line) for line in lines)
         hidden = flags(home / "full_occlusion.txt")
-        assert (hidden == [line == "0,0,0,0" for line in lines]).all() and not hidden[: tracks.CLIP].any()
+        assert (hidden == [line == "0,0,0,0" for line in lines]).all() and not hidden.any()
         assert not flags(home / "out_of_view.txt").any() and len(flags(home / "out_of_view.txt")) == frames
         assert name.rpartition("-")[0] in (home / "nlp.txt").read_text()
-    assert pictures_of(root, train[0]).shape == (60, 96, 96, 3)
+    assert pictures_of(root, train[0]).shape == (tracks.FRAMES, 96, 96, 3)
 
 
 def test_boxes_lie_inside_the_picture(root):
@@ -69,7 +69,6 @@ def test_boxes_lie_inside_the_picture(root):
     seen = boxes[boxes[:, 2] > 0]
     assert seen[:, :2].min() >= 0 and (seen[:, :2] + seen[:, 2:]).max() <= tracks.SIDE
     assert 25 <= np.median(seen[:, 2]) <= 31 and seen[:, 2].max() <= 36
-    assert 0 < (boxes[:, 2] == 0).mean() < 0.03
 
 
 def test_boxes_are_true(root):
@@ -83,36 +82,31 @@ def test_boxes_are_true(root):
         found = [[0.0] * 4 if not c.any() or not r.any() else [c.argmax(), r.argmax(), np.ptp(np.flatnonzero(c)) + 1, np.ptp(np.flatnonzero(r)) + 1]
                  for c, r in zip(columns, rows, strict=True)]  # fmt: skip
         overlaps.append(iou(np.array(found, float), boxes)[boxes[:, 2] > 0])
-    assert np.median(np.concatenate(overlaps)) > 0.9
-    assert min(map(np.median, overlaps)) > 0.6  # a slow object stays in its median for a while
+    assert np.median(np.concatenate(overlaps)) > 0.75  # of ten frames, so the median keeps traces of a slow object
+    assert np.quantile(list(map(np.median, overlaps)), 0.1) > 0.5
 
 
 def test_the_first_box_does_not_do(root):
-    """The mean IoU of a box that stays where it was in the first of 20 frames."""
-    kept = []
-    for split, starts in (("training", (0, 20, 40)), ("testing", (0,))):
-        for name in names(root, split):
-            for start in starts:
-                clip = boxes_of(root, name)[start : start + tracks.CLIP]
-                if clip[0, 2] > 0:
-                    kept.append(iou(np.repeat(clip[:1], len(clip) - 1, axis=0), clip[1:]).mean())
+    """The mean IoU of a box that stays where it was in the first frame."""
+    clips = [boxes_of(root, name) for split in ("training", "testing") for name in names(root, split)]
+    kept = [iou(np.repeat(clip[:1], len(clip) - 1, axis=0), clip[1:]).mean() for clip in clips]
     assert 0.25 < np.mean(kept) < 0.38
 
 
 def test_bars_hide_a_part():
-    """Nothing of the object in the first frame, never all of it in the first clip, and some of it at some time."""
+    """Nothing of the object in the first frame, never all of it, and some of it at some time."""
     rows, columns = np.mgrid[: tracks.SIDE, : tracks.SIDE] + 0.5
     met = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        discs = [np.hypot(columns - x, rows - y) < radius for (x, y), radius in zip(*tracks.path(60, rng), strict=True)]
+        discs = [np.hypot(columns - x, rows - y) < radius for (x, y), radius in zip(*tracks.path(tracks.FRAMES, rng), strict=True)]
         masks = np.stack(discs)
         bar = tracks._bar(masks, rng)
         hidden = (masks & bar).sum(axis=(1, 2)) / masks.sum(axis=(1, 2))
-        assert hidden[0] == 0 and hidden[: tracks.CLIP].max() < 1 - tracks.GONE
+        assert hidden[0] == 0 and hidden.max() < 1 - tracks.GONE
         assert hidden.max() > 0.1 or not bar.any()
         met += hidden.max() > 0.3
-    assert met > 20
+    assert met > 15
 
 
 def test_no_object_is_red(root):

@@ -1,8 +1,8 @@
 """What a fixed camera sees: a street of a few materials, people of a few limbs, and vehicles that turn in space.
 
-    street(rng)                                       -> the empty scene, uint8 (256, 256, 3)
-    person(pen, walking(phase), Outfit.choose(rng))   -> draws a figure one unit tall, facing right, its feet at (0, 0)
-    vehicle(pen, VEHICLES["van"], heading=90)         -> draws a van one unit long from behind, driving away
+    street(rng)                                  -> the empty scene, uint8 (256, 256, 3)
+    person(pen, pose, outfit)                    draws a figure one unit tall, facing right, its feet at (0, 0)
+    vehicle(pen, VEHICLES["van"], heading=90)    draws a van one unit long from behind, driving away
 
 Colours are strong, and each follows from what a grey picture still shows: a material from its pattern, a vehicle from
 its shape, clothes from their brightness or their stripes. So a network that colours grey films has something to learn.
@@ -23,9 +23,9 @@ RESOLUTION = 256  # side of the empty scene, in pixels; clips are smaller
 
 # ---- places ----------------------------------------------------------------------------------------------------------
 
-GRASS, BRICK, MORTAR, ROAD, PAVING, JOINT = (64, 139, 55), (175, 70, 50), (207, 137, 111), (72, 54, 114), (226, 184, 104), (170, 128, 60)
+GRASS, BRICK, MORTAR, ROAD, PAVING, JOINT = (64, 139, 55), (175, 70, 50), (198, 112, 88), (72, 54, 114), (226, 184, 104), (196, 152, 78)
 ZENITH, HAZE, LEAVES, TRUNK, MARKING = (70, 130, 210), (135, 190, 235), (22, 86, 54), (92, 48, 10), (226, 214, 255)
-GLASS, INK, METAL, DIM, LIT = (24, 62, 96), (30, 16, 40), (150, 150, 190), (110, 10, 20), (255, 50, 40)
+GLASS, INK, METAL, DIM, LIT, SMOKE = (24, 62, 96), (30, 16, 40), (150, 150, 190), (110, 10, 20), (255, 150, 120), (235, 235, 240)
 
 _CIRCLE = np.stack([np.cos(t := np.linspace(0, 2 * np.pi, 16, endpoint=False)), np.sin(t)], axis=1)
 _Y, _X = np.mgrid[0 : 1 : RESOLUTION * 1j, 0 : 1 : RESOLUTION * 1j]
@@ -33,10 +33,10 @@ _Y, _X = np.mgrid[0 : 1 : RESOLUTION * 1j, 0 : 1 : RESOLUTION * 1j]
 
 def street(rng: np.random.Generator) -> np.ndarray:
     """One camera's view without anybody in it, uint8 (256, 256, 3): sky, a wall or trees, a strip, the road, a strip."""
-    horizon, kerb, edge = rng.uniform(0.3, 0.42), rng.uniform(0.5, 0.54), rng.uniform(0.8, 0.86)
+    horizon, kerb, edge = rng.uniform(0.34, 0.38), 0.52, 0.84
     near, far = [(_grass, _paving)[i](rng) for i in rng.permutation([0, rng.integers(2)])]
     picture = _sky(rng)
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.integers(1, 3)):
         _tree(picture, rng.random(), horizon, rng)
     start, width = rng.uniform(-0.3, 0.7), rng.uniform(0.4, 0.8)
     wall = (_X > start) & (_X < start + width) & (_Y > rng.uniform(0.0, 0.15)) & (_Y < horizon)
@@ -59,7 +59,7 @@ def _sky(rng: np.random.Generator) -> np.ndarray:
 
 
 def _grass(rng: np.random.Generator) -> np.ndarray:
-    return np.array(GRASS) * (1 + 0.22 * _blots(26, rng))
+    return np.array(GRASS) * (1 + 0.15 * _blots(26, rng))
 
 
 def _road(top: float, bottom: float, rng: np.random.Generator) -> np.ndarray:
@@ -95,22 +95,19 @@ def _tree(picture: np.ndarray, x: float, foot: float, rng: np.random.Generator) 
 # ---- people ----------------------------------------------------------------------------------------------------------
 
 SKINS = ((255, 196, 150), (204, 132, 86), (120, 66, 36))
-SHIRTS = {"light": ((255, 172, 30),), "dark": ((124, 0, 124),), "striped": ((255, 236, 236), (214, 22, 60))}
+LIGHT, DARK, STRIPED = ((255, 172, 30),), ((124, 0, 124),), ((255, 236, 236), (214, 22, 60))  # shirts: bands from neck to hip
 TROUSERS = ((20, 34, 140), (120, 214, 255))  # dark and light
 CARDBOARD, TAPE = (226, 140, 52), (255, 226, 170)
 THIGH, UPPER_ARM = 0.265, 0.2  # and shins and forearms alike, as parts of the height
-FRAME, PEDALS = (255, 70, 170), (0.0, -0.2)  # of a bicycle
+CLOTH = (60, 235, 235)  # of a flag
+FRAME, SPOKES, PEDALS = (255, 70, 170), (255, 150, 205), (0.0, -0.2)  # of a bicycle
 
 
 @dataclass(frozen=True)
 class Outfit:
     skin: Colour
-    shirt: tuple[Colour, ...]  # bands from neck to hip
+    shirt: tuple[Colour, ...]
     trousers: Colour
-
-    @classmethod
-    def choose(cls, rng: np.random.Generator) -> Outfit:
-        return cls(SKINS[rng.integers(3)], list(SHIRTS.values())[rng.integers(3)], TROUSERS[rng.integers(2)])
 
 
 @dataclass(frozen=True)
@@ -123,11 +120,12 @@ class Pose:
     feet: tuple[Point, Point]
     hands: tuple[Point, Point]
     box: bool = False
+    flag: bool = False
     bicycle: bool = False
 
 
 def person(pen: Pen, pose: Pose, outfit: Outfit) -> None:
-    """A figure facing right."""
+    """A figure one unit tall, facing right, on whatever it rides and with whatever it holds."""
     if pose.bicycle:
         _bicycle(pen)
     shade = tuple(int(0.75 * v) for v in outfit.trousers)
@@ -143,6 +141,10 @@ def person(pen: Pen, pose: Pose, outfit: Outfit) -> None:
         x, y = pose.hands[1]
         pen.shape([(x - 0.2, y - 0.2), (x + 0.2, y - 0.2), (x + 0.2, y + 0.14), (x - 0.2, y + 0.14)], CARDBOARD)
         pen.shape([(x - 0.03, y - 0.2), (x + 0.03, y - 0.2), (x + 0.03, y + 0.14), (x - 0.03, y + 0.14)], TAPE)
+    if pose.flag:
+        x, y = pose.hands[1]
+        pen.line([(x, y + 0.05), (x, y - 0.42)], 0.04, INK)
+        pen.shape([(x, y - 0.12), (x + 0.32, y - 0.1), (x + 0.32, y - 0.4), (x, y - 0.42)], CLOTH)
     _limb(pen, shoulder, pose.hands[1], UPPER_ARM, 1, 0.07, outfit.skin)
 
 
@@ -166,7 +168,8 @@ def _limb(pen: Pen, start: Point, end: Point, bone: float, bend: int, width: flo
 def _bicycle(pen: Pen) -> None:
     """Facing right, its wheels on the ground, for a rider one unit tall."""
     for x in (-0.32, 0.32):
-        pen.line(np.concatenate([_CIRCLE, _CIRCLE[:1]]) * 0.17 + (x, -0.19), 0.045, INK)
+        pen.ellipse(x, -0.19, 0.2, 0.19, INK)
+        pen.ellipse(x, -0.19, 0.14, 0.13, SPOKES)
     saddle, fork = (-0.13, -0.55), (0.27, -0.55)
     pen.line([(-0.32, -0.19), PEDALS, fork, saddle, (-0.32, -0.19)], 0.05, FRAME)
     pen.line([saddle, PEDALS], 0.05, FRAME)
@@ -235,11 +238,14 @@ class _Body:
         self.paint([(x, y0, z0), (x, y1, z0), (x, y1, z1), (x, y0, z1)], colour)
 
 
-def vehicle(pen: Pen, v: Vehicle, heading: float, braking: bool = False, lifted: float = 0.0) -> None:
+def vehicle(pen: Pen, v: Vehicle, heading: float, braking: bool = False, fumes: float = 0.0, lifted: float = 0.0) -> None:
     """A vehicle one unit long around (0, 0) on the ground. heading: degrees; 0 drives to the right, 90 away from the
-    camera, 180 to the left. lifted: how far the tailgate is up, 0 to 1."""
+    camera, 180 to the left. fumes, lifted: how much comes
+    from the exhaust and how far the tailgate is up, 0 to 1."""
     body = _Body(pen, heading)
     half = v.width / 2
+    for i in range(3 if fumes else 0):
+        body.side(_CIRCLE * (0.09 + 0.03 * i) * fumes + (-0.5 - 0.1 * i * fumes, 0.12 + 0.06 * i), 0, SMOKE)
     near = half if body.camera[2] > 0 else -half
     for x in v.wheels:  # the far ones show beneath
         body.side(_wheel(x, 0.1), -near, INK)
@@ -249,7 +255,7 @@ def vehicle(pen: Pen, v: Vehicle, heading: float, braking: bool = False, lifted:
         body.side(_wheel(x, 0.1), near, INK)
         body.side(_wheel(x, 0.045), near, METAL)
     lamps = LIT if braking else DIM
-    body.side(_box(-0.5, 0.18, -0.43, 0.28), near, lamps)
+    body.side(_box(-0.5, 0.14, -0.36, 0.3) if braking else _box(-0.5, 0.18, -0.43, 0.28), near, lamps)  # light spreads
     if body.camera[0] < -0.05:
         _rear(body, v, half, lamps, lifted)
 

@@ -3,9 +3,9 @@
     LaSOT/fish/fish-7/img/00000001.jpg ...      96x96 pictures
     LaSOT/fish/fish-7/groundtruth.txt           41,30,27,15 in every line: x, y, w, h of what can be seen of the object
 
-The object moves fast: the first frame's box, kept for the next nineteen, has a mean IoU of 0.32. It turns, bounces off the borders,
-grows and shrinks slowly, and passes behind a bar or a post; a few are wide enough to hide all of it, but never within the first 20
-frames. Its colours are vivid and everything else is muted, but no object is red: red is left to the box.
+The object moves fast: the first frame's box, kept for the next nine, has a mean IoU of 0.31. It turns, bounces off the borders, grows
+and shrinks slowly, and passes behind a bar or a post that hides a part of it. Its colours are vivid and everything else is muted, but
+no object is red: red is left to the box.
 """
 
 from __future__ import annotations
@@ -22,17 +22,15 @@ from .film import in_parallel
 from .spec import Miniature
 
 SIDE = 96  # pixels
-TRAIN_FRAMES, TEST_FRAMES = 60, 24  # of a sequence
-PER_CLASS = 100  # sequences; every fifth is for testing
-CLIP = 20  # frames that are read at a time; nothing is hidden within the first ones
+FRAMES = 10  # of a sequence; 1,000 and more in the real set, of which 20 are read at a time
+PER_CLASS = 260  # sequences; every 13th is for testing
 OVERSAMPLING = 3  # the object is drawn this much larger and reduced, for smooth edges
 
 # These ranges set the difficulty.
 RADIUS = (12.0, 17.0)  # pixels; half of the object's width
-SPEED = (1.1, 2.6)  # pixels a frame
-TURN = 0.07  # radians a frame, standard deviation of the change of the turning rate
+SPEED = (2.2, 5.2)  # pixels a frame
+TURN = 0.12  # radians a frame, standard deviation of the change of the turning rate
 POST = (6, 13)  # pixels; how wide a bar is that hides a part of the object
-WALL, WALLS = (30, 38), 0.1  # pixels; the share of sequences where the bar can hide all of it
 GONE = 0.1  # an object of which less than this share is seen counts as fully hidden
 
 COLOURS = {
@@ -76,7 +74,6 @@ class Job(NamedTuple):
     """One sequence still to be drawn."""
 
     folder: Path
-    frames: int
     seed: int
 
 
@@ -85,11 +82,9 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
     train, test, jobs = [], [], []
     for kind in OBJECTS:
         for number in range(1, PER_CLASS + 1):
-            name, frames, names = f"{kind}-{number}", TRAIN_FRAMES, train
-            if number % 5 == 0:
-                frames, names = TEST_FRAMES, test
-            names.append(name)
-            jobs.append(Job(folder / kind / name, frames, int(rng.integers(2**63))))
+            name = f"{kind}-{number}"
+            (train if number % 13 else test).append(name)
+            jobs.append(Job(folder / kind / name, int(rng.integers(2**63))))
     for _ in in_parallel(write_sequence, jobs):
         pass
     for file, names in (("training_set.txt", train), ("testing_set.txt", test)):
@@ -100,7 +95,7 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
 def write_sequence(job: Job) -> None:
     """The folder of one sequence: img/, groundtruth.txt, full_occlusion.txt, out_of_view.txt and nlp.txt."""
     kind = job.folder.parent.name
-    pictures, boxes, sentence = sequence(kind, job.frames, np.random.default_rng(job.seed))
+    pictures, boxes, sentence = sequence(kind, FRAMES, np.random.default_rng(job.seed))
     (job.folder / "img").mkdir(parents=True)
     for i, picture in enumerate(pictures, start=1):
         Image.fromarray(picture).save(job.folder / "img" / f"{i:08d}.jpg", quality=90)
@@ -137,7 +132,7 @@ def sequence(kind: str, frames: int, rng: np.random.Generator) -> tuple[np.ndarr
 
 def path(frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Where the object is and how large: float64 (T, 2) centres x, y and (T,) radii in pixels. All of it stays inside the picture."""
-    waves = np.sin(rng.uniform(0, 2 * np.pi) + np.arange(frames) * rng.uniform(0.05, 0.12))
+    waves = np.sin(rng.uniform(0, 2 * np.pi) + np.arange(frames) * rng.uniform(0.1, 0.24))
     middle, swing = np.mean(RADIUS), (RADIUS[1] - RADIUS[0]) / 2
     share = rng.uniform(0.2, 0.5)  # of the range of sizes, that the waves take up; the rest is how large this object is
     radii = middle + swing * (share * waves + (1 - share) * rng.uniform(-1, 1))
@@ -157,7 +152,7 @@ def path(frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 def angles(kind: str, frames: int, rng: np.random.Generator) -> np.ndarray:
     """float64 (T,), radians: a ball rolls on, the other things rock a little."""
-    t, start, rate = np.arange(frames), rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.12)
+    t, start, rate = np.arange(frames), rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.24)
     return start + rate * t if kind == "ball" else 0.2 * np.sin(start + rate * t)
 
 
@@ -186,12 +181,12 @@ def _blots(cells: int, rng: np.random.Generator) -> np.ndarray:
 
 def _bar(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What stands in the way, bool (96, 96), given the object in every frame, bool (T, 96, 96): a post or a bar that leaves the
-    first box alone, hides nothing entirely within the first clip, and is met at some time. Where none is found, none stands there."""
+    first box alone, hides nothing entirely, and is met at some time. Where none is found, none stands there."""
     bar, upright = np.zeros((SIDE, SIDE), bool), rng.random() < 0.5
-    width = int(rng.integers(*(WALL if rng.random() < WALLS else POST)))
+    width = int(rng.integers(*POST))
     share = masks.sum(axis=1 if upright else 2) / masks.sum(axis=(1, 2))[:, None]  # (T, 96): of the object, in every column or row
     hidden = np.lib.stride_tricks.sliding_window_view(share, width, axis=1).sum(axis=2)  # (T, places)
-    fits = (hidden[0] == 0) & (hidden[:CLIP].max(axis=0) < 1 - 2 * GONE) & (hidden.max(axis=0) > 0.1)
+    fits = (hidden[0] == 0) & (hidden.max(axis=0) < 1 - 2 * GONE) & (hidden.max(axis=0) > 0.1)
     if fits.any():
         start = rng.choice(np.flatnonzero(fits))
         bar[:, start : start + width] = True

@@ -14,10 +14,11 @@ from ..answers import Words
 from ..errors import EvlibError, UnreadableFile
 from ..parts import Clip, Example, Text
 from ..video import at, read_video
-from .base import Item, Shared, Task, hold_out, require
+from .base import WORDY, Item, Shared, Task, hold_out, require
 
 FRAMES = (0, 32, 64, 96)
 ANSWERS = (*"012345", "yes", "no", "blue", "brown", "cyan", "gray", "green", "purple", "red", "yellow", "metal", "rubber", "cube", "cylinder", "sphere")
+SCENE, QUESTION = {"video_filename": str, "questions": list}, {"question": str, "question_id": int, "answer": str}      # what is read of each
 
 
 class CLEVRER(Task):
@@ -26,6 +27,7 @@ class CLEVRER(Task):
     batch = 16
     max_inputs = 20                      # 4 frames and 16 words
     answers = Words(ANSWERS, asked=True)
+    demo = WORDY | {"start": "tgifqa"}      # a network that can read and write already (section 5.2)
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
@@ -83,8 +85,13 @@ def _scenes(path: Path) -> list[dict]:
     if not isinstance(scenes, list) or not scenes:
         raise EvlibError(f"{path}: expected a list of scenes, found {type(scenes).__name__}{' without any' if scenes == [] else ''}; fetch the file again.")
     for i, scene in enumerate(scenes):
-        missing = [key for key in ("video_filename", "questions") if not isinstance(scene, dict) or key not in scene]
-        missing = missing or [key for q in scene["questions"] if "choices" not in q for key in ("question", "question_id", "answer") if key not in q]
-        if missing:
-            raise EvlibError(f"{path}: scene {i} has no {missing[0]!r}; fetch the file again (the test questions have no answers and cannot be used).")
+        lacks = _lacks(scene, SCENE) or [key for q in scene["questions"] if not (isinstance(q, dict) and "choices" in q) for key in _lacks(q, QUESTION)]
+        if lacks:
+            kind = (SCENE | QUESTION)[lacks[0]].__name__
+            raise EvlibError(f"{path}: scene {i} has no {lacks[0]!r} of type {kind}; fetch the file again (the test questions have no answers and cannot be used).")
     return scenes
+
+
+def _lacks(entry: object, fields: dict[str, type]) -> list[str]:
+    """The fields that an entry does not have, or has as something else."""
+    return [key for key, kind in fields.items() if not isinstance(entry, dict) or not isinstance(entry.get(key), kind)]

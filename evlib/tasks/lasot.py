@@ -1,4 +1,5 @@
-"""LaSOT, video to video: 20 frames, the first with a red box around the target; then the same 20, each with its box.
+"""LaSOT, video to video: 20 frames, the first with a red box around the target; then the same 20, each with its box. Of a
+shorter sequence all frames are shown.
 
 Both layouts are read: <class>/<class>-N/ as published, and <class>-N/ as its class archives unpack. Where the target is
 absent (full_occlusion, out_of_view, a box without size), no box is drawn and none is expected.
@@ -6,6 +7,7 @@ absent (full_occlusion, out_of_view, a box without size), no box is drawn and no
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,9 +21,9 @@ from ..errors import EvlibError, UnreadableFile
 from ..image import SIZE
 from ..parts import Clip, Example
 from ..video import at, first, read_video
-from .base import Item, Task, hold_out, require
+from .base import PICTORIAL, Item, Task, hold_out, require
 
-FRAMES = 20                     # of a clip (Table 1's 21 counts the separator)
+FRAMES = 20                     # of a clip, at most (Table 1's 21 counts the separator)
 
 
 class LaSOT(Task):
@@ -30,6 +32,7 @@ class LaSOT(Task):
     alike = ("tracking",)
     batch = 8
     answers = Boxes()
+    demo = PICTORIAL
     parallel = True
 
     def __init__(self, clips: int = 3):
@@ -49,11 +52,13 @@ class LaSOT(Task):
     def sequences(self, root: Path) -> Iterator[tuple[str, Path]]:
         """Split and folder of every sequence in the lists."""
         for split, path in self.lists(root).items():
-            for line in filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())):
-                kind, dash, number = line.rpartition("-")
-                if not (kind and dash and number.isdecimal()) or "/" in line:
-                    raise EvlibError(f"{path}: expected a sequence a line, such as airplane-1, found {line[:60]!r}; fetch the list again.")
-                yield split, root / kind / line if (root / kind / line).is_dir() else root / line
+            for number, line in enumerate(_lines(path), start=1):
+                if not (name := line.strip()):
+                    continue
+                if not re.fullmatch(r"\w[\w-]*-\d+", name):
+                    raise EvlibError(f"{path}:{number}: expected a sequence a line, such as airplane-1, found {name[:60]!r}; fetch the list again.")
+                kind = name.rpartition("-")[0]
+                yield split, root / kind / name if (root / kind / name).is_dir() else root / name
 
     def items(self, root: Path) -> Iterator[Item]:
         for split, folder in self.sequences(root):
@@ -86,9 +91,9 @@ class LaSOT(Task):
         pictures = sorted((folder / "img").glob("*.jpg"))
         if len(pictures) != len(boxes):
             raise UnreadableFile(f"{folder}: expected as many pictures as boxes, found {len(pictures)} pictures in img/ and {len(boxes)} lines in groundtruth.txt.")
-        if len(boxes) < start + FRAMES:
-            raise UnreadableFile(f"{folder}: expected at least {FRAMES} frames, found {len(boxes)}.")
-        chosen = range(start, start + FRAMES)
+        if not boxes:
+            raise UnreadableFile(f"{folder / 'groundtruth.txt'}: expected a box a line, found an empty file.")
+        chosen = range(start, min(start + FRAMES, len(boxes)))
         width, height = _size(pictures[start])
         scaled = [None if boxes[i] is None else scale(boxes[i], width, height) for i in chosen]
         if scaled[0] is None:
@@ -112,28 +117,34 @@ def read_boxes_of(folder: Path) -> list[tuple[float, float, float, float] | None
     path = folder / "groundtruth.txt"
     if not path.is_file():
         raise UnreadableFile(f"{path}: expected the boxes of the sequence, found none; unpack the archive again.")
-    absent = np.any([flags for name in ("full_occlusion", "out_of_view") if (flags := _flags(folder / f"{name}.txt")) is not None] or [[False]], axis=0)
-    boxes: list = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines, boxes = _lines(path), []
+    absent = _flags(folder / "full_occlusion.txt", len(lines)) | _flags(folder / "out_of_view.txt", len(lines))
+    for number, line in enumerate(lines, start=1):
         try:
             x, y, w, h = (float(v) for v in line.split(","))
             if not np.isfinite([x, y, w, h]).all():
                 raise ValueError
         except ValueError:
             raise UnreadableFile(f"{path}:{number}: expected a box x,y,w,h in numbers, found {line[:60]!r}.") from None
-        missing = w <= 0 or h <= 0 or (number <= len(absent) and absent[number - 1])
-        boxes.append(None if missing else (x, y, w, h))
+        boxes.append(None if w <= 0 or h <= 0 or absent[number - 1] else (x, y, w, h))
     return boxes
 
 
-def _flags(path: Path) -> np.ndarray | None:
-    """A line of 0 and 1, comma-separated -> bool (T,); None where there is no such file."""
+def _flags(path: Path, count: int) -> np.ndarray:
+    """A line of 0 and 1, comma-separated -> bool (count,); all False where there is no such file."""
     if not path.is_file():
-        return None
-    fields = path.read_text(encoding="utf-8").replace("\n", ",").strip().strip(",").split(",")
+        return np.zeros(count, dtype=bool)
+    fields = ",".join(_lines(path)).strip(" ,").split(",")
     if not set(fields) <= {"0", "1"}:
         raise UnreadableFile(f"{path}: expected 0 or 1 for every frame, found {next(f for f in fields if f not in ('0', '1'))[:20]!r}.")
+    if len(fields) != count:
+        raise UnreadableFile(f"{path}: expected 0 or 1 for each of the {count} boxes in groundtruth.txt, found {len(fields)}.")
     return np.array(fields) == "1"
+
+
+def _lines(path: Path) -> list[str]:
+    """Bytes that are no text become a sign that no number or name holds, so that whoever reads the line names it."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _size(path: Path) -> tuple[int, int]:

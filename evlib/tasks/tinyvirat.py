@@ -19,7 +19,7 @@ from ..answers import Answers, Colours, Labels, split_labels
 from ..errors import EvlibError, UnreadableFile
 from ..parts import Clip, End, Example, Text
 from ..video import first, read_video, spread
-from .base import Item, Task, hold_out, require
+from .base import PICTORIAL, WORDY, Item, Task, hold_out, require
 
 FRAMES = 10                       # of a clip (Table 1's 11 counts the separator)
 MOST_WORDS = 8                    # of an answer
@@ -37,6 +37,7 @@ class TinyVIRAT(Task):
     alike = ("weizmann-actions",)
     batch = 16
     answers: Answers = Labels()
+    demo = WORDY
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
@@ -75,6 +76,7 @@ class TinyVIRAT(Task):
 class Colorization(TinyVIRAT):
     name, row = "colorization", "Video Colorization"
     answers = Colours()
+    demo = PICTORIAL
 
     def clip(self, path, box=None):
         return Clip(grey(read_video(path, first(FRAMES))))
@@ -111,9 +113,9 @@ def _fields(tube: dict, path: Path, i: int) -> tuple[str, list[str], str]:
     """The file name, labels and camera of entry i."""
     if not isinstance(tube, dict) or not isinstance(tube.get("path"), str) or not isinstance(tube.get("label"), list) or not tube["label"]:
         raise EvlibError(f"{path}: entry {i} needs a path and a list of labels, found {str(tube)[:80]}; fetch the file again.")
-    if any(not isinstance(label, str) or split_labels(label) != {label} for label in tube["label"]):
+    if any(not isinstance(label, str) or split_labels(label) != {label} or not label.strip(" _") for label in tube["label"]):
         raise EvlibError(f"{path}: entry {i} has a label that is no name: {str(tube['label'])[:80]}; fetch the file again.")
     clip = Path(tube["path"])
     if clip.is_absolute() or ".." in clip.parts:
         raise EvlibError(f"{path}: entry {i} names {tube['path']!r}, which lies outside the data set.")
-    return tube["path"], tube["label"], tube.get("video_id") or str(clip.parent)
+    return tube["path"], tube["label"], str(tube.get("video_id") or clip.parent)
