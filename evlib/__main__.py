@@ -58,7 +58,9 @@ def train(task: Name, out: Path, data: Data = Path("data"), preset: str = "demo"
           set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE")] = ()) -> None:
     """Train a network, or continue where it was stopped. Ends after --minutes or --steps, whichever comes first."""
     from . import tasks
+    from .stored import restore
     from .train import train
+    restore(out)
     config = tasks.get(task).config(preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
     config.require_end()                                       # before a data set is encoded for nothing
     train(config, _store(task, data), out, device)

@@ -18,6 +18,7 @@ from .errors import EvlibError
 from .generate import answer
 from .predict import load_network
 from .store import VideoStore
+from .stored import restore
 from .train import find_device, trained
 
 
@@ -29,6 +30,7 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
     With `out`, the scores go to that folder instead of the run's: for a network that meets data of another source."""
     run, out = Path(run), Path(out or run)
     device = find_device(device)
+    restore(run)
     net, config = load_network(run, device)
     if config["task"] != store.manifest["task"]:
         raise EvlibError(f"{run} was trained on {config['task']}, but {store.path} holds {store.manifest['task']}: name the data it belongs to.")
@@ -68,15 +70,9 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
     plots.samples(split, drawn, kind.captions(table), kind.quality(table)).save(out / "samples.png")
     kind.figures(result, table, vocabulary, out)
     files.write_text(out / "metrics.json", json.dumps(result, indent=2))
-    trivial = "; ".join(f"{name}: {kind_of_score(values)}" for name, values in result["baselines"].items())
+    trivial = "; ".join(f"{name}: {measure} {value:.3f}" for name, values in result["baselines"].items() for measure, value in [next(iter(values.items()))])
     log(f"{task.name}: {kind.headline(result)}, {len(table):,} test examples ({trivial})")
     return result
-
-
-def kind_of_score(values: dict) -> str:
-    """The first measure of a baseline, in a few words."""
-    name, value = next(iter(values.items()))
-    return f"{name} {value:.3f}"
 
 
 def _already(out: Path, run: Path, about: dict) -> dict | None:

@@ -24,6 +24,7 @@ from .generate import generate, to_uint8
 from .model import NextFrame
 from .parts import Example, Part
 from .render import fingerprint, render
+from .stored import NAME
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def load_network(run: str | Path, device: str = "cpu") -> tuple[NextFrame, dict]
     try:
         config_file = Path(run) / "config.json" if local else Path(hf_hub_download(str(run), "config.json"))
         config = json.loads(config_file.read_text())
-        if local and not (Path(run) / "model.safetensors").is_file():
+        kept = next((path for name in ("model.safetensors", NAME) if (path := Path(run) / name).is_file()), None)
+        if local and kept is None:
             raise FileNotFoundError
     except FileNotFoundError:
         raise EvlibError(f"{run}: expected a run folder with config.json and model.safetensors, found no such files; train one with `python -m evlib train`.") from None
@@ -91,7 +93,7 @@ def load_network(run: str | Path, device: str = "cpu") -> tuple[NextFrame, dict]
                          "train it again, or use the version of evlib it was made with.")
     try:
         net = NextFrame(ModelConfig(**config["model"]))
-        weights = Path(run) / "model.safetensors" if local else hf_hub_download(str(run), "model.safetensors")
+        weights = kept if local else hf_hub_download(str(run), "model.safetensors")
         safetensors.torch.load_model(net, weights)
     except (EvlibError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
         raise EvlibError(f"{run}: the weights do not fit the settings in config.json ({textwrap.shorten(str(error), 160)}); train it again.") from None

@@ -128,7 +128,7 @@ def margins(results: str | Path) -> pd.DataFrame:
                 lines.append({**line, "Measure": HEADS[name], "Ours": f"{ours:.{digits}f}", "Trivial answer": baseline, "Its score": f"{trivial:.{digits}f}", "Margin": f"{ours - trivial:+.{digits}f}"})
         if "the data" in metrics["baselines"]:
             own = metrics["baselines"]["the data"]["cdc"]
-            lines.append({**line, "Measure": "CDC", "Ours": f"{metrics['cdc']:.4f}", "Trivial answer": "the data", "Its score": f"{own:.4f}", "Margin": f"{metrics['cdc'] / own:.2f} times"})
+            lines.append({**line, "Measure": "CDC", "Ours": f"{metrics['cdc']:.4f}", "Trivial answer": "the data", "Its score": f"{own:.4f}", "Margin": f"{metrics['cdc'] / own:.2f} times" if own else ""})
     return pd.DataFrame(lines)
 
 

@@ -4,6 +4,8 @@ Tests on real data look for it in the folder that the environment variable EVLIB
 """
 import json
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import soundfile
 import torch
 
 from evlib import miniatures, tasks
+from evlib.__main__ import main
 from evlib.model import NextFrame
 from evlib.render import fingerprint
 
@@ -59,18 +62,32 @@ def data(tmp_path) -> Path:
 
 @pytest.fixture
 def make_run(tmp_path):
-    """make_run("sst2") -> the run folder of a tiny network that was never trained."""
-    def make(task: str = "sst2") -> Path:
+    """make_run("sst2") -> the run folder of a tiny network that was never trained. Answers of several frames say how many, and open ones their words."""
+    def make(task: str = "sst2", answer_frames: int = 1, vocabulary: Sequence[str] | None = None) -> Path:
         run = tmp_path / f"run-{task}"
         run.mkdir()
         config = tasks.get(task).config("demo", width=32, heads=1, local_blocks=1, global_blocks=1, steps=1)
         torch.manual_seed(0)
         safetensors.torch.save_model(NextFrame(config.model), run / "model.safetensors")
-        settings = {**json.loads(config.to_json()), "renderer": fingerprint(), "data": "miniature", "examples": "0" * 16, "answer_frames": 1,
-                    "vocabulary": tasks.get(task).answers.classes}
+        settings = {**json.loads(config.to_json()), "renderer": fingerprint(), "data": "miniature", "examples": "0" * 16, "answer_frames": answer_frames,
+                    "vocabulary": tasks.get(task).answers.classes if vocabulary is None else list(vocabulary)}
         (run / "config.json").write_text(json.dumps(settings))
         return run
     return make
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs a command in this process. Returns its exit status, what it printed, and what it complained of."""
+    def run(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["evlib", *map(str, words)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+    return run
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def tiny_store() -> VideoStore:
     n_in = np.where(np.arange(60) % 2, 3, 2)
     sequences[np.arange(60), n_in] = sequences[:, 0] % 4
     answers = pd.DataFrame({"split": 40 * ["train"] + 10 * ["validation"] + 10 * ["test"], "n_in": n_in, "n_out": 1})
-    manifest = {"renderer": "a renderer", "data": "miniature", "examples": "0123"}
+    manifest = {"renderer": "a renderer", "data": "miniature", "examples": "0123", "vocabulary": []}
     frames = np.repeat(np.repeat(rng.integers(256, size=(40, 8, 8, 3), dtype=np.uint8), 8, axis=1), 8, axis=2)
     return VideoStore(Path("memory"), manifest, frames, sequences, answers)
 

@@ -5,8 +5,9 @@
     a figure waves beside a truck that comes to rest                ["activity_gesturing", "activity_standing", "vehicle_stopping"]
 
 Twelve of the 26 classes, each to be seen in ten frames spread over a clip. Labels stand in the order of the alphabet,
-capitals first. Clips of one camera share its street and its light; no camera of the test set is one of training, but
-all streets are made of the same materials (see `scenery`), so that colours can be told from grey.
+capitals first. People dress for what they do: a small network tells a shirt sooner than a stride. Clips of one camera
+share its street and its light; no camera of the test set is one of training, but all streets are made of the same
+materials (see `scenery`), so that colours can be told from grey.
 """
 
 from __future__ import annotations
@@ -166,8 +167,10 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
             camera = i * cameras // clips
             name = f"VIRAT_S_{first + camera:06d}"
             frames, side = _between(*FRAMES, rng), 2 * _between(SIDES[0] // 2, SIDES[1] // 2, rng)
-            tubes.append({"id": f"{i:06d}", "video_id": name, "path": f"{name}/{i:06d}.mp4", "dim": [frames, side, side], "label": labels(person, vehicle)})
-            shots.append(Shot(folder / "videos" / split / tubes[-1]["path"], person, vehicle, frames, side, int(seeds[camera]), int(rng.integers(2**32))))
+            path, label = f"{name}/{i:06d}.mp4", labels(person, vehicle)
+            tubes.append({"id": f"{i:06d}", "video_id": name, "path": path, "dim": [frames, side, side], "label": label})
+            seed = int(rng.integers(2**32))
+            shots.append(Shot(folder / "videos" / split / path, person, vehicle, frames, side, int(seeds[camera]), seed))
         (folder / f"tiny_{split}.json").write_text(json.dumps({"tubes": tubes}) + "\n", encoding="utf-8")
         first += cameras
     for _ in film.in_parallel(record, shots):
