@@ -95,11 +95,15 @@ def predict(run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run fo
     from .parts import Audio, Image, Text
     from .predict import load
     model = load(run)
-    asked = getattr(model.task.answers, "asked", False)
+    asked = model.task.answers.asked
     if video is None and (question is not None or box is not None):
         raise EvlibError(f"--{'question' if question is not None else 'box'} is about a video: name its file with --video.")
     if video is not None and asked != (question is not None):
         raise EvlibError(f"{model.task.name} {'answers questions: ask one with --question' if asked else 'answers no questions: leave out --question'}.")
+    if box is not None and not model.task.answers.pointed:
+        raise EvlibError(f"{model.task.name} follows nothing: leave out --box.")
+    if asked and video is None:
+        raise EvlibError(f"{model.task.name} answers questions about a video: name its file with --video.")
     parts = [Image(read_image(image))] if image else []
     parts += [Audio(*read_sound(audio))] if audio else []
     parts += [model.task.clip(video, _box(box))] if video else []

@@ -24,7 +24,7 @@ from . import metrics, plots
 from .boxes import read_boxes
 from .decode import TemplateReader, is_blank, nearest_word, read_words
 from .loss import ms_ssim
-from .render import word_frame
+from .render import tokenize, word_frame
 from .store import Split
 
 
@@ -38,6 +38,8 @@ class Reading(NamedTuple):
 
 class Answers(ABC):
     variable = False      # the answer's length is drawn, too: it ends at a blank frame
+    asked = False         # the inputs hold a question, which might be answered blindly
+    pointed = False       # the inputs hold a box around what is meant
 
     def vocabulary(self, answers: pd.Series) -> list[str]:
         """What an answer is matched to, from all answers of a data set."""
@@ -75,15 +77,17 @@ class Words(Answers):
     """One word. `classes` is the fixed vocabulary; without, it is every answer that the data set's files hold."""
 
     def __init__(self, classes: Sequence[str] = (), asked: bool = False):
-        self.classes, self.asked = list(classes), asked         # asked: the inputs hold a question that might be answered blindly
+        self.classes, self.asked = list(classes), asked
 
     def vocabulary(self, answers: pd.Series) -> list[str]:
         return self.classes or sorted(set(answers))
 
     def read(self, drawn, split, vocabulary):
-        raw, words, template = read_twice(drawn, vocabulary)
+        # A few of TGIF-QA's words, such as t-shirt, are drawn in pieces.
+        raw, _, template = ([line.replace(" ", "") for line in lines] for lines in read_twice(drawn, pieces(vocabulary)))
+        match = {line: nearest_word(line, vocabulary) for line in {*raw, *template}}
         return pd.DataFrame({"source": split.table.source, "question": split.table.question, "answer": split.table.answer,
-                             "tesseract": raw, "answer_read": words, "template": template})
+                             "tesseract": raw, "answer_read": [match[line] for line in raw], "template": [match[line] for line in template]})
 
     def score(self, table, train, vocabulary):
         if not len(train):                                       # data to be scored on only
@@ -101,6 +105,7 @@ class Words(Answers):
                 "accuracy_template": metrics.accuracy(table.template, table.answer)}
 
     def one(self, frames, vocabulary):
+        frames = frames[:1]                                      # of the pieces of a word, that which says most
         raw = read_words(frames)
         words = [nearest_word(word, vocabulary) for word in raw]
         distances = TemplateReader(vocabulary).distances(frames).mean(dim=0)
@@ -170,6 +175,7 @@ class Labels(Answers):
 
 class Boxes(Answers):
     """A red box in every frame. The true answer is a list of x, y, w, h in frame pixels, null where the target is absent."""
+    pointed = True
 
     def read(self, drawn, split, vocabulary):
         rows = []
@@ -266,6 +272,11 @@ def read_twice(drawn: list[np.ndarray], vocabulary: Sequence[str]) -> tuple[list
     ends = np.cumsum([len(frames) for frames in drawn])
     template = TemplateReader(vocabulary).read(frames) if len(frames) else []
     return tuple([" ".join(said[end - len(d):end]) for d, end in zip(drawn, ends)] for said in (raw, words, template))
+
+
+def pieces(vocabulary: Sequence[str]) -> list[str]:
+    """What the words of a vocabulary are drawn as: themselves, but for signs within."""
+    return list(dict.fromkeys(piece for word in vocabulary for piece in tokenize(word)))
 
 
 def likeness(frames: np.ndarray, words: Sequence[str]) -> float:

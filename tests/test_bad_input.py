@@ -236,7 +236,7 @@ def test_tesseract_is_missing(refused, make_run, tmp_path, monkeypatch):
 # ---- questions -------------------------------------------------------------------------------------------------------
 
 def test_nothing_asked(refused, make_run):
-    assert "Nothing to answer: give --text, --image or --audio." in refused("predict", make_run("sst2"))
+    assert "Nothing to answer: give --text, --image, --audio or --video." in refused("predict", make_run("sst2"))
 
 
 def test_files_that_cannot_be_read(refused, make_run, tmp_path):

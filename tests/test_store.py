@@ -134,7 +134,7 @@ def test_no_store_another_version_or_a_damaged_one(store, tmp_path):
     with pytest.raises(EvlibError, match="sst2: the encoded data set is damaged"):
         VideoStore.open(store.path)
     (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "version": 0}))
-    with pytest.raises(EvlibError, match="laid out as version 0, this is version 1"):
+    with pytest.raises(EvlibError, match="laid out as version 0, this is version 2"):
         VideoStore.open(store.path)
 
 

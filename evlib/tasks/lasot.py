@@ -20,7 +20,7 @@ from ..boxes import draw_box
 from ..errors import EvlibError, UnreadableFile
 from ..image import SIZE
 from ..parts import Clip, Example
-from ..video import at, first, read_video
+from ..video import at, read_video
 from .base import PICTORIAL, Item, Task, hold_out, require
 
 FRAMES = 20                     # of a clip, at most (Table 1's 21 counts the separator)
@@ -80,7 +80,7 @@ class LaSOT(Task):
         if box is None:
             raise EvlibError(f"{path}: a tracker must be told what to follow: give the target's box in the first frame, x,y,w,h in the video's own pixels.")
         height, width = read_video(path, at(0), size=None).shape[1:3]
-        frames, scaled = read_video(path, first(FRAMES)), scale(box, width, height)
+        frames, scaled = read_video(path, lambda n: range(min(n, FRAMES))), scale(box, width, height)
         if scaled is None:
             raise EvlibError(f"The box {','.join(f'{v:g}' for v in box)} has no part in the first frame of {path}, which is {width} x {height} pixels.")
         return Clip(np.concatenate([draw_box(frames[0], scaled)[None], frames[1:]]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from ..answers import Words
 from ..errors import EvlibError
@@ -40,13 +41,14 @@ class TGIFQA(Task):
         return [*self.lists(root).values(), *sorted((root / "gifs").glob("*.gif"))]
 
     def items(self, root: Path) -> Iterator[Item]:
-        clips: dict[str, Shared] = {}
+        clips = WeakValueDictionary()                # a GIF is forgotten with the last of its questions
         for name, path in self.lists(root).items():
             for number, row in _rows(path):
                 gif = root / "gifs" / f"{row['gif_name']}.gif"
                 if not gif.is_file():
                     continue
-                clip = clips.setdefault(gif.name, Shared(partial(self.clip, gif)))
+                if (clip := clips.get(gif.name)) is None:
+                    clip = clips[gif.name] = Shared(partial(self.clip, gif))
                 split = "test" if SPLITS[name] == "test" else hold_out(row["gif_name"])
                 yield Item(split, partial(self.example, clip, row), source=f"gifs/{gif.name}:{path.name}:{number}", group=row["gif_name"])
 
