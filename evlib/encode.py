@@ -102,7 +102,7 @@ def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> 
     # from machine to machine, and a run may move.
     identity = hashlib.sha256(answers.to_csv(index=False).encode()).hexdigest()[:16]
     return {"examples": identity, "sequences": len(rows), "frames": len(index), "frames_shown": shown, "splits": answers.split.value_counts().to_dict(),
-            "vocabulary": task.answers.vocabulary(answers.answer), "unreadable": sorted(unreadable), "notes": task.notes(root)}
+            "vocabulary": task.vocabulary(root, answers.answer), "unreadable": sorted(unreadable), "notes": task.notes(root)}
 
 
 def _need_validation(rows: list[list]) -> None:

@@ -56,7 +56,7 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
 
     result = {
         "task": task.name, "row": task.row, "dataset": store.manifest["dataset"], "preset": config["preset"], "seed": config["seed"],
-        "data": store.manifest["data"], "trained_on": config["data"], "n": len(table),
+        "data": store.manifest["data"], "trained_on": config["data"], "start": config["start"], "n": len(table),
         "psnr": metrics.psnr(seen, true),
         "ssim": metrics.ssim(seen, true),
         **kind.score(table, train, vocabulary),

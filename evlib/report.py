@@ -46,6 +46,8 @@ def _rows(metrics: dict) -> list[dict]:
     label = f"evlib {metrics['preset']}, seed {metrics['seed']}"
     if metrics["trained_on"] != metrics["data"]:
         label += f", trained on {metrics['trained_on']} data"
+    if metrics["start"]:
+        label += f", started from {metrics['start']}"
     if training.get("stored"):
         label += ", stored weights"
     rows = [{**trained, "model": label, **_measures(metrics), "n": metrics["n"]}]
@@ -179,7 +181,7 @@ def blocks(results: Path) -> dict[str, str]:
     """The README's generated parts, by the name of their marker."""
     ends = pd.read_csv(Path(results) / "bench" / "ends.csv")
     shown = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "A second", "note": "Note"}
-    return {"overview": markdown(overview(results)), "seeds": markdown(seeds(results)), "recipe": markdown(recipe(results)),
+    return {"overview": markdown(overview(results)), "claims": markdown(claims(Path(results) / "demo")), "seeds": markdown(seeds(results)), "recipe": markdown(recipe(results)),
             "ends": markdown(ends[list(shown)].rename(columns=shown))}
 
 

@@ -20,7 +20,7 @@ HOLDS, FAILS, OPEN, UNTESTABLE = "holds", "does not hold", "undecided", "cannot 
 
 def scored(task: str = "sst2", **changes) -> dict:
     """What evaluate writes into metrics.json, in short."""
-    return {"task": task, "row": "Text Classification", "dataset": "SST-2", "preset": "demo", "seed": 0, "data": "real", "trained_on": "real", "n": 1000,
+    return {"task": task, "row": "Text Classification", "dataset": "SST-2", "preset": "demo", "seed": 0, "data": "real", "trained_on": "real", "start": None, "n": 1000,
             "psnr": 20.0, "ssim": 0.9, "accuracy": 0.8, "f1": 0.8, "f1_macro": 0.75, "accuracy_exact": 0.7, "accuracy_template": 0.85, "subsets": {},
             "baselines": {"always “positive”": {"accuracy": 0.5, "f1": 0.4, "f1_macro": 0.3}},
             "training": {"seconds": 90.0, "device": "CPU", "steps": 10}, **changes}

@@ -82,6 +82,10 @@ class Task(ABC):
         config = preset(preset_name).override(task=self.name, **{**(self.demo if preset_name == "demo" else {}), **changes})
         return config if config.train.batch else config.override(batch=self.batch)
 
+    def vocabulary(self, root: Path, answers: pd.Series) -> list[str]:
+        """What an answer is matched to, given the answers of all examples."""
+        return self.answers.vocabulary(answers)
+
     def notes(self, root: Path) -> dict:
         """What else is worth knowing about the files: for the manifest."""
         return {}

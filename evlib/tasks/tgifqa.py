@@ -59,6 +59,10 @@ class TGIFQA(Task):
     def example(clip: Shared, row: dict[str, str]) -> Example:
         return Example([clip(), Text(row["question"])], [Text(row["answer"])], answer=row["answer"])
 
+    def vocabulary(self, root, answers):
+        """The words of all questions, whether their GIF is there or not."""
+        return sorted({row["answer"] for path in self.lists(root).values() for _, row in _rows(path)})
+
     def notes(self, root: Path) -> dict:
         there = {path.stem for path in (root / "gifs").glob("*.gif")}
         rows = [(name, row["gif_name"]) for name, path in self.lists(root).items() for _, row in _rows(path)]
