@@ -7,7 +7,7 @@ import pytest
 import evlib
 
 PACKAGE = Path(evlib.__file__).parent
-SOURCES = {"evlib.tasks", "evlib.audio", "evlib.video", "evlib.render", "evlib.miniatures"}     # they know of data sets and modalities
+SOURCES = {"evlib.tasks", "evlib.audio", "evlib.video", "evlib.render", "evlib.boxes", "evlib.answers", "evlib.miniatures"}     # they know of data sets and modalities
 
 
 def file_of(module: str) -> Path | None:
@@ -45,7 +45,7 @@ def reach(module: str) -> set[str]:
     return seen
 
 
-@pytest.mark.parametrize("module", ["model", "loss", "store", "train", "generate"])
+@pytest.mark.parametrize("module", ["model", "loss", "store", "train", "generate", "attention"])
 def test_what_learns_knows_only_frames(module):
     strangers = {name for name in reach(f"evlib.{module}") if any(name == s or name.startswith(s + ".") for s in SOURCES)}
     assert strangers == set()

@@ -111,3 +111,12 @@ def test_pictures_that_do_not_fit_are_refused(x, y):
 def test_the_usual_window_does_not_fit():
     with pytest.raises(ValueError, match="at least 176 pixels"):
         ms_ssim(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64), window=11)
+
+
+def test_mean_absolute_error_is_added_on_request():
+    x, y = pair(0.6)
+    x, y = x[:, None], y[:, None]                                    # one frame each
+    expected = next_frame_loss(x, y) + 0.5 * (x - y).abs().mean()
+    assert torch.isclose(next_frame_loss(x, y, l1=0.5), expected)
+    shifted = (y * 0.8 + 0.1).clamp(0, 1)                            # MS-SSIM hardly sees a shift of brightness and contrast
+    assert next_frame_loss(shifted, y) < 0.1 * next_frame_loss(shifted, y, l1=10.0)

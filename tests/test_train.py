@@ -406,3 +406,23 @@ def main(*arguments: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+
+# ---- starting from another run ---------------------------------------------------------------------------------------
+
+def test_a_run_starts_from_the_weights_of_the_run_beside_it(tmp_path):
+    run(tmp_path / "first")
+    run(tmp_path / "second", start="first", steps=1, lr=0.0, muon_lr=0.0)
+    run(tmp_path / "by path", start=str(tmp_path / "first"), steps=1, lr=0.0, muon_lr=0.0)
+    run(tmp_path / "from nothing", steps=1, lr=0.0, muon_lr=0.0)
+    first, second, by_path, nothing = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second", "by path", "from nothing"))
+    assert first == second == by_path != nothing
+    assert json.loads((tmp_path / "second" / "config.json").read_text())["start"] == "first"
+
+
+def test_a_start_that_is_not_there_or_does_not_fit(tmp_path):
+    with pytest.raises(EvlibError, match="start: expected a trained run in nowhere"):
+        run(tmp_path / "a", start="nowhere")
+    run(tmp_path / "wide", width=64, steps=1)
+    with pytest.raises(EvlibError, match="start: the network of .*wide has another shape than this one"):
+        run(tmp_path / "b", start="wide")
