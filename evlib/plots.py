@@ -73,9 +73,9 @@ def page(strips: Sequence[Pillow.Image], width: int = 840) -> Pillow.Image:
 
 
 def samples(split: Split, drawn: list[np.ndarray], captions: list[str], quality: np.ndarray, good: int = 4, bad: int = 4) -> Pillow.Image:
-    """Film strips of some answers of the better half and some of the worse, each with its caption; of long clips every few frames."""
+    """Film strips of some answers better than the mean and some worse, each with its caption; of long clips every few frames."""
     order = np.argsort(-quality, kind="stable")
-    right = quality >= min(1.0, np.median(quality))
+    right = quality >= quality.mean()
     better, worse = order[right[order]], order[~right[order]]
     chosen = [i for rows, n in ((np.sort(better), good), (worse, bad)) if len(rows)
               for i in rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)]]       # spread over the whole set
