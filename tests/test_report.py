@@ -51,4 +51,4 @@ def test_one_list_of_versions():
 
 def test_the_notebooks_say_how_large_the_networks_are():
     from evlib.model import NextFrame
-    assert round(NextFrame(preset("demo").model).parameters_in_millions, 2) == 0.76
+    assert round(NextFrame(preset("demo").model).parameters_in_millions, 2) == 0.61

@@ -14,7 +14,7 @@ from ..answers import Words
 from ..errors import EvlibError, UnreadableFile
 from ..parts import Clip, Example, Text
 from ..video import at, read_video
-from .base import WORDY, Item, Shared, Task, hold_out, require
+from .base import Item, Shared, Task, hold_out, require
 
 FRAMES = (0, 32, 64, 96)
 ANSWERS = (*"012345", "yes", "no", "blue", "brown", "cyan", "gray", "green", "purple", "red", "yellow", "metal", "rubber", "cube", "cylinder", "sphere")
@@ -27,7 +27,7 @@ class CLEVRER(Task):
     batch = 16
     max_inputs = 20                      # 4 frames and 16 words
     answers = Words(ANSWERS, asked=True)
-    demo = WORDY | {"start": "tgifqa"}      # a network that can read and write already (section 5.2)
+    demo = {"start": "tgifqa"}      # a network that can read and write already (section 5.2)
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from ..answers import Words
 from ..errors import EvlibError
 from ..parts import Clip, Example, Text
 from ..video import read_video, spread
-from .base import WORDY, Item, Shared, Task, hold_out
+from .base import Item, Shared, Task, hold_out
 
 FRAMES = 4
 COLUMNS = ("gif_name", "question", "answer", "type", "vid_id", "key", "description")
@@ -27,7 +27,6 @@ class TGIFQA(Task):
     batch = 16
     max_inputs = 20                      # 4 frames and 16 words
     answers = Words(asked=True)          # open: any word that answers a question in the files
-    demo = WORDY
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:

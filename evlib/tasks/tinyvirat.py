@@ -19,7 +19,7 @@ from ..answers import Answers, Colours, Labels, split_labels
 from ..errors import EvlibError, UnreadableFile
 from ..parts import Clip, End, Example, Text
 from ..video import first, read_video, spread
-from .base import PICTORIAL, WORDY, Item, Task, hold_out, require
+from .base import PICTORIAL, Item, Task, hold_out, require
 
 FRAMES = 10                       # of a clip (Table 1's 11 counts the separator)
 MOST_WORDS = 8                    # of an answer
@@ -37,7 +37,6 @@ class TinyVIRAT(Task):
     alike = ("weizmann-actions",)
     batch = 16
     answers: Answers = Labels()
-    demo = WORDY
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
