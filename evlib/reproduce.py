@@ -32,7 +32,7 @@ PROFILES = {"demo": "demo", "real": "demo", "paper": "paper"}         # and thei
 # Minutes of training. In the demo only these rows are trained; where weights are kept beside the scores, not even those.
 MINUTES: dict[str, dict[str, float]] = {
     "demo": {"sst2": 1.5, "cifar10": 1.5, "tinyvirat": 20.0, "audiomnist": 1.5, "tgifqa": 8.0, "clevrer": 28.0, "colorization": 3.0, "lasot": 30.0},
-    "real": defaultdict(lambda: 2.4),
+    "real": defaultdict(lambda: 2.0),
     "paper": defaultdict(lambda: 60.0),
 }
 # Notebook, and the tasks it is run for, where their data is found.
@@ -72,7 +72,8 @@ def reproduce(profile: str, data: Path | None = None, minutes: float | None = No
         if not candidates:
             run_notebook(name, results, common, log)
             continue
-        found = [task.name for task in tasks.found(data) if task.name in candidates]
+        there = {task.name for task in tasks.found(data)}
+        found = [name for name in candidates if name in there]            # in this order: one may start from another's weights
         for task in found:
             if profile != "demo" or task in MINUTES["demo"]:
                 settings = {"task": task, "preset": PROFILES[profile], "minutes": MINUTES[profile][task] if minutes is None else minutes}

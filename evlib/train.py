@@ -250,7 +250,7 @@ def _is_finished(out: Path, settings: dict) -> bool:
         return False                                           # the figures of a run without its weights
     there, here = (_flat(s) for s in (json.loads((out / "config.json").read_text()), settings))
     if there != here:
-        other = [f"{k} {str(there.get(k))[:60]} there, {str(here.get(k))[:60]} here" for k in {**here, **there} if there.get(k) != here.get(k)]
+        other = [f"{k} {there.get(k)!r:.60} there, {here.get(k)!r:.60} here" for k in {**here, **there} if there.get(k) != here.get(k)]
         raise EvlibError(f"{out} holds a run with other settings ({'; '.join(other)}): name another folder with --out, or remove it.")
     return (out / "env.json").exists()
 

@@ -212,8 +212,8 @@ def test_multilabel_of_one_label_each_is_classification():
 
 def test_multilabel_at_its_ends():
     perfect = multilabel([{"a"}, set()], [{"a"}, set()], ["a"])
-    assert perfect == {"accuracy": 1, "f1": 1, "f1_micro": 1, "f1_macro": 1}
-    assert multilabel([set(), {"b"}], [{"a"}, {"a"}], ["a", "b"]) == {"accuracy": 0, "f1": 0, "f1_micro": 0, "f1_macro": 0}
+    assert perfect == {"accuracy": 1, "f1": 1, "f1_micro": 1, "f1_macro": 1, "f1_by_class": {"a": 1}}
+    assert multilabel([set(), {"b"}], [{"a"}, {"a"}], ["a", "b"]) == {"accuracy": 0, "f1": 0, "f1_micro": 0, "f1_macro": 0, "f1_by_class": {"a": 0, "b": 0}}
     with pytest.raises(EvlibError, match="found 1 and 2"):
         multilabel([{"a"}], [{"a"}, {"a"}], ["a"])
     with pytest.raises(EvlibError, match="found 'c'"):

@@ -320,7 +320,7 @@ def test_the_rate_rises_and_falls(progress, expected):
 
 
 def test_muon_has_the_matrices_of_the_blocks_and_adamw_the_rest():
-    net = NextFrame(tiny().model)
+    net = NextFrame(tiny(local_blocks=1).model)
     muon, adamw = make_optimizers(net, tiny().train)
     names = {p: name for name, p in net.named_parameters()}
     owners = [{names[p] for p in group["params"]} for o in (muon, adamw) for group in o.param_groups]

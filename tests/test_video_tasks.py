@@ -383,7 +383,7 @@ def test_missing_gifs_are_counted(tmp_path):
     tgifqa(tmp_path)
     manifest = encoded("tgifqa", tmp_path).manifest
     assert manifest["notes"] == {"Train: questions without their GIF": 1, "Test: questions without their GIF": 2, "Sample: questions without their GIF": 0}
-    assert manifest["unreadable"] == [] and manifest["vocabulary"] == ["bird", "cat", "dog", "two"]          # and no owl
+    assert manifest["unreadable"] == [] and manifest["vocabulary"] == ["bird", "cat", "dog", "owl", "two"]          # of all questions
 
 
 def test_the_dataset_folder_comes_first(tmp_path):
