@@ -15,21 +15,6 @@ import soundfile
 from PIL import Image as Pillow
 
 from evlib import decode, encode, tasks
-from evlib.__main__ import main
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs a command in this process. Returns its exit status, what it printed, and what it complained of."""
-    def run(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["evlib", *map(str, words)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-    return run
 
 
 @pytest.fixture
