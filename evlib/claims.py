@@ -16,6 +16,7 @@ import pandas as pd
 
 from .answers import Boxes, box_array
 from .attention import temporal
+from .evaluate import scored
 from .model import NextFrame
 from .render import tokenize
 from .store import VideoStore
@@ -37,11 +38,10 @@ class Claim(NamedTuple):
 def claims(results: str | Path) -> pd.DataFrame:
     """Every claim tested on the runs of a results folder: claim, notebook, data, seen, verdict."""
     runs = {}
-    for path in sorted(Path(results).glob("runs/*/metrics.json")):
-        if "-seed" not in path.parent.name and (path.parent / "predictions.csv").exists():
-            found = json.loads(path.read_text())
+    for run, found in scored(results).items():
+        if (run / "predictions.csv").exists():
             key = "audiomnist" if found["task"] == "fsdd" else found["task"]
-            runs.setdefault(key, Run(path.parent, found, pd.read_csv(path.parent / "predictions.csv", keep_default_na=False)))
+            runs.setdefault(key, Run(run, found, pd.read_csv(run / "predictions.csv", keep_default_na=False)))
     rows = []
     for claim in CLAIMS:
         run = runs.get(claim.task)

@@ -75,6 +75,12 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
     return result
 
 
+def scored(results: str | Path, seeds: bool = False) -> dict[Path, dict]:
+    """The scored runs of a results folder: run folder -> what its metrics.json holds. Those of further seeds only with `seeds`."""
+    paths = sorted(Path(results).glob("runs/*/metrics.json"))
+    return {path.parent: json.loads(path.read_text()) for path in paths if seeds or "-seed" not in path.parent.name}
+
+
 def _already(out: Path, run: Path, about: dict) -> dict | None:
     path, weights = out / "metrics.json", run / "model.safetensors"
     if not path.exists() or path.stat().st_mtime_ns < weights.stat().st_mtime_ns:

@@ -4,7 +4,6 @@ Ours come from the metrics.json files of a results folder, the paper's from pape
 """
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pandas as pd
 from . import files
 from .claims import claims
 from .errors import EvlibError
+from .evaluate import scored
 
 COLUMNS = ["task", "dataset", "model", "psnr", "ssim", "f1", "f1_macro", "accuracy", "accuracy_template", "iou", "cdc",
            "colorfulness", "n", "train_seconds", "device", "data"]
@@ -24,10 +24,10 @@ HEADS = {"task": "Task", "dataset": "Dataset", "model": "Model", "psnr": "PSNR",
 def table2(results: str | Path) -> pd.DataFrame:
     """The runs of the main job under results/runs (not those of further seeds), each task headed by the paper's own rows.
     Shares in percent, as in the paper."""
-    runs = [path for path in sorted(Path(results).glob("runs/*/metrics.json")) if "-seed" not in path.parent.name]
+    runs = scored(results)
     if not runs:
         raise EvlibError(f"{results}: expected scored runs (runs/*/metrics.json), found none; train and evaluate one first.")
-    ours = pd.DataFrame([row for path in runs for row in _rows(json.loads(path.read_text()))])
+    ours = pd.DataFrame([row for metrics in runs.values() for row in _rows(metrics)])
     quoted = the_paper()
     quoted = quoted.assign(data="paper", model=quoted.model.replace({"Ours": "the paper"}))
     parts = [part[part.task == task] for task in dict.fromkeys(quoted.task) if task in set(ours.task) for part in (quoted, ours)]
@@ -60,7 +60,12 @@ def _rows(metrics: dict) -> list[dict]:
 
 def _measures(values: dict) -> dict:
     """The columns of Table 2 among some measures, shares in percent."""
-    return {k: 100 * values[k] if k in PERCENT else values[k] for k in COLUMNS if isinstance(values.get(k), float)}
+    return {k: _shown(k, values[k]) for k in COLUMNS if isinstance(values.get(k), float)}
+
+
+def _shown(measure: str, value: float) -> float:
+    """As in the paper's table: shares in percent."""
+    return 100 * value if measure in PERCENT else value
 
 
 def write_table2(results: str | Path) -> pd.DataFrame:
@@ -104,29 +109,24 @@ def headline(metrics: dict) -> tuple[str, float]:
     """The measure that a row of Table 2 is judged by, and its value as in the paper's table."""
     name = next(name for name in ("iou", "colorfulness", "f1_micro", "accuracy") if name in metrics)
     name = {"colorfulness": "psnr", "f1_micro": "f1"}.get(name, name)
-    return name, metrics[name] * (100 if name in PERCENT else 1)
+    return name, _shown(name, metrics[name])
 
 
 def best_trivial(metrics: dict) -> float | None:
     """The best that a trivial answer scores, by the measure of `headline`; None where there was nothing to take it from."""
     name, _ = headline(metrics)
-    scores = [values[name] for values in metrics["baselines"].values() if name in values]
-    return max(scores) * (100 if name in PERCENT else 1) if scores else None
+    return max((_shown(name, values[name]) for values in metrics["baselines"].values() if name in values), default=None)
 
 
 def margins(results: str | Path) -> pd.DataFrame:
     """How far every run of the main job is from each trivial answer on the same data, and, for colours, from the data's own consistency."""
     lines = []
-    for path in sorted(Path(results).glob("runs/*/metrics.json")):
-        metrics = json.loads(path.read_text())
-        if "-seed" in path.parent.name:
-            continue
+    for metrics in scored(results).values():
         name, ours = headline(metrics)
         line = {"Task": metrics["row"], "Dataset": metrics["dataset"], "Data": metrics["data"]}
         for baseline, values in metrics["baselines"].items():
             if name in values:
-                trivial = values[name] * (100 if name in PERCENT else 1)
-                digits = 3 if name == "iou" else 1
+                trivial, digits = _shown(name, values[name]), 3 if name == "iou" else 1
                 lines.append({**line, "Measure": HEADS[name], "Ours": f"{ours:.{digits}f}", "Trivial answer": baseline, "Its score": f"{trivial:.{digits}f}", "Margin": f"{ours - trivial:+.{digits}f}"})
         if "the data" in metrics["baselines"]:
             own = metrics["baselines"]["the data"]["cdc"]
@@ -140,7 +140,7 @@ def overview(results: Path) -> pd.DataFrame:
     paper = the_paper().query("model == 'Ours'").set_index(["task", "dataset"])
     lines: dict[tuple, dict] = {}
     for profile, kind in (("demo", "miniature"), ("real", "real data")):
-        runs = [json.loads(path.read_text()) for path in sorted(Path(results).glob(f"{profile}/runs/*/metrics.json"))]
+        runs = list(scored(Path(results) / profile, seeds=True).values())
         for key in dict.fromkeys((m["row"], m["dataset"]) for m in runs):
             mine = sorted((m for m in runs if (m["row"], m["dataset"]) == key), key=lambda m: m["seed"])
             name, digits = headline(mine[0])[0], 2 if "iou" in mine[0] else 1
@@ -157,9 +157,8 @@ def overview(results: Path) -> pd.DataFrame:
 
 def seeds(results: Path) -> pd.DataFrame:
     """Every run under results/demo, one line each: what it scored, how long it trained."""
-    runs = [json.loads(path.read_text()) for path in sorted(Path(results).glob("demo/runs/*/metrics.json"))]
     lines = []
-    for m in runs:
+    for m in scored(Path(results) / "demo", seeds=True).values():
         name, score = headline(m)
         digits, trivial = 2 if name == "iou" else 1, best_trivial(m)
         lines.append({"Task": m["task"], "Seed": m["seed"], "Measure": HEADS[name], "Score": f"{score:.{digits}f}", "best trivial answer": f"{trivial:.{digits}f}",
