@@ -1,4 +1,4 @@
-"""Which recipe does a small network learn fastest with? The comparison behind preset `demo`.
+"""Which recipe does a small network learn fastest with? The comparison behind presets `demo` and `fast`.
 
 Every variant changes one setting and sees the same number of sequences. Judged on validation data alone, by the
 template reader, because it is instant.
@@ -34,6 +34,10 @@ VARIANTS: dict[str, dict] = {
     "black on white": dict(inverted=True),
     "residual branches start random": dict(zero_init=False),
     "output starts at grey": dict(mean_bias=False),
+    "no gradient clipping": dict(grad_clip=0.0),
+    "averaged weights (0.99)": dict(average=0.99),
+    "varied questions": dict(augment=True),                   # as the task allows: see evlib.augment
+    "varied questions, averaged weights": dict(augment=True, average=0.99),
 }
 
 
@@ -44,6 +48,8 @@ def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence
     for name in variants:
         changes = dict(VARIANTS[name])
         shown = replace(store, frames=255 - np.asarray(store.frames)) if changes.pop("inverted", False) else store
+        if changes.pop("augment", False):
+            changes["augment"] = task.augment
         config = task.config("demo", seed=seed, steps=1, **changes)
         config = config.override(steps=max(1, sequences // config.train.batch))
         with tempfile.TemporaryDirectory() as folder:
@@ -53,16 +59,16 @@ def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence
             drawn = np.concatenate([frames.numpy() for frames in answer(net, split)])
             read = TemplateReader(store.manifest["vocabulary"]).read(255 - drawn if shown is not store else drawn)
             done = trained(run)
-        rows.append({"task": task.name, "data": store.manifest["data"], "variant": name, "seed": seed, "batch": config.train.batch,
-                     "steps": config.steps, "seconds": done["seconds"], "validation_ssim": round(done["best_validation_ssim"], 4),
+        rows.append({"task": task.name, "data": store.manifest["data"], "variant": name, "seed": seed, "sequences": sequences,
+                     "batch": config.train.batch, "steps": config.steps, "seconds": done["seconds"], "validation_ssim": round(done["best_validation_ssim"], 4),
                      "validation_accuracy": round(accuracy(read, split.table.answer), 4), "n": len(split)})
         log("  ".join(f"{k} {v}" for k, v in rows[-1].items() if k not in ("data", "n")))
     return pd.DataFrame(rows)
 
 
 def save(table: pd.DataFrame, path: Path) -> None:
-    """Adds the rows to a CSV file, in place of earlier rows of the same task, variant and seed."""
-    key = ["task", "variant", "seed"]
+    """Adds the rows to a CSV file, in place of earlier rows of the same task, variant, seed and length."""
+    key = ["task", "variant", "seed", "sequences"]
     if path.exists():
         table = pd.concat([pd.read_csv(path), table]).drop_duplicates(key, keep="last")
     with files.atomic(path) as temporary:

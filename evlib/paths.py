@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from . import miniatures
-from .train import environment, find_device
+from .device import environment, find_device
 
 
 def project() -> Path:

@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -57,10 +58,7 @@ class VideoStore:
         if not len(rows):
             raise EvlibError(f"{self.path}: expected examples of the split {name!r}, found only {', '.join(sorted(set(self.answers.split)))}.")
         table = self.answers.iloc[rows].reset_index(drop=True)
-        frames, sequences = self.frames, self.sequences[rows]
-        if torch.device(device).type != "cpu":                 # upload only what this split shows
-            frames, sequences = only_shown(frames, sequences)
-        return Split(name, torch.from_numpy(frames).to(device), torch.from_numpy(sequences).to(device), table)
+        return Split(name, torch.from_numpy(self.frames), torch.from_numpy(self.sequences[rows]), table).to(device)
 
     @property
     def is_miniature(self) -> bool:
@@ -88,9 +86,25 @@ class Split:
     def gather(self, rows: np.ndarray | list[int]) -> Tensor:
         """Sequences of one shape -> uint8 (B, T, 3, 64, 64): one read of the frames, no file."""
         rows = np.asarray(rows)
-        T = int(self.table.n_in.values[rows[0]] + self.table.n_out.values[rows[0]])
-        index = self.sequences[torch.as_tensor(rows, device=self.sequences.device), :T].long()
-        return self.frames[index].permute(0, 1, 4, 2, 3)
+        return self.videos(torch.as_tensor(rows, device=self.sequences.device), int(self.table.n_in.values[rows[0]] + self.table.n_out.values[rows[0]]))
+
+    def videos(self, rows: Tensor, T: int) -> Tensor:
+        """The same for rows (B,) that are on the device already: nothing waits."""
+        return self.frames[self.sequences[rows, :T].long()].permute(0, 1, 4, 2, 3)
+
+    def part(self, rows: np.ndarray) -> Split:
+        """Only these rows, and only the frames that they show."""
+        if len(rows) == len(self):
+            return self
+        frames, sequences = only_shown(self.frames.cpu().numpy(), self.sequences.cpu().numpy()[rows])
+        return Split(self.name, torch.from_numpy(frames), torch.from_numpy(sequences), self.table.iloc[rows].reset_index(drop=True)).to(self.frames.device)
+
+    def to(self, device: str | torch.device) -> Split:
+        """The same on a device; of the frames only those that are shown."""
+        if torch.device(device) == self.frames.device:
+            return self
+        frames, sequences = only_shown(self.frames.cpu().numpy(), self.sequences.cpu().numpy())
+        return Split(self.name, torch.from_numpy(frames).to(device), torch.from_numpy(sequences).to(device), self.table)
 
     def outputs(self) -> list[np.ndarray]:
         """The true answer frames of every row: uint8 (n_out, 64, 64, 3) each."""
@@ -130,24 +144,90 @@ class Split:
 
 
 class Schedule:
-    """Which rows make up batch number `step`: an endless shuffle that depends on the seed and the step alone, so that
-    a run continues where it stopped. All rows of a batch have one shape; every epoch shows every row."""
+    """Which rows make up batch number `step`: an endless shuffle that depends on the seed, the step and the number of
+    shards alone, so that a run continues where it stopped. All rows of a batch have one shape; every epoch shows every row.
 
-    def __init__(self, split: Split, batch: int, seed: int):
-        self.shapes, self.batch, self.seed = list(split.shapes().values()), batch, seed
-        self.per_epoch = sum(-(-len(rows) // batch) for rows in self.shapes)
-        self.epoch, self.plan = -1, []
+    With `shards`, the rows are dealt to so many parts and every batch takes equally many of each part, in the parts' order:
+    a process that has a share of the batch needs only some of the parts.
+    """
+
+    def __init__(self, split: Split, batch: int, seed: int, shards: int = 1):
+        self.batch, self.seed, self.shards = batch, seed, shards
+        self.parts = [[rows[s::shards] for s in range(shards)]
+                      for rows in (np.resize(rows, max(len(rows), shards)) for rows in split.shapes().values())]     # no part is empty
+        self.per_epoch = sum(self._steps(parts) for parts in self.parts)
+        self.epoch, self._plan = -1, np.empty(0)
 
     def __getitem__(self, step: int) -> np.ndarray:
         epoch, place = divmod(step, self.per_epoch)
-        if epoch != self.epoch:
-            self.epoch, self.plan = epoch, self._shuffle(epoch)
-        return self.plan[place]
+        return self.plan(epoch)[place]
 
-    def _shuffle(self, epoch: int) -> list[np.ndarray]:
+    def plan(self, epoch: int) -> np.ndarray:
+        """The rows of all batches of an epoch: int32 (per_epoch, batch)."""
+        if epoch != self.epoch:
+            self.epoch, self._plan = epoch, self._shuffle(epoch)
+        return self._plan
+
+    def rows(self, share: slice) -> np.ndarray:
+        """All rows that ever stand in this share of a batch, in order; the share's ends must fall between shards, if there are several."""
+        first, last = share.start * self.shards // self.batch, share.stop * self.shards // self.batch
+        chosen = range(self.shards) if self.shards == 1 else range(first, last)
+        return np.unique(np.concatenate([parts[s] for parts in self.parts for s in chosen]))
+
+    def _steps(self, parts: list[np.ndarray]) -> int:
+        return -(-len(parts[0]) // (self.batch // self.shards))              # the first part is the longest
+
+    def _shuffle(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch])
         plan = []
-        for rows in self.shapes:
-            whole = -(-len(rows) // self.batch) * self.batch          # the last batch is filled up from the start
-            plan.extend(np.resize(rng.permutation(rows), whole).reshape(-1, self.batch))
-        return [plan[i] for i in rng.permutation(len(plan))]
+        for parts in self.parts:
+            steps, each = self._steps(parts), self.batch // self.shards
+            # The last batch is filled up from the start.
+            plan.append(np.concatenate([np.resize(rng.permutation(rows), steps * each).reshape(steps, each) for rows in parts], axis=1))
+        return np.concatenate(plan)[rng.permutation(self.per_epoch)].astype(np.int32)
+
+
+class Batch(NamedTuple):
+    video: Tensor                # uint8 (B, T, 3, 64, 64)
+    n_in: int                    # frames of the question, with the separator
+    n_out: int                   # frames of the answer
+
+
+class Batches:
+    """The batches of a run as one process needs them: its share of the schedule's rows, with their frames on the device. The
+    plan of an epoch is uploaded once; from then on a step is one gather, and the host waits for nothing.
+
+    Frames that do not fit into a GPU stay in main memory, and each batch travels; `resident` says which.
+    """
+
+    def __init__(self, split: Split, schedule: Schedule, share: slice, device: torch.device):
+        rows = schedule.rows(share)
+        part = split.part(rows)
+        self.resident = fits(part, device)
+        self.split, self.device = part.to(device if self.resident else "cpu"), device
+        self.schedule, self.share, self.epoch = schedule, share, -1
+        self.place = np.zeros(len(split), np.int32)                          # of a row within the part
+        self.place[rows] = np.arange(len(rows))
+        self.shapes = split.table[["n_in", "n_out"]].values
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, place = divmod(step, self.schedule.per_epoch)
+        if epoch != self.epoch:
+            plan = self.schedule.plan(epoch)
+            self.epoch, self.plan_shapes = epoch, self.shapes[plan[:, 0]].tolist()
+            self.plan = upload(torch.from_numpy(self.place[plan[:, self.share]]), self.split.frames.device)
+        n_in, n_out = self.plan_shapes[place]
+        video = self.split.videos(self.plan[place], n_in + n_out)
+        return Batch(video if self.resident else upload(video, self.device), n_in, n_out)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """To a device without waiting for what it is doing."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def fits(split: Split, device: torch.device, share: float = 0.6) -> bool:
+    """Whether the frames take no more than `share` of the device's free memory; the rest is the network's."""
+    if device.type != "cuda":
+        return True
+    return split.frames.nbytes + split.sequences.nbytes <= share * torch.cuda.mem_get_info(device)[0]

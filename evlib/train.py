@@ -3,20 +3,20 @@
     train(config, store, out)     # starts, or continues where it was stopped
 
 `out` is a run folder: config.json, model.safetensors (the best so far, by SSIM of the validation split's answers),
-log.csv, env.json (once it is finished), and resume.pt, from which a stopped run continues: on a CPU bit for bit, where
-steps end it and not the clock.
+log.csv, env.json (once it is finished), and resume.pt, from which a stopped run continues: on the same type of device bit
+for bit, where steps end it and not the clock; on another with the same weights, order of examples and schedule, but other
+rounding and other dropout.
 Under torchrun each process takes its share of every batch.
+
+Nothing in the loop reads a file or waits for the device: the data lie on it, what is shown when is known an epoch ahead, and
+losses are looked at when they are reported.
 """
 from __future__ import annotations
 
-import atexit
 import io
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,18 +24,21 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from . import files
+from .augment import augment
 from .config import Config, TrainConfig
+from .device import Workers, autocast, compiled, compiles, environment, precision_for
 from .errors import EvlibError
 from .loss import ms_ssim, next_frame_loss
 from .model import NextFrame
-from .store import Schedule, Split, VideoStore
+from .store import Batch, Batches, Schedule, Split, VideoStore
 
 REPORT, CHECKPOINT = 5.0, 60.0        # seconds between progress lines, between checkpoints
+HOW = ("precision", "compile")        # settings that a run may change when it goes on: how a step is computed, not what
 
 
 @dataclass
@@ -60,9 +63,11 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
     """
     config.require_end()
     out, workers = Path(out), Workers.start(device)
-    device, batch = workers.device, config.train.batch
+    device, batch, shards = workers.device, config.train.batch, config.train.shards
     if batch % workers.count:
         raise EvlibError(f"A batch of {batch} sequences cannot be shared evenly by {workers.count} processes.")
+    if shards > 1 and shards % workers.count:
+        raise EvlibError(f"{shards} shards cannot be shared evenly by {workers.count} processes: set shards to a multiple of {workers.count}.")
     settings = {**json.loads(config.to_json()), "renderer": store.manifest["renderer"], "data": store.manifest["data"],
                 "examples": store.manifest["examples"], "vocabulary": store.manifest["vocabulary"], "answer_frames": int(store.answers.n_out.max())}
     finished = _is_finished(out, settings)
@@ -76,45 +81,37 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
         (out / "env.json").unlink(missing_ok=True)            # it says that a run is finished
 
     torch.manual_seed(config.seed)
-    train_split, validation = store.split("train", device), store.split("validation", device)
+    train_split, validation = store.split("train"), store.split("validation", device)
     net = NextFrame(config.model).to(device)
     if config.start is not None:
         load_start(net, out, config.start)
     elif config.train.mean_bias:
         net.start_from(train_split.mean_output().to(device))
-    optimizers, state = make_optimizers(net, config.train), State()
-    resumed = resume(out / "resume.pt", net, optimizers, state)
+    learner = Learner(config, net, workers)
+    state = State()
+    resumed = resume(out / "resume.pt", learner, state)
     workers.wait()
     if workers.first and not resumed:
-        save_weights(net, out)
-        checkpoint(out, net, optimizers, state)
-    model = DistributedDataParallel(net) if workers.count > 1 else net
+        save_weights(learner.best, out)
+        checkpoint(out, learner, state)
+    if workers.first and resumed not in (None, device.type):
+        log(f"{config.task}: goes on on {device.type}, but was stopped on {resumed}: the same weights and order, other rounding and dropout")
 
-    schedule = Schedule(train_split, batch, config.seed)
-    share = slice(workers.rank * batch // workers.count, (workers.rank + 1) * batch // workers.count)
-    autocast = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+    batches = Batches(train_split, Schedule(train_split, batch, config.seed, shards), workers.share(batch), device)
+    if not batches.resident and workers.first:
+        log(f"{config.task}: the frames do not fit on the GPU and stay in main memory; `--set shards={workers.count}` divides them among the GPUs")
+    chance = torch.Generator(device)
 
     clock = Clock(state.seconds)
     now = saved = workers.agree(clock.now())
     while (progress := progress_of(config, state.step, now)) < 1:
-        rows = schedule[state.step][share]
-        n_out = int(train_split.table.n_out.values[rows[0]])
-        video = train_split.gather(rows)
-        wanted = video.shape[1] - 1 if config.train.loss == "all" else n_out
-
-        net.train()
-        set_rates(optimizers, rate_at(progress, config.train))
-        with autocast:
-            predicted = model(video[:, :-1], last=wanted)
-        loss = next_frame_loss(predicted, video[:, -wanted:], config.train.window, config.train.l1)
-        loss.backward()
-        if config.train.grad_clip:
-            nn.utils.clip_grad_norm_(net.parameters(), config.train.grad_clip)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        shown = batches[state.step]
+        # Seeded by the step: the same on every start, and in every process, which takes its share of what is drawn for all.
+        chance.manual_seed(config.seed * 2**32 + state.step)
+        video = augment(shown.video, shown.n_in, config.train.augment, chance, batch, workers.share(batch))
+        loss = learner.step(shown._replace(video=video), rate_at(progress, config.train))
         state.step += 1
-        state.losses.append(loss.detach())
+        state.losses.append(loss)
         state.frames += batch * video.shape[1]
 
         # One clock, the first process's, decides what is due, so that all processes do the same.
@@ -123,12 +120,13 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
         due = int(progress * config.train.validations) > state.validated or progress >= 1
         if due:
             state.validated = max(int(progress * config.train.validations), state.validated)
-            score = validate(net, validation, config.train.validation_size)
+            score = validate(learner.best, validation, config.train.validation_size)
             if workers.first and score > state.best:
-                save_weights(net, out)
+                save_weights(learner.best, out)
             state.best = max(score, state.best)
         if due or now - state.reported > REPORT:
-            row = {"step": state.step, "seconds": round(now, 2), "loss": workers.mean(sum(state.losses) / len(state.losses)),
+            mean = torch.stack(state.losses).mean().item()    # waits for the device
+            row = {"step": state.step, "seconds": round(now, 2), "loss": workers.mean(mean),
                    "frames_per_second": round(state.frames / max(now - state.reported, 1e-6)), "validation_ssim": score if due else None}
             state.log.append(row)
             if workers.first:
@@ -137,28 +135,80 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
             state.reported, state.losses, state.frames = now, [], 0
         if workers.first and (due or now - saved > CHECKPOINT):       # the best weights and the checkpoint belong together
             state.seconds = saved = now
-            checkpoint(out, net, optimizers, state)
+            checkpoint(out, learner, state)
 
     if workers.first:
-        files.write_text(out / "env.json", json.dumps({**environment(device), "processes": workers.count, "steps": state.step,
-                         "seconds": round(state.seconds, 1), "parameters": sum(p.numel() for p in net.parameters()),
-                         "best_validation_ssim": state.best}, indent=2))
+        memory = {"peak_gpu_gb": round(torch.cuda.max_memory_allocated(device) / 1e9, 2)} if device.type == "cuda" else {}
+        files.write_text(out / "env.json", json.dumps({
+            **environment(device), "processes": workers.count, "precision": str(learner.dtype).removeprefix("torch."),
+            "compiled": learner.compiled, **memory, "steps": state.step, "seconds": round(state.seconds, 1), "parameters": sum(p.numel() for p in net.parameters()),
+            "best_validation_ssim": state.best}, indent=2))
     workers.wait()
     return out
+
+
+class Learner:
+    """What learns, and one step of it: the network, its optimisers, and the running average of its weights, if there is one."""
+
+    def __init__(self, config: Config, net: NextFrame, workers: Workers | None = None):
+        device = net.bias.device
+        self.config, self.net, self.dtype = config.train, net, precision_for(config, device)
+        self.optimizers = make_optimizers(net, config.train)
+        self.averaged = AveragedModel(net, multi_avg_fn=running_average(config.train.average)) if config.train.average else None
+        self.compiled = compiles(config, device)
+        model = DistributedDataParallel(net) if workers is not None and workers.count > 1 else net
+        self.model = compiled(model, config) if self.compiled else model
+
+    def step(self, batch: Batch, rate: float = 1.0) -> Tensor:
+        """Learns from a batch with this share of the learning rate. Returns its loss, which is still being computed on a GPU."""
+        self.net.train()
+        set_rates(self.optimizers, rate)
+        loss = answer_loss(self.model, batch, self.config, self.dtype)
+        loss.backward()
+        if self.config.grad_clip:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.config.grad_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.net)
+        return loss.detach()
+
+    @property
+    def best(self) -> NextFrame:
+        """The weights that are validated and kept."""
+        return self.net if self.averaged is None else self.averaged.module
+
+
+def answer_loss(model: nn.Module, batch: Batch, config: TrainConfig, dtype: torch.dtype) -> Tensor:
+    """The loss of a batch, a scalar in float32, whatever the network computes in."""
+    wanted = batch.video.shape[1] - 1 if config.loss == "all" else batch.n_out
+    with autocast(dtype, batch.video.device):
+        predicted = model(batch.video[:, :-1], last=wanted)
+    return next_frame_loss(predicted.float(), batch.video[:, -wanted:], config.window, config.l1)
 
 
 # ------------------------------------------------------------------------------------ optimisers, schedule
 
 def make_optimizers(net: NextFrame, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW on everything (section 3.3); or Muon on the matrices of the blocks and AdamW on the rest."""
+    fused = net.bias.device.type == "cuda"                    # one kernel instead of some hundred
     if config.optimizer == "adamw":
-        return [torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)]
+        return [torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)]
     inner = {*net.encoder.parameters(), *net.middle.parameters(), *net.decoder.parameters(),
              *net.merge.parameters(), *net.unmerge.parameters(), *net.mix.parameters()}
     matrices = [p for p in net.parameters() if p in inner and p.ndim == 2]
     others = [p for p in net.parameters() if not (p in inner and p.ndim == 2)]
     return [torch.optim.Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay),
-            torch.optim.AdamW(others, lr=config.lr, weight_decay=config.weight_decay)]
+            torch.optim.AdamW(others, lr=config.lr, weight_decay=config.weight_decay, fused=fused)]
+
+
+def running_average(decay: float) -> Callable:
+    """Updates averages towards the weights; early on faster, so that the start is soon forgotten."""
+    @torch.no_grad()
+    def update(averages: list[Tensor], weights: list[Tensor], updates: int) -> None:
+        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + int(updates)) / (10 + int(updates))))
+    return update
 
 
 def rate_at(progress: float, config: TrainConfig) -> float:
@@ -188,12 +238,12 @@ def validate(net: NextFrame, split: Split, size: int) -> float:
     net.eval()
     rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])      # the same every time, and of every length
     split = Split(split.name, split.frames, split.sequences[torch.from_numpy(rows).to(split.sequences.device)], split.table.iloc[rows])
-    total = 0.0
+    sums = []
     for rows in split.batches(64):
         n_out = int(split.table.n_out.values[rows[0]])
         video = split.gather(rows)
-        total += ms_ssim(net(video[:, :-1], last=n_out).flatten(0, 1), video[:, -n_out:].flatten(0, 1).float() / 255).sum().item()
-    return total / int(split.table.n_out.sum())
+        sums.append(ms_ssim(net(video[:, :-1], last=n_out).flatten(0, 1), video[:, -n_out:].flatten(0, 1).float() / 255).sum())
+    return torch.stack(sums).sum().item() / int(split.table.n_out.sum())
 
 
 # ------------------------------------------------------------------------------------ stopping and starting
@@ -215,30 +265,37 @@ def load_start(net: NextFrame, out: Path, start: str) -> None:
         raise EvlibError(f"start: the network of {run} has another shape than this one ({str(error).splitlines()[0][:120]}).") from None
 
 
-def checkpoint(out: Path, net: NextFrame, optimizers: list, state: State) -> None:
-    device, memory = net.bias.device, io.BytesIO()             # torch's own writer hides why a disk refused
-    torch.save({"state": state.__dict__, "net": net.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
-                "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None}, memory)
+def checkpoint(out: Path, learner: Learner, state: State) -> None:
+    net, memory = learner.net, io.BytesIO()                    # torch's own writer hides why a disk refused
+    device = net.bias.device
+    torch.save({"state": state.__dict__, "net": net.state_dict(), "optimizers": [o.state_dict() for o in learner.optimizers],
+                "averaged": learner.averaged.state_dict() if learner.averaged is not None else None, "device": device.type,
+                "random": torch.get_rng_state(), "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None}, memory)
     with files.atomic(out / "resume.pt") as temporary:
         temporary.write_bytes(memory.getbuffer())
     with files.atomic(out / "log.csv") as temporary:
         pd.DataFrame(state.log, columns=["step", "seconds", "loss", "frames_per_second", "validation_ssim"]).to_csv(temporary, index=False)
 
 
-def resume(path: Path, net: NextFrame, optimizers: list, state: State) -> bool:
-    """Whether there was a checkpoint to continue from."""
+def resume(path: Path, learner: Learner, state: State) -> str | None:
+    """Continues from a checkpoint, if there is one. Returns the type of device that wrote it."""
     if not path.exists():
-        return False
+        return None
     saved = torch.load(path, map_location="cpu", weights_only=True)     # tensors and plain values, never code
-    net.load_state_dict(saved["net"])
-    for optimizer, values in zip(optimizers, saved["optimizers"]):
+    learner.net.load_state_dict(saved["net"])
+    for optimizer, values in zip(learner.optimizers, saved["optimizers"]):
+        for group, mine in zip(values["param_groups"], optimizer.param_groups):
+            if "fused" in mine:
+                group["fused"] = mine["fused"]                 # of this device, not of the one that wrote it
         optimizer.load_state_dict(values)
+    if learner.averaged is not None:
+        learner.averaged.load_state_dict(saved["averaged"])
     state.__dict__.update(saved["state"])
+    state.losses = [loss.to(learner.net.bias.device) for loss in state.losses]
     torch.set_rng_state(saved["random"])
-    if net.bias.device.type == "cuda" and saved["random_cuda"] is not None:
-        torch.cuda.set_rng_state(saved["random_cuda"], net.bias.device)
-    return True
+    if learner.net.bias.device.type == "cuda" and saved["random_cuda"] is not None:
+        torch.cuda.set_rng_state(saved["random_cuda"], learner.net.bias.device)
+    return saved.get("device", "cpu")
 
 
 def _is_finished(out: Path, settings: dict) -> bool:
@@ -248,7 +305,7 @@ def _is_finished(out: Path, settings: dict) -> bool:
         return False
     if not any((out / name).exists() for name in ("resume.pt", "model.safetensors")):
         return False                                           # the figures of a run without its weights
-    there, here = (_flat(s) for s in (json.loads((out / "config.json").read_text()), settings))
+    there, here = (_flat(s) for s in (_complete((out / "config.json").read_text()), settings))
     if there != here:
         other = [f"{k} {there.get(k)!r:.60} there, {here.get(k)!r:.60} here" for k in {**here, **there} if there.get(k) != here.get(k)]
         raise EvlibError(f"{out} holds a run with other settings ({'; '.join(other)}): name another folder with --out, or remove it.")
@@ -256,7 +313,16 @@ def _is_finished(out: Path, settings: dict) -> bool:
 
 
 def _flat(settings: dict) -> dict:
-    return {k: v for part in (settings, settings.get("model", {}), settings.get("train", {})) for k, v in part.items() if not isinstance(v, dict)}
+    return {k: v for part in (settings, settings.get("model", {}), settings.get("train", {})) for k, v in part.items() if not isinstance(v, dict) and k not in HOW}
+
+
+def _complete(config: str) -> dict:
+    """A run's config.json; settings that it was written before have their defaults."""
+    settings = json.loads(config)
+    try:
+        return {**settings, **json.loads(Config.from_json(config).to_json())}
+    except (TypeError, KeyError, EvlibError):                  # a setting that no longer exists, or a broken file
+        return settings
 
 
 def trained(run: Path) -> dict | None:
@@ -273,66 +339,6 @@ class Clock:
 
     def now(self) -> float:
         return time.perf_counter() - self.start
-
-
-def find_device(name: str | None) -> torch.device:
-    """The named device, or the first GPU, or the CPU."""
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, ImportError):
-        raise EvlibError(f"There is no device {name!r} here: expected cpu{', cuda' if torch.cuda.is_available() else ' (this torch finds no CUDA GPU)'}.") from None
-    return device
-
-
-@dataclass(frozen=True)
-class Workers:
-    """The processes of one run: one, or as many as torchrun started."""
-    rank: int
-    count: int
-    device: torch.device              # of this one
-
-    @classmethod
-    def start(cls, device: str | None) -> Workers:
-        count = int(os.environ.get("WORLD_SIZE", 1))
-        device = find_device(device)
-        if device.type == "cuda":
-            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if count > 1 else device.index or 0)
-            torch.cuda.set_device(device)
-        if count == 1:
-            return cls(0, 1, device)
-        if not dist.is_initialized():                         # once: a program may train several runs
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-            atexit.register(dist.destroy_process_group)
-        return cls(dist.get_rank(), count, device)
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-    def agree(self, value: float) -> float:
-        """The first process's value."""
-        if self.count == 1:
-            return value
-        shared = torch.tensor([value], device=self.device, dtype=torch.float64)
-        dist.broadcast(shared, src=0)
-        return shared.item()
-
-    def mean(self, value: Tensor) -> float:
-        """The mean of all processes' values."""
-        if self.count > 1:
-            dist.all_reduce(value)
-        return value.item() / self.count
-
-    def wait(self) -> None:
-        """Until all processes are here."""
-        if self.count > 1:
-            dist.barrier()
-
-
-def environment(device: torch.device) -> dict:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    return {"device": name, "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
 
 
 def describe(config: Config, row: dict, progress: float) -> str:

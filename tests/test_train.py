@@ -101,9 +101,9 @@ def test_the_log_has_a_row_for_every_report(finished):
 def test_env_json_says_what_a_run_cost(finished):
     out, _ = finished
     env = trained(out)
-    assert set(env) == {"device", "torch", "python", "machine", "processes", "steps", "seconds", "parameters", "best_validation_ssim"}
+    assert set(env) == {"device", "torch", "python", "machine", "processes", "precision", "compiled", "steps", "seconds", "parameters", "best_validation_ssim"}
     assert env["device"].startswith("CPU, ") and env["torch"] == torch.__version__
-    assert (env["processes"], env["steps"]) == (1, STEPS)
+    assert (env["processes"], env["steps"], env["precision"], env["compiled"]) == (1, STEPS, "float32", False)
     assert env["parameters"] == sum(p.numel() for p in NextFrame(tiny().model).parameters())
     assert env["best_validation_ssim"] == log_of(out).validation_ssim.max()
     assert 0 < env["seconds"] < 60
@@ -203,8 +203,8 @@ class Stopped(Exception):
 
 def stopped_run(out: Path, step: int, monkeypatch, **changes) -> None:
     """A run that ends right after the checkpoint of `step`."""
-    def checkpoint(out, net, optimizers, state, checkpoint=loop.checkpoint):
-        checkpoint(out, net, optimizers, state)
+    def checkpoint(out, learner, state, checkpoint=loop.checkpoint):
+        checkpoint(out, learner, state)
         if state.step == step:
             raise Stopped
 
@@ -214,7 +214,8 @@ def stopped_run(out: Path, step: int, monkeypatch, **changes) -> None:
         run(out, **changes)
 
 
-@pytest.mark.parametrize("changes", [dict(), dict(dropout=0.1), dict(optimizer="adamw", warmup=0.3, decay=0.3, loss="all")], ids=["muon", "dropout", "adamw"])
+@pytest.mark.parametrize("changes", [dict(), dict(dropout=0.1), dict(optimizer="adamw", warmup=0.3, decay=0.3, loss="all"),
+                                     dict(average=0.9, augment="flip", shards=2)], ids=["muon", "dropout", "adamw", "averaged and varied"])
 def test_a_stopped_run_continues_bit_for_bit(tmp_path, monkeypatch, changes):
     monkeypatch.setattr(loop, "REPORT", math.inf)                             # rows of the log fall on validations, also across the stop
     run(tmp_path / "whole", **changes)
@@ -354,16 +355,21 @@ def test_a_batch_that_cannot_be_shared_is_refused_before_anything_is_written(tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_shards_that_cannot_be_shared_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Workers, "start", lambda device: Workers(0, 4, torch.device("cpu")))
+    with pytest.raises(EvlibError, match="2 shards cannot be shared evenly by 4 processes: set shards to a multiple of 4"):
+        run(tmp_path / "run", shards=2)
+    with pytest.raises(EvlibError, match="shards must be at least 1 and divide the batch of 4; found 3"):
+        tiny(shards=3)
+
+
 def test_two_processes_are_one_run(tmp_path, monkeypatch):
     """The same batches shared by two: a whole run, a stopped run that continues, and a finished one."""
     adamw = dict(optimizer="adamw", warmup=0.0, decay=0.0)                    # Muon rounds to bfloat16, which magnifies any difference
     monkeypatch.setattr(loop, "REPORT", -1)
     run(tmp_path / "one", **adamw)
     stopped_run(tmp_path / "stopped", 3, monkeypatch, **adamw)
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}",
-                           *PROGRAM[1:], tmp_path / "two", tmp_path / "stopped", tmp_path / "two",
-                           *(f"{name}={json.dumps(value)}" for name, value in adamw.items())],
-                          env=environment(), capture_output=True, text=True, timeout=120)
+    done = torchrun(tmp_path / "two", tmp_path / "stopped", tmp_path / "two", **adamw)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()                                          # from the first process alone
     assert [line.split("  ")[0] for line in lines[:-1]] == [f"tiny: step {n}" for n in (*range(1, 9), *range(4, 9))]
@@ -377,6 +383,26 @@ def test_two_processes_are_one_run(tmp_path, monkeypatch):
         assert (log_of(out).validation_ssim - log_of(tmp_path / "one").validation_ssim).abs().max() < 1e-4
         net = torch.load(out / "resume.pt", weights_only=True)["net"]
         assert max((net[k] - alone[k]).abs().max().item() for k in net) < 1e-4
+
+
+def test_two_processes_with_half_of_the_data_each_are_one_run(tmp_path, monkeypatch):
+    """Sharded: each process holds only the frames of its part, and with the same number of shards one process does the same."""
+    settings = dict(optimizer="adamw", warmup=0.0, decay=0.0, shards=2, augment="flip", average=0.5)
+    monkeypatch.setattr(loop, "REPORT", -1)
+    run(tmp_path / "one", **settings)
+    done = torchrun(tmp_path / "two", **settings)
+    assert done.returncode == 0, done.stderr
+    assert (log_of(tmp_path / "two").loss - log_of(tmp_path / "one").loss).abs().max() < 1e-4
+    kept = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    assert max((kept[0][k] - kept[1][k]).abs().max().item() for k in kept[0]) < 1e-4
+    run(tmp_path / "unsharded", **{**settings, "shards": 1})
+    assert not log_of(tmp_path / "one").loss.equals(log_of(tmp_path / "unsharded").loss)
+
+
+def torchrun(*outs: Path, **settings) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}",
+                           *PROGRAM[1:], *outs, *(f"{name}={json.dumps(value)}" for name, value in settings.items())],
+                          env=environment(), capture_output=True, text=True, timeout=120)
 
 
 PROGRAM = [sys.executable, str(Path(__file__).resolve())]
@@ -406,6 +432,103 @@ def main(*arguments: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+
+# ---- how a step is computed ------------------------------------------------------------------------------------------
+
+def test_bfloat16_learns_what_float32_learns(finished, tmp_path):
+    """The tolerance with which a run may go on at another precision, as on another type of device."""
+    run(tmp_path, precision="bfloat16")
+    assert trained(tmp_path)["precision"] == "bfloat16"
+    assert load_file(tmp_path / "model.safetensors")["embed.weight"].dtype == torch.float32
+    loss, exact = log_of(tmp_path).loss, log_of(finished[0]).loss
+    assert 0 < (loss - exact).abs().max() < 0.01
+    assert (log_of(tmp_path).validation_ssim - log_of(finished[0]).validation_ssim).abs().max() < 0.01
+
+
+def test_a_run_may_go_on_at_another_precision(finished, tmp_path, monkeypatch):
+    stopped_run(tmp_path, 4, monkeypatch)
+    run(tmp_path, precision="bfloat16")
+    assert trained(tmp_path)["steps"] == STEPS
+    assert abs(trained(tmp_path)["best_validation_ssim"] - trained(finished[0])["best_validation_ssim"]) < 0.01
+
+
+def test_what_a_gpu_left_goes_on_on_a_cpu(finished, tmp_path, monkeypatch):
+    """The checkpoint of a GPU: its optimiser is the fused one, its random state of another kind."""
+    adamw = dict(optimizer="adamw", warmup=0.0)
+    monkeypatch.setattr(loop, "REPORT", math.inf)
+    run(tmp_path / "whole", **adamw)
+    stopped_run(tmp_path / "stopped", 4, monkeypatch, **adamw)
+    saved = torch.load(tmp_path / "stopped" / "resume.pt", weights_only=True)
+    saved.update(device="cuda", random_cuda=torch.zeros(16, dtype=torch.uint8))
+    for group in saved["optimizers"][0]["param_groups"]:
+        group["fused"] = True
+    torch.save(saved, tmp_path / "stopped" / "resume.pt")
+    assert "goes on on cpu, but was stopped on cuda" in run(tmp_path / "stopped", **adamw)[0]
+    again = torch.load(tmp_path / "stopped" / "resume.pt", weights_only=True)
+    assert not again["optimizers"][0]["param_groups"][0]["fused"]
+    whole = torch.load(tmp_path / "whole" / "resume.pt", weights_only=True)
+    assert all(torch.equal(again["net"][name], whole["net"][name]) for name in whole["net"])
+
+
+def test_a_run_of_before_a_setting_existed_has_its_default(tmp_path):
+    run(tmp_path, steps=2)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for name in ("augment", "average", "shards", "precision", "compile"):
+        del config["train"][name]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert run(tmp_path, steps=2) == [f"tiny: already trained -> {tmp_path}"]
+    with pytest.raises(EvlibError, match=r"\(average 0.0 there, 0.9 here\)"):
+        run(tmp_path, steps=2, average=0.9)
+
+
+def test_precision_goes_by_device_and_width(monkeypatch):
+    import evlib.device as devices
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: True)
+    assert devices.precision_for(preset("demo"), cpu) == torch.float32
+    assert devices.precision_for(preset("paper"), cpu) == devices.precision_for(preset("demo"), gpu) == torch.bfloat16
+    assert devices.precision_for(preset("paper").override(precision="float32"), gpu) == torch.float32
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
+    assert devices.precision_for(preset("paper"), cpu) == torch.float32
+
+
+def test_the_compiler_is_for_gpus(monkeypatch):
+    import evlib.device as devices
+    monkeypatch.setattr(devices, "find_spec", lambda name: object())
+    compiles = {(how, device): devices.compiles(tiny(compile=how), torch.device(device)) for how in ("auto", "off", "on", "graphs") for device in ("cpu", "cuda")}
+    assert [key for key, yes in compiles.items() if yes] == [("auto", "cuda"), ("on", "cpu"), ("on", "cuda"), ("graphs", "cpu"), ("graphs", "cuda")]
+
+
+def test_the_network_compiles_in_one_piece():
+    """Traced without a break, so that a compiler sees all of it; nothing is generated here."""
+    net = NextFrame(tiny(local_blocks=1, dropout=0.1).model).train()
+    traced = torch.compile(net, backend="eager", fullgraph=True)
+    for frames in (2, 3, 4):
+        video = torch.randint(256, (2, frames, 3, 64, 64), dtype=torch.uint8)
+        assert traced(video, last=1).shape == (2, 1, 3, 64, 64)
+
+
+# ---- the running average ---------------------------------------------------------------------------------------------
+
+def test_averaged_weights_are_validated_and_kept(tmp_path):
+    run(tmp_path, average=0.9)
+    saved = torch.load(tmp_path / "resume.pt", weights_only=True)
+    kept, last = load_file(tmp_path / "model.safetensors"), saved["net"]
+    averaged = {name.removeprefix("module."): value for name, value in saved["averaged"].items() if name != "n_averaged"}
+    assert torch.equal(kept["head.weight"], averaged["head.weight"]) and not torch.equal(kept["head.weight"], last["head.weight"])
+    net = NextFrame.from_pretrained(tmp_path)
+    assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(trained(tmp_path)["best_validation_ssim"], abs=1e-6)
+
+
+def test_an_average_follows_its_formula():
+    update, average = loop.running_average(0.5), [torch.zeros(3)]
+    shares = []
+    for n in (1, 8, 1000):
+        average = [torch.zeros(3)]
+        update(average, [torch.ones(3)], n)
+        shares.append(average[0][0].item())
+    assert shares == pytest.approx([1 - 2 / 11, 0.5, 0.5])
 
 
 # ---- starting from another run ---------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ class AudioMNIST(Task):
     name, row, dataset = "audiomnist", "Audio Classification", "AudioMNIST"
     folders = ("AudioMNIST", "AudioMNIST-master")
     batch = 256
+    augment = "mask"
     answers = Words(DIGITS)
     parallel = True
 

@@ -11,7 +11,7 @@ from threading import Lock
 import pandas as pd
 
 from ..answers import Answers
-from ..config import Config, preset
+from ..config import Augment, Config, preset
 from ..errors import EvlibError
 from ..parts import Clip, Example
 
@@ -43,6 +43,7 @@ class Task(ABC):
     answers: Answers                    # how an answer is read and scored
     max_inputs: int | None = None       # frames before the separator (Table 1's input length counts it, too)
     demo: dict = {}                     # settings in which preset demo differs for this task
+    augment: Augment = "none"           # what may be done to a question without changing its answer; preset fast does it
     parallel = False                    # load examples in threads: worth it where loading is more than slicing an array
 
     def root(self, data: Path) -> Path:
@@ -76,8 +77,10 @@ class Task(ABC):
         return {"max_inputs": self.max_inputs}
 
     def config(self, preset_name: str, **changes) -> Config:
-        """The settings of a run of this task: a preset, this task's batch size where the preset has none, `changes`."""
-        config = preset(preset_name).override(task=self.name, **{**(self.demo if preset_name == "demo" else {}), **changes})
+        """The settings of a run of this task: a preset, what the task says to it, Table 1's batch size where the preset has
+        none, `changes`."""
+        own = {"demo": self.demo, "fast": {"augment": self.augment}}.get(preset_name, {})
+        config = preset(preset_name).override(task=self.name, **{**own, **changes})
         return config if config.train.batch else config.override(batch=self.batch)
 
     def vocabulary(self, root: Path, answers: pd.Series) -> list[str]:

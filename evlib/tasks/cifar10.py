@@ -23,6 +23,7 @@ class CIFAR10(Task):
     name, row, dataset = "cifar10", "Image Classification", "CIFAR-10"
     folders = ("cifar-10-batches-bin", "cifar-10-batches-py")
     batch = 128
+    augment = "flip"
     answers = Words(("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"))    # by label
 
     def files(self, root: Path) -> list[Path]:

@@ -17,6 +17,7 @@ class FSDD(Task):
     name, row, dataset = "fsdd", "Audio Classification", "Free Spoken Digits"
     folders = ("free-spoken-digit-dataset",)
     batch = 256
+    augment = "mask"
     answers = Words(DIGITS)
     parallel = True
 

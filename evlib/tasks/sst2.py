@@ -20,6 +20,7 @@ class SST2(Task):
     name, row, dataset = "sst2", "Text Classification", "SST-2"
     folders = ("SST-2",)
     batch = 16
+    augment = "drop"
     max_inputs = 20
     answers = Words(("negative", "positive"))           # by label, 0 and 1
 

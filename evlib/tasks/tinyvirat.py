@@ -36,6 +36,7 @@ class TinyVIRAT(Task):
     folders = ("TinyVIRAT", "TinyVIRAT_V2", "TinyVIRAT-v2")
     alike = ("weizmann-actions",)
     batch = 16
+    augment = "shift"                    # not mirrored: vehicles turn left or right
     answers: Answers = Labels()
     parallel = True
 
@@ -75,6 +76,7 @@ class TinyVIRAT(Task):
 class Colorization(TinyVIRAT):
     name, row = "colorization", "Video Colorization"
     answers = Colours()
+    augment = "none"                     # the colours must stay where the grey is
     demo = PICTORIAL
 
     def clip(self, path, box=None):

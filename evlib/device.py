@@ -1,0 +1,126 @@
+"""What a step is computed on, and how: the device, the processes, the precision, the compiler. Nothing here changes what
+is computed, beyond the rounding of the precision that was chosen.
+"""
+from __future__ import annotations
+
+import atexit
+import datetime
+import os
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from .config import Config
+from .errors import EvlibError
+
+WIDE = 384          # width from which bfloat16 is faster than float32 on a CPU that has instructions for it (results/bench)
+
+
+def find_device(name: str | None) -> torch.device:
+    """The named device, or the first GPU, or the CPU."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ImportError):
+        raise EvlibError(f"There is no device {name!r} here: expected cpu{', cuda' if torch.cuda.is_available() else ' (this torch finds no CUDA GPU)'}.") from None
+    return device
+
+
+def environment(device: torch.device) -> dict:
+    """What a run's env.json says of the machine."""
+    threads = torch.get_num_threads()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return {"device": name, "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
+
+
+# ------------------------------------------------------------------------------------ precision, compiler
+
+def precision_for(config: Config, device: torch.device) -> torch.dtype:
+    """The type that matrix products are computed in. "auto": bfloat16 on a GPU, and on a CPU for wide networks where the
+    processor multiplies bfloat16 itself; else float32. The weights and the loss are float32 always."""
+    if config.train.precision != "auto":
+        return getattr(torch, config.train.precision)
+    wide = config.model.width >= WIDE and has_bfloat16()
+    return torch.bfloat16 if device.type == "cuda" or wide else torch.float32
+
+
+def has_bfloat16() -> bool:
+    """Whether this CPU has instructions for products of bfloat16; emulated they are slower than float32."""
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("bf16"))
+
+
+def autocast(dtype: torch.dtype, device: torch.device) -> AbstractContextManager:
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def compiles(config: Config, device: torch.device) -> bool:
+    """Whether the network goes through torch.compile. "auto": on a GPU; a CPU would gain 3 to 9 % after a minute and more of compiling."""
+    how = config.train.compile
+    return how in ("on", "graphs") or (how == "auto" and device.type == "cuda" and find_spec("triton") is not None)
+
+
+def compiled(net: nn.Module, config: Config) -> nn.Module:
+    """The network through torch.compile. With "graphs", CUDA graphs are recorded and replayed, one for each shape of batch."""
+    return torch.compile(net, mode="reduce-overhead" if config.train.compile == "graphs" else None)
+
+
+# ------------------------------------------------------------------------------------ processes
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes of one run: one, or as many as torchrun started."""
+    rank: int
+    count: int
+    device: torch.device              # of this one
+    control: Any = field(default=None, repr=False)   # a group on the CPU: what is agreed there does not wait for the GPU
+
+    @classmethod
+    def start(cls, device: str | None) -> Workers:
+        count = int(os.environ.get("WORLD_SIZE", 1))
+        device = find_device(device)
+        if device.type == "cuda":
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if count > 1 else device.index or 0)
+            torch.cuda.set_device(device)
+        if count == 1:
+            return cls(0, 1, device)
+        if not dist.is_initialized():                         # once: a program may train several runs
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            atexit.register(dist.destroy_process_group)
+        # The first process may encode a data set while the others wait.
+        return cls(dist.get_rank(), count, device, dist.new_group(backend="gloo", timeout=datetime.timedelta(hours=6)))
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, size: int) -> slice:
+        """This process's part of `size` things, of which each has equally many."""
+        return slice(self.rank * size // self.count, (self.rank + 1) * size // self.count)
+
+    def agree(self, value: float) -> float:
+        """The first process's value."""
+        if self.count == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        dist.broadcast(shared, src=0, group=self.control)
+        return shared.item()
+
+    def mean(self, value: float) -> float:
+        """The mean of all processes' values."""
+        if self.count == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        dist.all_reduce(shared, group=self.control)
+        return shared.item() / self.count
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.count > 1:
+            dist.barrier(group=self.control)

@@ -1,0 +1,92 @@
+"""Questions are varied, separators and answers are not, and several processes vary a batch as one would."""
+import pytest
+import torch
+
+from evlib import tasks
+from evlib.augment import BAND, CHANGES, DROP, SHIFT, augment
+
+
+def chance(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def video() -> torch.Tensor:
+    """32 sequences of three question frames, a separator and an answer."""
+    return torch.randint(1, 256, (32, 5, 3, 64, 64), dtype=torch.uint8, generator=chance(9))
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_only_the_question_changes(video, how):
+    seen = augment(video, 4, how, chance())
+    assert seen.dtype == torch.uint8 and seen.shape == video.shape
+    assert torch.equal(seen[:, 3:], video[:, 3:])
+    changed = (seen[:, :3] != video[:, :3]).flatten(1).any(dim=1)
+    assert changed.float().mean() > (0.15 if how == "drop" else 0.8)
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_chance_decides_and_is_repeatable(video, how):
+    assert torch.equal(augment(video, 4, how, chance(1)), augment(video, 4, how, chance(1)))
+    assert not torch.equal(augment(video, 4, how, chance(1)), augment(video, 4, how, chance(2)))
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_two_processes_do_what_one_does(video, how):
+    halves = [augment(video[share], 4, how, chance(), 32, share) for share in (slice(0, 16), slice(16, 32))]
+    assert torch.equal(torch.cat(halves), augment(video, 4, how, chance()))
+
+
+def test_none_is_the_very_same(video):
+    assert augment(video, 4, "none", chance()) is video
+    assert augment(video, 1, "flip", chance()) is video                          # a separator alone
+
+
+def test_a_picture_is_moved_and_half_of_them_are_mirrored(video):
+    seen = augment(video, 4, "flip", chance())
+    mirrored = 0
+    for before, after in zip(video, seen):
+        found = [(flip, dy, dx) for flip in (False, True) for dy in range(-SHIFT, SHIFT + 1) for dx in range(-SHIFT, SHIFT + 1)
+                 if torch.equal(moved(before[:3], flip, dy, dx), after[:3])]
+        assert len(found) == 1                                                   # all three frames alike
+        mirrored += found[0][0]
+    assert 8 <= mirrored <= 24
+
+
+def moved(frames: torch.Tensor, flip: bool, dy: int, dx: int) -> torch.Tensor:
+    frames = frames.flip(-1) if flip else frames
+    index = torch.arange(64)
+    return frames[..., (index + dy).clamp(0, 63), :][..., (index + dx).clamp(0, 63)]
+
+
+def test_shift_never_mirrors():
+    ramp = torch.arange(64, dtype=torch.uint8).expand(16, 2, 3, 64, 64)
+    assert (augment(ramp, 2, "shift", chance())[:, 0].int().diff(dim=-1) >= 0).all()
+
+
+def test_a_mask_is_one_band_each_way(video):
+    seen = augment(video, 4, "mask", chance())[:, :3]
+    for frames in seen:
+        black = (frames == 0).all(dim=1)
+        assert torch.equal(black[0], black[1]) and torch.equal(black[0], black[2])
+        rows, columns = black[0].all(dim=1), black[0].all(dim=0)
+        for band in (rows, columns):
+            assert band.sum() <= BAND and (not band.any() or band.nonzero().diff(dim=0).eq(1).all())
+        assert torch.equal(black[0], rows[:, None] | columns)
+
+
+def test_a_tenth_of_the_words_is_dropped():
+    words = torch.full((500, 21, 3, 4, 4), 9, dtype=torch.uint8)
+    seen = augment(words, 20, "drop", chance())
+    blank = (seen == 0).flatten(2).all(dim=2)
+    assert torch.equal(blank, (seen == 0).flatten(2).any(dim=2)) and not blank[:, 19:].any()
+    assert blank[:, :19].float().mean() == pytest.approx(DROP, abs=0.015)
+
+
+def test_a_task_says_what_preserves_its_answers():
+    fast = {name: task.config("fast", steps=1).train.augment for name, task in tasks.TASKS.items()}
+    assert fast == {"sst2": "drop", "cifar10": "flip", "tinyvirat": "shift", "audiomnist": "mask", "fsdd": "mask",
+                    "clevrer": "none", "tgifqa": "none", "colorization": "none", "lasot": "none"}
+    for preset in ("paper", "demo"):
+        assert {task.config(preset, steps=1).train.augment for task in tasks.TASKS.values()} == {"none"}
+    assert tasks.get("cifar10").config("fast", steps=1, augment="none").train.augment == "none"
