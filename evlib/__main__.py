@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -59,10 +59,15 @@ def train(task: Name, out: Path, data: Data = Path("data"), preset: str = "demo"
     """Train a network, or continue where it was stopped. Ends after --minutes or --steps, whichever comes first."""
     from . import tasks
     from .stored import restore
+    from .device import Workers
     from .train import train
-    restore(out)
     config = tasks.get(task).config(preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
     config.require_end()                                       # before a data set is encoded for nothing
+    workers = Workers.start(device)
+    if workers.first:                                          # one encodes, the others wait
+        restore(out)
+        _store(task, data)
+    workers.wait()
     train(config, _store(task, data), out, device)
 
 
@@ -128,23 +133,29 @@ def table(results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="
 
 
 @app.command
-def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6400, seed: int = 0) -> None:
+def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6400, seed: int = 0,
+            only: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help="a variant, by its name; all, if none is named", metavar="VARIANT")] = ()) -> None:
     """Train preset demo with one setting changed at a time; add what each scored on validation data to a CSV file."""
     from .compare import VARIANTS, compare, save
+    from .config import nearest
     store = _store(task, data)
-    for variant in VARIANTS:
+    for variant in only or VARIANTS:
+        if variant not in VARIANTS:
+            raise EvlibError(f"--only {variant!r}: no such variant{nearest(variant, list(VARIANTS))}")
         save(compare(store, sequences, seed, [variant]), out)
 
 
 @app.command
-def bench(data: Data = Path("data"), out: Path = Path("results/bench/ends.csv")) -> None:
-    """Time drawing, encoding and reading on official data; a row each in a CSV file."""
+def bench(data: Data = Path("data"), only: Annotated[tuple[Literal["ends", "network", "peers", "growth"], ...], tyro.conf.arg(help="a part or several; all, if none is named")] = (),
+          device: str | None = None, preset: Annotated[Literal["demo", "paper"] | None, tyro.conf.arg(help="of the network; both, if none is named")] = None,
+          out: Path = Path("results/bench")) -> None:
+    """Time the ends of the flow, the network, its peers and how cost grows: a CSV file each in the folder --out, and bench.png."""
     from .bench import bench
-    bench(data, out)
+    bench(data, out, only, device, preset)
 
 
 @app.command
-def reproduce(profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="demo, real, paper or seeds")], data: Path | None = None,
+def reproduce(profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="demo, real, paper, fast or seeds")], data: Path | None = None,
               minutes: Annotated[float | None, tyro.conf.arg(help="of training a row, instead of the profile's")] = None,
               retrain: Annotated[bool, tyro.conf.arg(help="train the rows again whose weights are kept")] = False) -> None:
     """What ./reproduce.sh runs: the notebooks of a profile, or the demo rows with more seeds."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image as Pillow
 
 from . import metrics, plots
 from .boxes import read_boxes
@@ -26,6 +27,9 @@ from .decode import TemplateReader, is_blank, nearest_word, read_words
 from .loss import ms_ssim
 from .render import tokenize, word_frame
 from .store import Split
+
+
+ALIKE = 3        # answers read alike that follow each other in a gallery, before others get their turn
 
 
 class Reading(NamedTuple):
@@ -64,6 +68,26 @@ class Answers(ABC):
     @abstractmethod
     def captions(self, table: pd.DataFrame) -> list[str]:
         """A few words about each answer."""
+
+    def clearness(self, table: pd.DataFrame, drawn: list[np.ndarray]) -> np.ndarray:
+        """How clearly each answer is drawn, 0..1: which of two equally bad ones is worse."""
+        return np.zeros(len(table))
+
+    def worst(self, table: pd.DataFrame, drawn: list[np.ndarray], split: Split, count: int = 12) -> tuple[str, list[Pillow.Image]]:
+        """A title, and pictures of the worst answers, the worst first: what was asked, drawn and true."""
+        quality, true, captions = self.quality(table), split.outputs(), self.captions(table)
+        order = np.lexsort((self.clearness(table, drawn), quality))
+        alike = table.answer_read.iloc[order].groupby(table.answer_read.iloc[order]).cumcount().values // ALIKE
+        order = order[np.lexsort((alike, quality[order] == 1))]              # a favourite mistake does not fill the page
+        return self.gallery(table), [self.mistake(table.iloc[i], split.inputs(i), drawn[i], true[i], captions[i]) for i in order[:count]]
+
+    def gallery(self, table: pd.DataFrame) -> str:
+        """The title of a gallery of the worst answers."""
+        return f"{(self.quality(table) < 1).sum():,} of {len(table):,} answers are wrong. The least clear of them first, by turns of what was read: drawn above, true below."
+
+    def mistake(self, row: pd.Series, inputs: np.ndarray, drawn: np.ndarray, true: np.ndarray, caption: str) -> Pillow.Image:
+        """One picture of that gallery."""
+        return plots.mistake(inputs, row.question, drawn, true, caption)
 
     def figures(self, result: dict, table: pd.DataFrame, vocabulary: Sequence[str], run: Path) -> None:
         """Draws what there is to see into the run folder."""
@@ -115,6 +139,9 @@ class Words(Answers):
     def quality(self, table):
         return (table.answer_read == table.answer).values.astype(float)
 
+    def clearness(self, table, drawn):
+        return np.array([likeness(frames[:1], [read][:1]) for frames, read in zip(drawn, table.answer_read)])
+
     def captions(self, table):
         said = [read or "(nothing)" for read in table.answer_read]
         return [f"{s}: right" if s == true else f"{s}: WRONG, true: {true}" for s, true in zip(said, table.answer)]
@@ -161,6 +188,13 @@ class Labels(Answers):
     def quality(self, table):
         pairs = [(split_labels(read), split_labels(true)) for read, true in zip(table.answer_read, table.answer)]
         return np.array([len(read & true) / max(1, len(read | true)) for read, true in pairs])
+
+    def clearness(self, table, drawn):
+        clean = [tokenize(read.replace("_", " ")) for read in table.answer_read]
+        return np.array([likeness(frames[:len(words)], words[:len(frames)]) for frames, words in zip(drawn, clean)])
+
+    def mistake(self, row, inputs, drawn, true, caption):
+        return super().mistake(row, inputs, until_blank(drawn), until_blank(true), caption)
 
     def captions(self, table):
         return [f"{read or '(nothing)'}: right" if split_labels(read) == split_labels(true) else f"{read or '(nothing)'}: WRONG, true: {true}"
@@ -211,6 +245,14 @@ class Boxes(Answers):
     def quality(self, table):
         return table.iou.fillna(0).values
 
+    def gallery(self, table):
+        return f"Lowest IoU first, of {len(table):,} tracks: drawn above, with the box that was read in blue; true below."
+
+    def mistake(self, row, inputs, drawn, true, caption):
+        read = json.loads(row.answer_read)
+        moments = [len(drawn) // 2, len(drawn) - 1]                          # the first frame's box is given
+        return plots.film_strip(np.stack([plots.outlined(drawn[t], read[t]) for t in moments]), 0, 1, caption, true=true[moments])
+
     def captions(self, table):
         return [f"{Path(source).name}: IoU {iou:.2f}" for source, iou in zip(table.source, table.iou)]
 
@@ -244,6 +286,13 @@ class Colours(Answers):
 
     def quality(self, table):
         return (table.psnr / table.psnr.max()).values
+
+    def gallery(self, table):
+        return f"Lowest PSNR first, of {len(table):,} clips: the middle frame in grey, as it was drawn, and the true one below."
+
+    def mistake(self, row, inputs, drawn, true, caption):
+        middle = len(drawn) // 2
+        return plots.film_strip(np.stack([inputs[middle], drawn[middle]]), 1, 1, caption, true=true[middle:][:1])
 
     def captions(self, table):
         return [f"{Path(source).name}: {psnr:.1f} dB, grey {grey:.1f}" for source, psnr, grey in zip(table.source, table.psnr, table.psnr_grey)]

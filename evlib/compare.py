@@ -18,6 +18,7 @@ from .decode import TemplateReader
 from .generate import answer
 from .metrics import accuracy
 from .predict import load_network
+from .progress import say
 from .store import VideoStore
 from .train import train, trained
 
@@ -42,7 +43,7 @@ VARIANTS: dict[str, dict] = {
 
 
 def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence[str] = tuple(VARIANTS),
-            log: Callable[[str], None] = lambda line: print(line, flush=True)) -> pd.DataFrame:
+            log: Callable[[str], None] = say) -> pd.DataFrame:
     """Trains each variant on `sequences` sequences. One row each: variant, steps, seconds, validation SSIM and accuracy."""
     task, rows = tasks.get(store.manifest["task"]), []
     for name in variants:

@@ -31,24 +31,21 @@ from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
+from . import progress
 from .archives import AFTER, ARCHIVES, BEFORE, Archive
 from .config import nearest
 from .errors import EvlibError
 from .miniatures import is_miniature
+from .progress import say
 
 MARKER = "DOWNLOAD.json"         # in a folder that `download` filled; the end of a name beside a single file
 CHUNK = 1 << 18                  # bytes: read at once, from the network or from disk
 TIMEOUT = 30.0                   # seconds without a byte from the server
 PAUSES = (2.0, 10.0)             # seconds before the second try and the third, where the network failed in passing
-EVERY = 2.0                      # seconds between two lines of progress
 MOST_BYTES = 200 * 10**9         # unpacked: more than any archive here
 MOST_RATIO = 1000                # unpacked to packed: deflate itself ends at 1032
 AGAIN = "run the same command again"
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 def download(task: str, data: Path, log: Callable[[str], None] = say) -> Path:
@@ -173,19 +170,16 @@ def _continue(archive: Archive, part: Path, log: Callable[[str], None]) -> None:
     total = total or archive.size_bytes
     with response, part.open("ab" if have else "wb") as file:
         _need_room(part.parent, (total or 0) - have)
-        progress = Progress(archive.filename, total, log, have)
-        try:
-            while total is None or progress.done < total:
+        with progress.bar(f"{archive.filename}: fetching", total, "bytes", log, have) as bar:
+            while total is None or bar.done < total:
                 with _network():
                     chunk = response.read1(CHUNK)          # what has arrived, so that a cut connection loses nothing
                     if not chunk and total is not None:
-                        raise ConnectionError(f"the connection ended after {progress.done:,} of {total:,} bytes")
+                        raise ConnectionError(f"the connection ended after {bar.done:,} of {total:,} bytes")
                 if not chunk:
                     break
                 file.write(chunk)
-                progress.add(len(chunk))
-        finally:
-            progress.end()
+                bar.advance(len(chunk))
 
 
 def _request(url: str, have: int) -> tuple[http.client.HTTPResponse | None, int, int | None]:
@@ -231,36 +225,6 @@ def _network() -> Iterator[None]:
         raise Lost(words, passing and not isinstance(why, ConnectionRefusedError)) from None
 
 
-class Progress:
-    """A line about every two seconds: megabytes, speed, time left. In a terminal it is one line, drawn over."""
-
-    def __init__(self, what: str, total: int | None, log: Callable[[str], None], done: int = 0):
-        self.what, self.total, self.log, self.done, self.first = what, total, log, done, done
-        self.begin = self.shown = time.monotonic()
-        self.terminal = log is say and sys.stdout.isatty()
-        self.drawn = False
-
-    def add(self, n: int) -> None:
-        self.done += n
-        now = time.monotonic()
-        if now - self.shown < EVERY:
-            return
-        self.shown, speed = now, (self.done - self.first) / (now - self.begin)          # bytes a second, of this call only
-        of = f" of {self.total / 1e6:,.1f}" if self.total else ""
-        line = f"{self.what}: {self.done / 1e6:,.1f}{of} MB, {speed / 1e6:.1f} MB/s"
-        if self.total and speed:
-            line += ", {}:{:02} min left".format(*divmod(int(max(0, self.total - self.done) / speed), 60))
-        if self.terminal:
-            print(f"\r{line:<79}", end="", flush=True)
-        else:
-            self.log(line)
-        self.drawn = self.terminal
-
-    def end(self) -> None:
-        if self.drawn:
-            print(flush=True)
-
-
 def unpack(archive: Path, into: Path, log: Callable[[str], None] = say) -> None:
     """Unpack a zip or tar.* archive into the folder `into`.
 
@@ -282,11 +246,10 @@ def unpack(archive: Path, into: Path, log: Callable[[str], None] = say) -> None:
                     pass
                 into.mkdir(parents=True, exist_ok=True)
                 _need_room(into, total)
-                progress = Progress(f"unpacking {archive.name}", total, log)
-                for entry in entries:
-                    opened.extract(entry, into, **options)
-                    progress.add(_describe(entry).size)
-                progress.end()
+                with progress.bar(f"{archive.name}: unpacking", total, "bytes", log) as bar:
+                    for entry in entries:
+                        opened.extract(entry, into, **options)
+                        bar.advance(_describe(entry).size)
         except (*DAMAGE, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:       # the disk; gzip's and bz2's have no number
                 raise
@@ -347,13 +310,11 @@ def _verify(folder: Path, files: Mapping[str, str | None], remedy: str) -> None:
 def _hashes(path: Path, log: Callable[[str], None] = say) -> tuple[str, str]:
     """MD5 (what publishers give; it finds damage, not malice) and SHA-256 of a file."""
     digests = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    progress = Progress(f"checking {path.name}", path.stat().st_size, log)
-    with path.open("rb") as file:
+    with path.open("rb") as file, progress.bar(f"{path.name}: checking", path.stat().st_size, "bytes", log) as bar:
         while chunk := file.read(CHUNK):
             for digest in digests:
                 digest.update(chunk)
-            progress.add(len(chunk))
-    progress.end()
+            bar.advance(len(chunk))
     return digests[0].hexdigest(), digests[1].hexdigest()
 
 

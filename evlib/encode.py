@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from . import files
+from . import files, progress
 from .errors import EvlibError, UnreadableFile
 from .image import SIZE
 from .miniatures import is_miniature
 from .parts import Example, Text
+from .progress import say
 from .render import Frame, Rendered, fingerprint, render
 from .store import COLUMNS, VERSION, VideoStore
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 BROKEN_SHARE = 0.01       # of a data set's files that may be unreadable; they are named, counted and left out
 
 
-def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Callable[[str], None] = print) -> VideoStore:
+def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Callable[[str], None] = say) -> VideoStore:
     """Official files under `data` -> a store in `out` (default: data/.evlib/<task>). Does nothing if the store is there
     and neither the files nor the renderer have changed. Written whole or not at all.
 
@@ -63,12 +64,14 @@ def _made_from(out: Path, made_from: dict) -> bool:
 
 def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> dict:
     index: dict[str | bytes, int] = {}
-    sequences, rows, shown, next_report = [], [], 0, time.perf_counter() + 5
+    sequences, rows, shown = [], [], 0
     sources: set[str] = set()
     unreadable: dict[str, str] = {}
 
-    with FrameFile(folder / "frames.npy") as frames:
+    count = sum(1 for _ in task.items(root))                   # listed, not loaded
+    with FrameFile(folder / "frames.npy") as frames, progress.bar(f"{task.name}: encoding", count, "examples", log) as bar:
         for item, example, drawn in _rendered(task, root):
+            bar.advance()
             sources.add(item.file)
             if isinstance(drawn, UnreadableFile):
                 if item.file not in unreadable:
@@ -83,9 +86,6 @@ def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> 
             sequences.append(sequence)
             rows.append([item.split, len(drawn.inputs), len(drawn.outputs), drawn.cut, _question(example), example.answer, item.source, item.group])
             shown += len(sequence)
-            if time.perf_counter() > next_report:
-                log(f"{task.name}: {len(rows):,} encoded ...")
-                next_report += 5
     if len(unreadable) > BROKEN_SHARE * len(sources):
         raise EvlibError(f"{root}: {len(unreadable)} of {len(sources):,} files cannot be read, more than {BROKEN_SHARE:.0%}: fetch them again. "
                          f"The first: {next(iter(unreadable.values()))}")

@@ -1,6 +1,6 @@
 """A trained run on the test split: draw every answer, read it, score it, keep what was seen.
 
-    evaluate(run, store) -> metrics.json, predictions.csv, samples.png and figures in the run folder
+    evaluate(run, store) -> metrics.json, predictions.csv, samples.png, errors.png, curves.png and figures in the run folder
 """
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from . import files, metrics, plots, tasks
+from . import files, metrics, plots, progress, tasks
 from .boxes import READER as BOX_READER
 from .decode import READER
+from .device import find_device
 from .errors import EvlibError
 from .generate import answer
+from .model import NextFrame
 from .predict import load_network
-from .store import VideoStore
+from .progress import say
+from .store import Split, VideoStore
 from .stored import restore
-from .train import find_device, trained
+from .train import trained
+
+BATCH = 64            # sequences drawn at a time
 
 
 def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limit: int | None = None, out: str | Path | None = None,
-             log: Callable[[str], None] = print) -> dict:
+             log: Callable[[str], None] = say) -> dict:
     """Scores a run on the test split (its first `limit` rows). Returns what metrics.json holds; shares are 0..1.
-    Does nothing if metrics.json is newer than the weights and about the same store and limit.
+    Does nothing if metrics.json is newer than the weights, about the same store and limit, and the gallery of errors is there.
 
     With `out`, the scores go to that folder instead of the run's: for a network that meets data of another source."""
     run, out = Path(run), Path(out or run)
@@ -46,9 +52,10 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
         split = split.head(limit)
     vocabulary, kind = store.manifest["vocabulary"], task.answers
     started = time.perf_counter()
-    drawn = [frames.numpy() for frames in answer(net, split, count=config["answer_frames"] if kind.variable else None)]
+    drawn = draw(net, split, config["answer_frames"] if kind.variable else None, f"{task.name}: drawing answers", log)
     drawing = time.perf_counter() - started
-    table = kind.read(drawn, split, vocabulary)
+    with progress.bar(f"{task.name}: reading {len(drawn):,} answers", log=log):
+        table = kind.read(drawn, split, vocabulary)
     reading = time.perf_counter() - started - drawing
     true = split.outputs()
     seen, true = np.concatenate([frames[:len(t)] for frames, t in zip(drawn, true)]), np.concatenate(true)
@@ -68,11 +75,27 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
     with files.atomic(out / "predictions.csv") as temporary:
         table.to_csv(temporary, index=False)
     plots.samples(split, drawn, kind.captions(table), kind.quality(table)).save(out / "samples.png")
+    title, worst = kind.worst(table, drawn, split)
+    plots.errors(worst, f"{task.name}. {title}", out / "errors.png")
     kind.figures(result, table, vocabulary, out)
+    if out == run and (run / "log.csv").exists():
+        plots.curves([run], out / "curves.png")
     files.write_text(out / "metrics.json", json.dumps(result, indent=2))
     trivial = "; ".join(f"{name}: {measure} {value:.3f}" for name, values in result["baselines"].items() for measure, value in [next(iter(values.items()))])
     log(f"{task.name}: {kind.headline(result)}, {len(table):,} test examples ({trivial})")
     return result
+
+
+def draw(net: NextFrame, split: Split, count: int | None, what: str, log: Callable[[str], None] = say) -> list[np.ndarray]:
+    """The answer of every row, as `generate.answer` draws it: uint8 (count, 64, 64, 3) each. Says how far it is."""
+    drawn: list = [None] * len(split)
+    with progress.bar(what, len(split), log=log) as bar:
+        for rows in split.batches(BATCH):
+            part = Split(split.name, split.frames, split.sequences[torch.from_numpy(rows).to(split.sequences.device)], split.table.iloc[rows])
+            for row, frames in zip(rows, answer(net, part, BATCH, count)):
+                drawn[row] = frames.numpy()
+            bar.advance(len(rows))
+    return drawn
 
 
 def scored(results: str | Path, seeds: bool = False) -> dict[Path, dict]:
@@ -83,7 +106,7 @@ def scored(results: str | Path, seeds: bool = False) -> dict[Path, dict]:
 
 def _already(out: Path, run: Path, about: dict) -> dict | None:
     path, weights = out / "metrics.json", run / "model.safetensors"
-    if not path.exists() or path.stat().st_mtime_ns < weights.stat().st_mtime_ns:
+    if not path.exists() or not (out / "errors.png").exists() or path.stat().st_mtime_ns < weights.stat().st_mtime_ns:
         return None
     done = json.loads(path.read_text())
     return done if all(done.get(k) == v for k, v in about.items()) else None

@@ -101,14 +101,14 @@ def tokenize(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=32_768)
-def word_frame(word: str) -> np.ndarray:
-    """One word, as large as the frame's width allows, centred: uint8 (64, 64, 3), read-only.
+def word_frame(word: str, size: int = SIZE) -> np.ndarray:
+    """One word, as large as the frame's width allows, centred: uint8 (64, 64, 3), read-only. Other sizes than 64 are for comparison only.
 
     Raises EvlibError naming a character that the font cannot draw.
     """
     word = _drawable(word)
-    image = Pillow.new("L", (SIZE, SIZE), PAPER)
-    ImageDraw.Draw(image).text((SIZE / 2, SIZE / 2), word, fill=INK, font=_font(len(word)), anchor="mm")
+    image = Pillow.new("L", (size, size), PAPER)
+    ImageDraw.Draw(image).text((size / 2, size / 2), word, fill=INK, font=_font(len(word), size), anchor="mm")
     frame = np.repeat(np.asarray(image)[..., None], 3, axis=2)
     frame.flags.writeable = False
     return frame
@@ -146,14 +146,14 @@ def font_file() -> Path:
 
 
 @cache
-def _font(characters: int) -> ImageFont.FreeTypeFont:
+def _font(characters: int, width: int = SIZE) -> ImageFont.FreeTypeFont:
     """In a fixed-width font the size follows from the number of characters alone: the largest, in quarters of a
     pixel, whose rounded advances fit the frame."""
-    size = TALLEST
+    size = TALLEST * width / SIZE
     while True:
         # The basic layout engine draws the same on every machine; the other one depends on an optional system library.
         font = ImageFont.truetype(font_file(), size, layout_engine=ImageFont.Layout.BASIC)
-        if font.getlength("0" * characters) <= SIZE or size <= SMALLEST:
+        if font.getlength("0" * characters) <= width or size <= SMALLEST:
             return font
         size -= 0.25
 

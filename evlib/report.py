@@ -4,6 +4,7 @@ Ours come from the metrics.json files of a results folder, the paper's from pape
 """
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -176,12 +177,36 @@ def recipe(results: Path) -> pd.DataFrame:
     return wide.reset_index().rename(columns={"variant": "Variant"})
 
 
+# What a GPU is asked to show on real data: task, data set, minutes of preset fast, goal of the measure that the row is judged by.
+GOALS = (("sst2", "SST-2 (GLUE dev)", 25, "75.5"), ("cifar10", "CIFAR-10 (10,000 test images)", 25, "89.1"), ("fsdd", "Free Spoken Digits (300 test recordings)", 5, "97.1"),
+         ("tinyvirat", "actions, in TinyVIRAT's layout", 25, ""), ("lasot", "tracking, in LaSOT's layout", 25, ""))
+UNMEASURED = "not measured"
+
+
+def on_a_gpu(results: Path) -> pd.DataFrame:
+    """What presets fast and paper scored on real data, or which command would fill the row: results/fast, results/paper."""
+    lines = []
+    for task, data, minutes, goal in GOALS:
+        for profile in ("fast", "paper"):
+            path = Path(results) / profile / "runs" / task / "metrics.json"
+            line = {"Data": data, "Preset": profile, "Goal": f"{goal} in {minutes} min" if goal and profile == "fast" else ""}
+            if path.exists():
+                metrics = json.loads(path.read_text())
+                name, score = headline(metrics)
+                line |= {"Score": f"{HEADS[name]} {score:.{2 if name == 'iou' else 1}f}", "Minutes": f"{metrics['training']['seconds'] / 60:.1f}",
+                         "Device": metrics["training"]["device"], "Seed": str(metrics["seed"]), "Command": ""}
+            else:
+                line |= {"Score": UNMEASURED, "Minutes": "", "Device": "", "Seed": "", "Command": f"`./reproduce.sh {profile} --data DIR`"}
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
 def blocks(results: Path) -> dict[str, str]:
     """The README's generated parts, by the name of their marker."""
     ends = pd.read_csv(Path(results) / "bench" / "ends.csv")
     shown = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "A second", "note": "Note"}
     return {"overview": markdown(overview(results)), "claims": markdown(claims(Path(results) / "demo")), "seeds": markdown(seeds(results)), "recipe": markdown(recipe(results)),
-            "ends": markdown(ends[list(shown)].rename(columns=shown))}
+            "gpu": markdown(on_a_gpu(results)), "ends": markdown(ends[list(shown)].rename(columns=shown))}
 
 
 def fill(readme: Path, blocks: dict[str, str]) -> None:

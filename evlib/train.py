@@ -35,6 +35,8 @@ from .device import Workers, autocast, compiled, compiles, environment, precisio
 from .errors import EvlibError
 from .loss import ms_ssim, next_frame_loss
 from .model import NextFrame
+from .progress import bar as progress_bar
+from .progress import is_terminal, say
 from .store import Batch, Batches, Schedule, Split, VideoStore
 
 REPORT, CHECKPOINT = 5.0, 60.0        # seconds between progress lines, between checkpoints
@@ -56,7 +58,7 @@ class State:
 
 
 def train(config: Config, store: VideoStore, out: str | Path, device: str | None = None,
-          log: Callable[[str], None] = lambda line: print(line, flush=True)) -> Path:
+          log: Callable[[str], None] = say) -> Path:
     """Trains until config.steps or config.minutes are used up, whichever comes first. Returns the run folder.
 
     Raises EvlibError if `out` holds a run with other settings or of another renderer.
@@ -100,43 +102,7 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
     batches = Batches(train_split, Schedule(train_split, batch, config.seed, shards), workers.share(batch), device)
     if not batches.resident and workers.first:
         log(f"{config.task}: the frames do not fit on the GPU and stay in main memory; `--set shards={workers.count}` divides them among the GPUs")
-    chance = torch.Generator(device)
-
-    clock = Clock(state.seconds)
-    now = saved = workers.agree(clock.now())
-    while (progress := progress_of(config, state.step, now)) < 1:
-        shown = batches[state.step]
-        # Seeded by the step: the same on every start, and in every process, which takes its share of what is drawn for all.
-        chance.manual_seed(config.seed * 2**32 + state.step)
-        video = augment(shown.video, shown.n_in, config.train.augment, chance, batch, workers.share(batch))
-        loss = learner.step(shown._replace(video=video), rate_at(progress, config.train))
-        state.step += 1
-        state.losses.append(loss)
-        state.frames += batch * video.shape[1]
-
-        # One clock, the first process's, decides what is due, so that all processes do the same.
-        now = workers.agree(clock.now())
-        progress = progress_of(config, state.step, now)
-        due = int(progress * config.train.validations) > state.validated or progress >= 1
-        if due:
-            state.validated = max(int(progress * config.train.validations), state.validated)
-            score = validate(learner.best, validation, config.train.validation_size)
-            if workers.first and score > state.best:
-                save_weights(learner.best, out)
-            state.best = max(score, state.best)
-        if due or now - state.reported > REPORT:
-            mean = torch.stack(state.losses).mean().item()    # waits for the device
-            row = {"step": state.step, "seconds": round(now, 2), "loss": workers.mean(mean),
-                   "frames_per_second": round(state.frames / max(now - state.reported, 1e-6)), "validation_ssim": score if due else None}
-            state.log.append(row)
-            if workers.first:
-                log(describe(config, row, progress))
-            now = workers.agree(clock.now())
-            state.reported, state.losses, state.frames = now, [], 0
-        if workers.first and (due or now - saved > CHECKPOINT):       # the best weights and the checkpoint belong together
-            state.seconds = saved = now
-            checkpoint(out, learner, state)
-
+    loop(config, learner, state, batches, validation, out, workers, log)
     if workers.first:
         memory = {"peak_gpu_gb": round(torch.cuda.max_memory_allocated(device) / 1e9, 2)} if device.type == "cuda" else {}
         files.write_text(out / "env.json", json.dumps({
@@ -145,6 +111,48 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
             "best_validation_ssim": state.best}, indent=2))
     workers.wait()
     return out
+
+
+def loop(config: Config, learner: Learner, state: State, batches: Batches, validation: Split, out: Path, workers: Workers, log: Callable[[str], None]) -> None:
+    """Step after step until the steps or the minutes are used up; reports, validates and saves what is due."""
+    batch, device, chance = config.train.batch, workers.device, torch.Generator(workers.device)
+    watched = is_terminal() and log is say                    # then a bar tells what else the lines would
+    clock = Clock(state.seconds)
+    now = saved = workers.agree(clock.now())
+    with progress_bar(f"{config.task}: training", log=say if watched else lambda line: None) as bar:
+        while (progress := progress_of(config, state.step, now)) < 1:
+            shown = batches[state.step]
+            # Seeded by the step: the same on every start, and in every process, which takes its share of what is drawn for all.
+            chance.manual_seed(config.seed * 2**32 + state.step)
+            video = augment(shown.video, shown.n_in, config.train.augment, chance, batch, workers.share(batch))
+            state.losses.append(learner.step(shown._replace(video=video), rate_at(progress, config.train)))
+            state.step += 1
+            state.frames += batch * video.shape[1]
+
+            # One clock, the first process's, decides what is due, so that all processes do the same.
+            now = workers.agree(clock.now())
+            progress = progress_of(config, state.step, now)
+            bar.to(min(progress, 1.0))
+            due = int(progress * config.train.validations) > state.validated or progress >= 1
+            if due:
+                state.validated = max(int(progress * config.train.validations), state.validated)
+                score = validate(learner.best, validation, config.train.validation_size)
+                if workers.first and score > state.best:
+                    save_weights(learner.best, out)
+                state.best = max(score, state.best)
+            if due or now - state.reported > REPORT:
+                mean = torch.stack(state.losses).mean().item()    # waits for the device
+                row = {"step": state.step, "seconds": round(now, 2), "loss": workers.mean(mean),
+                       "frames_per_second": round(state.frames / max(now - state.reported, 1e-6)), "validation_ssim": score if due else None}
+                state.log.append(row)
+                bar.note(f"loss {row['loss']:.3f}, {row['frames_per_second']:,} frames/s, best SSIM {max(state.best, 0):.3f}")
+                if workers.first and (due or not watched):
+                    log(describe(config, row, progress))
+                now = workers.agree(clock.now())
+                state.reported, state.losses, state.frames = now, [], 0
+            if workers.first and (due or now - saved > CHECKPOINT):       # the best weights and the checkpoint belong together
+                state.seconds = saved = now
+                checkpoint(out, learner, state)
 
 
 class Learner:
@@ -161,7 +169,8 @@ class Learner:
 
     def step(self, batch: Batch, rate: float = 1.0) -> Tensor:
         """Learns from a batch with this share of the learning rate. Returns its loss, which is still being computed on a GPU."""
-        self.net.train()
+        if not self.net.training:
+            self.net.train()
         set_rates(self.optimizers, rate)
         loss = answer_loss(self.model, batch, self.config, self.dtype)
         loss.backward()

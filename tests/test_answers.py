@@ -11,8 +11,10 @@ from PIL import Image as Pillow
 from evlib import plots
 from evlib.answers import Boxes, Colours, Labels, Words, box_array, label_words, likeness, split_labels, to_labels, until_blank
 from evlib.boxes import draw_box
-from evlib.evaluate import evaluate
+from evlib.evaluate import draw, evaluate
+from evlib.generate import answer
 from evlib.parts import Clip, End, Example, Text
+from evlib.predict import load_network
 from evlib.render import fingerprint, render, word_frame
 from evlib.store import Split, VideoStore
 from evlib.tasks.tinyvirat import grey
@@ -316,18 +318,70 @@ def test_long_clips_are_thinned_and_words_are_not():
 
 
 def test_a_strip_is_divided_where_the_network_begins():
-    """Three words, the separator, a line, one word: a frame takes 64 px and 2 px beside it, the line 4 px."""
+    """Three words, the separator, a line, one word: a frame takes 64 px and 2 px beside it, the line 4 px, the labels above 14 px."""
     picture = np.asarray(plots.strip(words("a", "b", "c", "|"), words("green"), scale=1))
-    assert picture.shape == (68, 2 + 5 * 66 + 4, 3)
+    assert picture.shape == (14 + 68, 2 + 5 * 66 + 4, 3)
     red = np.flatnonzero((picture[0] == plots.RED).all(axis=1))
     assert 2 + 4 * 66 <= red.min() and red.max() < 2 + 4 * 66 + 4
-    assert (picture[2:66, 270:334] == word_frame("green")).all()
+    assert (picture[16:80, 270:334] == word_frame("green")).all()
     assert plots.strip(scene(TRACK * 5), scene(TRACK * 5), scale=1).width == 2 + (6 + 1 + 6) * 66 + 4       # of twenty frames six
+
+
+MOVING = blinking((200, 100, 50), (50, 100, 0))
+
+
+def test_the_worst_answers_come_first():
+    """Wrong before right, and of the wrong ones the faint before the clear."""
+    split, kind = answers_to_colour("red", "blue", "red", "green", "red"), Words(asked=True)
+    drawn = [words("red"), words("red"), (words("blue") // 3), words("blue"), words("red") // 2]
+    table = split.table.assign(answer_read=["red", "red", "blue", "blue", "red"])
+    clear = kind.clearness(table, drawn)
+    assert clear[[0, 1, 3]].tolist() == pytest.approx([1, 1, 1]) and clear[2] < clear[4] < 0.99
+    title, pictures = kind.worst(table, drawn, split)
+    assert title.startswith("3 of 5 answers are wrong") and len(pictures) == 5
+    first, second = (np.asarray(picture) for picture in pictures[:2])
+    assert (first[2:66, 2:66] == drawn[2][0]).all() and (first[68:132, 2:66] == word_frame("red")).all()         # drawn above, true below
+    assert (second[2:66, 2:66] == drawn[1][0]).all() or (second[2:66, 2:66] == drawn[3][0]).all()
+
+
+def test_a_favourite_mistake_does_not_fill_the_gallery():
+    split = answers_to_colour(*6 * ["red"], "blue", "red")
+    table = split.table.assign(answer_read=[*6 * ["green"], "purple", "red"])
+    pictures = Words(asked=True).worst(table, [*6 * [words("green")], words("purple"), words("red")], split)[1]
+    shown = [np.asarray(picture)[2:66, 2:66] for picture in pictures]
+    assert [next(word for word in ("green", "purple", "red") if (frame == word_frame(word)).all()) for frame in shown] == [*3 * ["green"], "purple", *3 * ["green"], "red"]
+
+
+def test_labels_in_the_gallery_end_where_they_end():
+    split = split_of(Example([Clip(MOVING)], [Text("Riding"), End()], "Riding"))
+    drawn = [np.concatenate([words("vehicle", "moving"), BLANK, words("junk")])]
+    table = split.table.assign(answer_read=["vehicle_moving"])
+    assert Labels().clearness(table, drawn).tolist() == pytest.approx([1]) and Labels().clearness(table.assign(answer_read=[""]), drawn).tolist() == [0]
+    picture = np.asarray(Labels().worst(table, drawn, split)[1][0])
+    assert (picture[2:66, 72:136] == word_frame("vehicle")).all() and (picture[2:66, 138:202] == word_frame("moving")).all()
+    assert (picture[68:132, 72:136] == word_frame("Riding")).all() and picture.shape[1] < 280           # a clip frame, a line, two words
+    assert (picture[68:132, 138:] == 255).all()                                                         # one true word, and no blank frame
+
+
+def test_boxes_and_colours_in_the_gallery():
+    split = split_of(Example([Clip(scene(TRACK))], [Clip(scene(TRACK))], json.dumps(TRACK)))
+    read = json.dumps([[5, 5, 20, 20]] * len(TRACK))
+    table = split.table.assign(answer_read=read, iou=0.1)
+    picture = np.asarray(Boxes().worst(table, split.outputs(), split)[1][0])
+    middle = split.outputs()[0][len(TRACK) // 2]
+    assert (picture[68:132, 2:66] == middle).all()                                                      # the true frame, with its box
+    changed = (picture[2:66, 2:66] != middle).any(axis=-1)
+    assert (picture[2:66, 2:66][changed] == plots.BLUE).all() and changed.sum() > 40 and np.argwhere(changed).min() == 5 and np.argwhere(changed).max() == 24
+    coloured = colourised(MOVING)
+    table = Colours().read([grey(MOVING)], coloured, [])
+    title, (picture,) = Colours().worst(table, [grey(MOVING)], coloured)
+    picture = np.asarray(picture)
+    assert title.startswith("Lowest PSNR first, of 1 clips")
+    assert (picture[2:66, 2:66] == picture[2:66, 72:136]).all() and (picture[68:132, 72:136] == MOVING[5]).all()
 
 
 # ------------------------------------------------------------------------------------------------ a run, from end to end
 
-MOVING = blinking((200, 100, 50), (50, 100, 0))
 TESTS = {
     "sst2": (["negative", "positive"], Example([Text("a charming film")], [Text("positive")], "positive"), "always “positive”", "confusion.png"),
     "tinyvirat": (LABELS, Example([Clip(MOVING)], [Text("Riding"), End()], "Riding"), "always “Riding”", "f1_by_class.png"),
@@ -348,7 +402,26 @@ def test_a_run_is_scored_with_every_kind_of_answer(task, make_run, tmp_path):
     assert result["n"] == 2 and (result["data"], result["trained_on"], result["training"]) == ("real", "miniature", None)
     assert trivial in result["baselines"] and trivial in lines[0] and "2 test examples" in lines[0]
     assert json.loads((out / "metrics.json").read_text()) == result and result["subsets"].keys() == ({"at most 20 tokens"} if task == "sst2" else set())
-    assert {path.name for path in out.iterdir()} == {"metrics.json", "predictions.csv", "samples.png", figure}
+    assert {path.name for path in out.iterdir()} == {"metrics.json", "predictions.csv", "samples.png", "errors.png", figure}
     assert len(pd.read_csv(out / "predictions.csv")) == 2
     assert evaluate(run, store, device="cpu", out=out, log=lines.append) == result and len(lines) == 1          # done before
     assert evaluate(run, store, device="cpu", out=out, limit=1, log=lines.append)["n"] == 1
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_keeps_its_curves_and_its_errors(make_run):
+    run = make_run("sst2", 1, ["negative", "positive"])
+    examples = [Example([Text(text)], [Text(answer)], answer) for text, answer in (("a film", "positive"), ("no film", "negative"), ("a very long film", "positive"))]
+    split = split_of(*examples)
+    answers = split.table.assign(split="test", n_cut=0, group="")
+    manifest = {"task": "sst2", "renderer": fingerprint(), "vocabulary": ["negative", "positive"], "dataset": "a set", "data": "real", "examples": "0123"}
+    store = VideoStore(Path("memory"), manifest, split.frames.numpy(), split.sequences.numpy(), answers)
+    pd.DataFrame({"step": [1], "seconds": [60], "loss": [0.5], "frames_per_second": [9], "validation_ssim": [0.75]}).to_csv(run / "log.csv")
+    evaluate(run, store, device="cpu", log=lambda line: None)
+    assert Pillow.open(run / "curves.png").width == 110 * plots.WIDTH and (run / "errors.png").stat().st_size <= 80_000
+    net = load_network(run)[0]
+    drawn = draw(net, store.split("test"), None, "drawing", log=pytest.fail)
+    assert all((mine == one.numpy()).all() for mine, one in zip(drawn, answer(net, store.split("test")), strict=True))
+    (run / "errors.png").unlink()                                          # of a run that was scored before there was such a gallery
+    evaluate(run, store, device="cpu", log=lambda line: None)
+    assert (run / "errors.png").exists()

@@ -12,7 +12,7 @@ from evlib.encode import encode
 from evlib.errors import EvlibError
 from evlib.evaluate import evaluate
 from evlib.render import fingerprint, render
-from evlib.store import Schedule, Split, VideoStore, only_shown
+from evlib.store import Batches, Schedule, Split, VideoStore, only_shown
 
 
 def quiet(line: str) -> None:
@@ -239,3 +239,51 @@ def test_a_batch_larger_than_the_data_repeats_rows(split):
     assert schedule.per_epoch == 3
     counts = [np.unique(schedule[step], return_counts=True)[1] for step in range(3)]
     assert all(c.sum() == 64 and np.ptp(c) <= 1 for c in counts)
+
+
+def test_shards_deal_the_rows_and_share_every_batch_equally(split):
+    schedule = Schedule(split, batch=4, seed=0, shards=2)
+    first, second = schedule.rows(slice(0, 2)), schedule.rows(slice(2, 4))
+    assert set(first) | set(second) == set(range(41)) and not set(first) & set(second)
+    assert (schedule.rows(slice(0, 4)) == np.arange(41)).all()
+    seen = np.concatenate([schedule[step] for step in range(schedule.per_epoch)]).reshape(-1, 4)
+    assert set(seen[:, :2].ravel()) == set(first) and set(seen[:, 2:].ravel()) == set(second)
+    for rows in seen:
+        assert len(split.table.iloc[rows].drop_duplicates()) == 1
+
+
+def test_one_shard_is_the_plain_schedule(split):
+    assert (Schedule(split, 4, 3, shards=1).plan(2) == Schedule(split, 4, 3).plan(2)).all()
+    assert (Schedule(split, 4, 3).rows(slice(0, 2)) == np.arange(41)).all()              # each process may need any row
+
+
+def test_more_shards_than_rows_of_a_shape_repeat_rows():
+    table = pd.DataFrame({"n_in": [3] * 3 + [5] * 20, "n_out": 1})
+    few = Split("train", torch.zeros(1, 64, 64, 3), torch.zeros(23, 7), table)
+    schedule = Schedule(few, batch=8, seed=0, shards=8)
+    assert all(len(schedule.rows(slice(i, i + 1))) for i in range(8))
+    assert set(schedule.plan(0).ravel()) == set(range(23))
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_batches_are_the_rows_of_the_schedule(store, shards):
+    split = store.split("train")
+    schedule = Schedule(split, batch=4, seed=1, shards=shards)
+    whole, half = (Batches(split, schedule, share, torch.device("cpu")) for share in (slice(0, 4), slice(2, 4)))
+    for step in (0, 1, schedule.per_epoch, 3):                                             # also back to an earlier epoch
+        batch = whole[step]
+        rows = schedule[step]
+        assert torch.equal(batch.video, split.gather(rows)) and torch.equal(half[step].video, split.gather(rows[2:]))
+        assert (batch.n_in, batch.n_out) == tuple(split.table[["n_in", "n_out"]].iloc[rows[0]])
+    if shards == 2:
+        assert len(half.split) < len(split)                                                # divided, not copied
+    else:
+        assert half.split is split
+
+
+def test_a_part_shows_what_the_whole_shows(store):
+    split = store.split("train")
+    part = split.part(np.array([3, 7, 20]))
+    assert len(part) == 3 and len(part.frames) < len(split.frames)
+    for i, row in enumerate((3, 7, 20)):
+        assert torch.equal(part.gather([i]), split.gather([row]))

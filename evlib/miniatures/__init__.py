@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .. import files
+from .. import files, progress
 from ..config import nearest
 from ..errors import EvlibError
+from ..progress import say
 from . import actions, drawings, gifs, reviews, solids, speech, tracks
 from .spec import Miniature
 
@@ -45,7 +46,7 @@ def write(
     out: Path,
     seed: int = 0,
     names: Sequence[str] | None = None,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] = say,
 ) -> None:
     """Write the named miniatures (default: all) under `out`, each in the folder its real data set would have.
 
@@ -57,8 +58,11 @@ def write(
     wanted = [_find(name) for name in (NAMES if names is None else names)]
     for miniature in wanted:  # refuse before anything is written
         _refuse_real_data(out / miniature.folder)
-    for miniature in wanted:
-        _write_one(miniature, out / miniature.folder, seed, log)
+    with progress.bar("miniatures:", len(wanted), "data sets", log) as bar:
+        for miniature in wanted:
+            bar.note(miniature.name)
+            _write_one(miniature, out / miniature.folder, seed, log)
+            bar.advance()
 
 
 def is_miniature(folder: Path) -> bool:
