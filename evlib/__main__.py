@@ -80,6 +80,14 @@ def evaluate(run: Run, data: Data = Path("data"), device: str | None = None, lim
 
 
 @app.command
+def draw(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
+    """Draw the answers of the test split and keep them, RUN/drawn.npz, for a later `evaluate` on a machine with Tesseract."""
+    from .evaluate import draw_only
+    from .predict import load_network
+    draw_only(run, _store(load_network(run)[1]["task"], data), device, limit)
+
+
+@app.command
 def keep(run: Run) -> None:
     """Keep a finished run's weights with the results, in half precision: RUN/stored.safetensors."""
     from .stored import keep

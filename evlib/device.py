@@ -19,7 +19,7 @@ from torch import nn
 from .config import Config
 from .errors import EvlibError
 
-WIDE = 384          # width from which bfloat16 is faster than float32 on a CPU that has instructions for it (results/bench)
+WIDE = 192          # width from which bfloat16 is faster than float32 on a CPU that has instructions for it (results/bench/growth.csv)
 
 
 def find_device(name: str | None) -> torch.device:

@@ -1,9 +1,11 @@
 """A trained run on the test split: draw every answer, read it, score it, keep what was seen.
 
     evaluate(run, store) -> metrics.json, predictions.csv, samples.png, errors.png, curves.png and figures in the run folder
+    draw_only(run, store) -> drawn.npz, which a later evaluate reads instead of drawing: on a GPU machine without Tesseract
 """
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -26,6 +28,7 @@ from .stored import restore
 from .train import trained
 
 BATCH = 64            # sequences drawn at a time
+DRAWN = "drawn.npz"
 
 
 def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limit: int | None = None, out: str | Path | None = None,
@@ -35,24 +38,14 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
 
     With `out`, the scores go to that folder instead of the run's: for a network that meets data of another source."""
     run, out = Path(run), Path(out or run)
-    device = find_device(device)
-    restore(run)
-    net, config = load_network(run, device)
-    if config["task"] != store.manifest["task"]:
-        raise EvlibError(f"{run} was trained on {config['task']}, but {store.path} holds {store.manifest['task']}: name the data it belongs to.")
-    if config["renderer"] != store.manifest["renderer"]:
-        raise EvlibError(f"{store.path} was drawn by the renderer {store.manifest['renderer']}, but {run} was trained on frames of {config['renderer']}: "
-                         "remove the store and encode again.")
-    about = {"examples": store.manifest["examples"], "renderer": store.manifest["renderer"], "limit": limit, "reader": [*READER, *BOX_READER]}
+    net, config, about = _opened(run, store, find_device(device), limit)
     if (done := _already(out, run, about)) is not None:
         return done
 
-    task, split = tasks.get(config["task"]), store.split("test", device)
-    if limit is not None:
-        split = split.head(limit)
+    task, split = tasks.get(config["task"]), _test(store, limit, next(net.parameters()).device)
     vocabulary, kind = store.manifest["vocabulary"], task.answers
     started = time.perf_counter()
-    drawn = draw(net, split, config["answer_frames"] if kind.variable else None, f"{task.name}: drawing answers", log)
+    drawn = _drawn_before(run, about, split) or draw(net, split, config["answer_frames"] if kind.variable else None, f"{task.name}: drawing answers", log)
     drawing = time.perf_counter() - started
     with progress.bar(f"{task.name}: reading {len(drawn):,} answers", log=log):
         table = kind.read(drawn, split, vocabulary)
@@ -84,6 +77,52 @@ def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limi
     trivial = "; ".join(f"{name}: {measure} {value:.3f}" for name, values in result["baselines"].items() for measure, value in [next(iter(values.items()))])
     log(f"{task.name}: {kind.headline(result)}, {len(table):,} test examples ({trivial})")
     return result
+
+
+def draw_only(run: str | Path, store: VideoStore, device: str | None = None, limit: int | None = None, log: Callable[[str], None] = say) -> Path:
+    """Draws the answers of the test split (its first `limit` rows) and keeps them, compressed: RUN/drawn.npz. `evaluate` with the
+    same limit reads them there, on whichever machine, and then needs no network to draw."""
+    run = Path(run)
+    net, config, about = _opened(run, store, find_device(device), limit)
+    task, split = tasks.get(config["task"]), _test(store, limit, next(net.parameters()).device)
+    drawn = draw(net, split, config["answer_frames"] if task.answers.variable else None, f"{task.name}: drawing answers", log)
+    with files.atomic(run / DRAWN) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, about=_mark(run, about), frames=np.concatenate(drawn), counts=[len(frames) for frames in drawn])
+    log(f"{task.name}: {len(drawn):,} answers drawn -> {run / DRAWN}")
+    return run / DRAWN
+
+
+def _drawn_before(run: Path, about: dict, split: Split) -> list[np.ndarray] | None:
+    """What `draw_only` kept, if it is of these weights and these examples."""
+    if not (run / DRAWN).exists():
+        return None
+    with np.load(run / DRAWN, allow_pickle=False) as kept:
+        if str(kept["about"]) != _mark(run, about) or len(kept["counts"]) != len(split):
+            return None
+        return np.split(kept["frames"], np.cumsum(kept["counts"])[:-1])
+
+
+def _mark(run: Path, about: dict) -> str:
+    """What drawn answers depend on."""
+    weights = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()[:16]
+    return json.dumps([weights, about["examples"], about["renderer"], about["limit"]])
+
+
+def _opened(run: Path, store: VideoStore, device: torch.device, limit: int | None) -> tuple[NextFrame, dict, dict]:
+    """The network, its settings, and what a score of it is about. EvlibError if the store is of another task or renderer."""
+    restore(run)
+    net, config = load_network(run, device)
+    if config["task"] != store.manifest["task"]:
+        raise EvlibError(f"{run} was trained on {config['task']}, but {store.path} holds {store.manifest['task']}: name the data it belongs to.")
+    if config["renderer"] != store.manifest["renderer"]:
+        raise EvlibError(f"{store.path} was drawn by the renderer {store.manifest['renderer']}, but {run} was trained on frames of {config['renderer']}: "
+                         "remove the store and encode again.")
+    return net, config, {"examples": store.manifest["examples"], "renderer": store.manifest["renderer"], "limit": limit, "reader": [*READER, *BOX_READER]}
+
+
+def _test(store: VideoStore, limit: int | None, device: torch.device) -> Split:
+    split = store.split("test", device)
+    return split if limit is None else split.head(limit)
 
 
 def draw(net: NextFrame, split: Split, count: int | None, what: str, log: Callable[[str], None] = say) -> list[np.ndarray]:

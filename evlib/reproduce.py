@@ -31,12 +31,13 @@ from .evaluate import evaluate
 from .paths import project, ready
 from .train import train
 
-PROFILES = {"demo": "demo", "real": "demo", "paper": "paper"}         # and their presets
+PROFILES = {"demo": "demo", "real": "demo", "paper": "paper", "fast": "fast"}         # and their presets
 # Minutes of training. In the demo only these rows are trained; where weights are kept beside the scores, not even those.
 MINUTES: dict[str, dict[str, float]] = {
     "demo": {"sst2": 1.5, "cifar10": 1.5, "tinyvirat": 20.0, "audiomnist": 1.5, "tgifqa": 8.0, "clevrer": 28.0, "colorization": 3.0, "lasot": 30.0},
     "real": defaultdict(lambda: 2.0),
     "paper": defaultdict(lambda: 60.0),
+    "fast": defaultdict(lambda: 25.0, fsdd=5.0, audiomnist=15.0),
 }
 # Notebook, and the tasks it is run for, where their data is found.
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
@@ -48,9 +49,13 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "06_video_to_video_lasot": ("lasot",),
     "07_audio_to_text_audiomnist": ("audiomnist", "fsdd"),
     "08_the_model": (),
+    "09_training_on_an_a100": (),
     "10_table_2": (),
+    "11_attention_maps": (),
+    "12_add_your_own_modality": (),
     "00_start_here": (),           # last, because it plays with what the others trained
 }
+WIDGET = "application/vnd.jupyter.widget-view+json"
 SEEDS = (1, 2)                     # besides 0, of the main job
 
 
@@ -61,8 +66,8 @@ def reproduce(profile: str, data: Path | None = None, minutes: float | None = No
     `results` are scored as they are; `retrain` puts them aside and trains them again."""
     if profile != "demo" and data is None:
         raise EvlibError(f"'{profile}' needs official data: name the folder with --data DIR; `python -m evlib download` fetches it.")
-    if profile == "paper" and not torch.cuda.is_available():
-        raise EvlibError("'paper' trains 41M parameters and needs a CUDA GPU, found none; './reproduce.sh real --data DIR' trains the small network.")
+    if profile in ("paper", "fast") and not torch.cuda.is_available():
+        raise EvlibError(f"'{profile}' trains 41M parameters and needs a CUDA GPU, found none; './reproduce.sh real --data DIR' trains the small network.")
     data = ready(".miniatures" if data is None else data.resolve())
     results, started = results or project() / "results" / profile, time.perf_counter()
     for run in sorted(results.glob("runs/*")):
@@ -130,7 +135,7 @@ def more_seeds(log: Callable[[str], None] = print) -> Path:
 def _state(source: Path, results: Path, parameters: dict) -> str:
     """What an executed notebook depends on: its source, its parameters, evlib, and the scores of the runs."""
     seen = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    for path in [source, *sorted((project() / "evlib").rglob("*.py"))]:
+    for path in [source, project() / "evlib" / "evlib.mplstyle", *sorted((project() / "evlib").rglob("*.py"))]:
         seen.update(path.read_bytes())
     if "task" not in parameters:
         for path in sorted(results.glob("runs/*/metrics.json")):
@@ -147,13 +152,16 @@ def _smaller(png: str) -> str:
 
 
 def _tidy(path: Path) -> None:
-    """Drops what papermill and Jupyter noted for themselves, absolute paths of this machine, and pictures stored twice."""
+    """Drops what papermill and Jupyter noted for themselves, controls, which are dead in a file, absolute paths of this machine,
+    and pictures stored twice."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             data.pop("image/jpeg", None)                               # Pillow offers it beside the PNG
