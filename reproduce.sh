@@ -3,9 +3,13 @@
 #
 #   ./reproduce.sh                    every row of Table 2 on the miniatures, on a laptop
 #   ./reproduce.sh --retrain          the same, and train the rows again whose weights are stored
+#   ./reproduce.sh lab [ARGS]         open the notebooks in JupyterLab (ARGS go to it)
 #   ./reproduce.sh test [ARGS]        all tests (ARGS go to pytest)
+#   ./reproduce.sh test --browser     every notebook in JupyterLab, in a real browser; [--screenshots DIR] keeps pictures of them
 #   ./reproduce.sh real  --data DIR   the same notebooks on the official data found under DIR
-#   ./reproduce.sh paper --data DIR   Table 1's settings at 41M parameters, on a GPU
+#   ./reproduce.sh paper --data DIR   Table 1's settings at 41M parameters, on a GPU: an hour a row
+#   ./reproduce.sh fast  --data DIR   the same network with a recipe that needs fewer steps: 5 to 25 minutes a row on a GPU
+#   ./reproduce.sh html               the executed notebooks, the README and the code as pages to read: .site/index.html
 #   ./reproduce.sh seeds              the miniature rows again with seeds 1 and 2
 #   ./reproduce.sh setup              set up only
 #
@@ -18,6 +22,14 @@ fail() { printf 'reproduce.sh: %s\n' "$*" >&2; exit 2; }
 
 # The versions stand in environment.yml alone: conda reads the file, pip gets the lines under its `pip:`.
 pinned() { sed -n '/- pip:/,$ s/^ \{6\}- \([^ ]*\).*/\1/p' environment.yml; }
+
+# Pins of what few need stand there as comments: `# - playwright==...`.
+pinned_apart() { sed -n "s/^ *# - \($1==[^ ]*\).*/\1/p" environment.yml; }
+
+apt_install() {
+    local sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+}
 
 setup_with_conda() {
     local conda=$1 stamp prefix created=
@@ -47,8 +59,8 @@ setup_with_venv() {
     if ! command -v tesseract >/dev/null; then
         command -v apt-get >/dev/null || fail "Tesseract is not installed: install it (macOS: brew install tesseract), or conda."
         say "installing Tesseract, which reads the answers (apt-get)"
-        local sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
-        $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends tesseract-ocr >/dev/null
+        apt_install tesseract-ocr || true
+        command -v tesseract >/dev/null || fail "apt-get could not install Tesseract (see above): is another apt-get running? Try again in a minute."
     fi
     python=$PWD/.venv/bin/python
     stamp=$(cat environment.yml pyproject.toml | sha256sum | cut -c1-16)
@@ -69,12 +81,43 @@ setup() {
     say "set up: $("$python" -c 'import sys, torch; print(f"Python {sys.version.split()[0]}, torch {torch.__version__}")') in $(dirname "$(dirname "$python")"), $(tesseract --version 2>&1 | head -n 1)"
 }
 
+FILMS='{"websocket_max_message_size": 200000000}'      # bytes; Jupyter's own 10 MB are less than a film from a telephone
+
+has_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable; } >/dev/null
+
+setup_browser() {
+    local driver
+    if ! has_browser && command -v apt-get >/dev/null; then
+        say "installing Chromium, which opens the notebooks (apt-get)"
+        apt_install chromium || true
+    fi
+    has_browser || fail "no browser is installed: install Chromium or Google Chrome."
+    driver=$(pinned_apart playwright)
+    [ -n "$driver" ] || fail "environment.yml pins no version of playwright: expected a line '# - playwright==VERSION'."
+    if [ "$("$python" -m pip freeze | grep -i '^playwright==')" != "$driver" ]; then
+        say "installing $driver, which drives it"
+        "$python" -m pip install -q --disable-pip-version-check "$driver"
+    fi
+}
+
 mode=${1:-demo}
 if [ "$mode" = --retrain ]; then mode=demo; elif [ $# -gt 0 ]; then shift; fi
 case $mode in
     setup) setup ;;
-    test) setup; exec "$python" -m pytest "$@" ;;
-    demo | real | paper | seeds) setup; exec "$python" -m evlib reproduce "$mode" "$@" ;;
+    lab)
+        setup
+        [ "$(id -u)" != 0 ] || set -- --allow-root "$@"
+        exec "$python" -m jupyter lab notebooks --ServerApp.tornado_settings="$FILMS" "$@"
+        ;;
+    test)
+        setup
+        [ "${1:-}" = --browser ] || exec "$python" -m pytest "$@"
+        shift
+        setup_browser
+        exec "$python" -m pytest tests/browser -m browser "$@"
+        ;;
+    html) setup; exec "$python" -m evlib.site "$@" ;;
+    demo | real | paper | fast | seeds) setup; exec "$python" -m evlib reproduce "$mode" "$@" ;;
     -h | --help | help) sed -n '2,/^set/ s/^# \{0,1\}//p' "$0" ;;
-    *) fail "unknown mode '$mode': expected nothing, test, real, paper, seeds or setup." ;;
+    *) fail "unknown mode '$mode': expected nothing, lab, test, html, real, paper, fast, seeds or setup." ;;
 esac

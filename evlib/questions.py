@@ -148,7 +148,7 @@ def reading_against_model(results: str | Path, path: Path | None = None) -> tupl
     rows = []
     for run, result in scored(results).items():
         kind = tasks.get(result["task"]).answers
-        if isinstance(kind, (Words, Labels)) and (run / "predictions.csv").exists():
+        if isinstance(kind, (Words, Labels)) and all((run / name).exists() for name in ("predictions.csv", "config.json")):
             rows.append({"run": run.name, "dataset": result["dataset"], "data": result["data"], **_split_errors(run, kind, _vocabulary(run))})
     if not rows:
         raise EvlibError(f"{results}: expected runs that answer in words, each with metrics.json, config.json and predictions.csv, found none; "

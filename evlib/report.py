@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import files
+from . import cost, files
+from .bench.network import SHAPES
 from .claims import claims
+from .config import preset
 from .errors import EvlibError
 from .evaluate import scored
 
@@ -201,12 +203,44 @@ def on_a_gpu(results: Path) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+# Official training examples (their authors' counts, ours of three clips a sequence of LaSOT) and the shape of Table 1.
+SETS = (("SST-2", 67_349, "text, or video and question"), ("CIFAR-10", 50_000, "picture or sound"), ("TinyVIRAT", 7_663, "video"),
+        ("AudioMNIST", 18_000, "picture or sound"), ("CLEVRER", 109_952, "text, or video and question"), ("TGIF-QA", 39_392, "text, or video and question"),
+        ("LaSOT", 3 * 1_120, "tracking"), ("TinyVIRAT, colorization", 7_663, "colorization"))
+GOAL_UTILISATION = 0.40
+
+
+def utilisation(results: Path) -> tuple[float, bool]:
+    """The median utilisation of a training step on a GPU, 0..1, and whether it was measured (results/bench) or is the goal."""
+    path = Path(results) / "bench" / "network.csv"
+    if path.exists():
+        seen = pd.read_csv(path)
+        seen = seen[~seen.device.str.startswith("CPU") & (seen.what == "training step")].utilisation.dropna()
+        if len(seen):
+            return float(seen.median()), True
+    return GOAL_UTILISATION, False
+
+
+def costs(results: Path) -> pd.DataFrame:
+    """An epoch of each row of Table 2 at the paper's size, by arithmetic: FLOP over the makers' rates and a utilisation."""
+    model, (share, measured), lines = preset("paper").model, utilisation(results), []
+    said = f"at {share:.0%}{'' if measured else ' (a goal, not measured)'}"
+    for name, examples, shape in SETS:
+        n_in, n_out, batch = SHAPES[shape]
+        total = cost.step_flops(model, n_in, n_out, batch).total * examples / batch
+        minutes = {key: cost.minutes(total, device.flops, share) for key, device in cost.DEVICES.items()}
+        lines.append({"Data set": name, "Training examples": f"{examples:,}", "Frames": f"{n_in} + {n_out}", "PFLOP an epoch": f"{total / 1e15:.2f}",
+                      f"A100, minutes an epoch {said}": f"{minutes['a100']:.2f}", "H100 or H200": f"{minutes['h100']:.2f}", "8 × H100": f"{minutes['h100'] / 8:.3f}",
+                      "A100, $": f"{cost.dollars(minutes['a100'], cost.DEVICES['a100'].dollars):.3f}"})
+    return pd.DataFrame(lines)
+
+
 def blocks(results: Path) -> dict[str, str]:
     """The README's generated parts, by the name of their marker."""
     ends = pd.read_csv(Path(results) / "bench" / "ends.csv")
     shown = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "A second", "note": "Note"}
     return {"overview": markdown(overview(results)), "claims": markdown(claims(Path(results) / "demo")), "seeds": markdown(seeds(results)), "recipe": markdown(recipe(results)),
-            "gpu": markdown(on_a_gpu(results)), "ends": markdown(ends[list(shown)].rename(columns=shown))}
+            "gpu": markdown(on_a_gpu(results)), "costs": markdown(costs(results)), "ends": markdown(ends[list(shown)].rename(columns=shown))}
 
 
 def fill(readme: Path, blocks: dict[str, str]) -> None:

@@ -135,7 +135,8 @@ def more_seeds(log: Callable[[str], None] = print) -> Path:
 def _state(source: Path, results: Path, parameters: dict) -> str:
     """What an executed notebook depends on: its source, its parameters, evlib, and the scores of the runs."""
     seen = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    for path in [source, project() / "evlib" / "evlib.mplstyle", *sorted((project() / "evlib").rglob("*.py"))]:
+    code = [path for path in sorted((project() / "evlib").rglob("*.py")) if path.parent.name not in ("site", "bench")]
+    for path in [source, project() / "evlib" / "evlib.mplstyle", *code]:
         seen.update(path.read_bytes())
     if "task" not in parameters:
         for path in sorted(results.glob("runs/*/metrics.json")):

@@ -1,8 +1,4 @@
-"""How fast the ends of the flow are: drawing, encoding, reading. Speed is measured here and never tested, because
-machines are shared and noisy; what is compared is compared in one run.
-
-    python -m evlib bench --data DIR        -> results/bench/ends.csv
-"""
+"""How fast the ends of the flow are: drawing, encoding, reading."""
 from __future__ import annotations
 
 import resource
@@ -18,31 +14,29 @@ import pytesseract
 import soundfile
 import torch
 
-from . import decode, files, tasks
-from .encode import encode
-from .errors import EvlibError
-from .miniatures.film import write_mp4
-from .render import tokenize, word_frame
-from .tasks.audiomnist import DIGITS, PARTS
-from .train import environment
-from .video import read_video, spread
+from .. import decode, tasks
+from ..device import environment
+from ..encode import encode
+from ..errors import EvlibError
+from ..miniatures.film import write_mp4
+from ..render import tokenize, word_frame
+from ..tasks.audiomnist import DIGITS, PARTS
+from ..video import read_video, spread
 
 READ_FRAMES, READ_SINGLY, SOUNDS, CLIPS = 10_000, 100, 3_000, 300
 
 
-def bench(data: Path, out: Path, log: Callable[[str], None] = lambda line: print(line, flush=True)) -> pd.DataFrame:
-    """Measures what the data under `data` allows. One row each: what, count, seconds, per_second, note."""
+def measure(data: Path, log: Callable[[str], None]) -> pd.DataFrame:
+    """What the data under `data` allows, a row each: what, count, seconds, per_second, note, device."""
     rows = []
-    for measure in (drawing, encoding_cifar10, encoding_sounds, decoding_clips, reading):
+    for measured in (drawing, encoding_cifar10, encoding_sounds, decoding_clips, reading):
         try:
-            rows.append(measure(data))
+            rows.append(measured(data))
         except EvlibError as error:
-            rows.append({"what": measure.__name__.replace("_", " "), "note": f"not measured: {error}"})
+            rows.append({"what": measured.__name__.replace("_", " "), "note": f"not measured: {error}"})
         log("  ".join(f"{k}: {v}" for k, v in rows[-1].items()))
-    table = pd.DataFrame(rows).assign(device=environment(torch.device("cpu"))["device"])
-    with files.atomic(out) as temporary:
-        table.to_csv(temporary, index=False)
-    return table
+    columns = ["what", "count", "seconds", "per_second", "note"]
+    return pd.DataFrame(rows).reindex(columns=columns).assign(device=environment(torch.device("cpu"))["device"])
 
 
 def drawing(data: Path) -> dict:
