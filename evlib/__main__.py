@@ -141,7 +141,7 @@ def table(results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="
 
 
 @app.command
-def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6400, seed: int = 0,
+def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6400, seed: int = 0, examples: int | None = None,
             only: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help="a variant, by its name; all, if none is named", metavar="VARIANT")] = ()) -> None:
     """Train preset demo with one setting changed at a time; add what each scored on validation data to a CSV file."""
     from .compare import VARIANTS, compare, save
@@ -150,7 +150,7 @@ def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6
     for variant in only or VARIANTS:
         if variant not in VARIANTS:
             raise EvlibError(f"--only {variant!r}: no such variant{nearest(variant, list(VARIANTS))}")
-        save(compare(store, sequences, seed, [variant]), out)
+        save(compare(store, sequences, seed, [variant], examples), out)
 
 
 @app.command

@@ -42,10 +42,14 @@ VARIANTS: dict[str, dict] = {
 }
 
 
-def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence[str] = tuple(VARIANTS),
+def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence[str] = tuple(VARIANTS), examples: int | None = None,
             log: Callable[[str], None] = say) -> pd.DataFrame:
-    """Trains each variant on `sequences` sequences. One row each: variant, steps, seconds, validation SSIM and accuracy."""
+    """Trains each variant on `sequences` sequences; with `examples`, drawn from only the first so many of the training split,
+    to see what many epochs do. One row each: variant, steps, seconds, validation SSIM and accuracy."""
     task, rows = tasks.get(store.manifest["task"]), []
+    if examples is not None:
+        kept = (store.answers.split != "train") | ((store.answers.split == "train").cumsum() <= examples)
+        store = replace(store, sequences=store.sequences[kept.values], answers=store.answers[kept].reset_index(drop=True))
     for name in variants:
         changes = dict(VARIANTS[name])
         shown = replace(store, frames=255 - np.asarray(store.frames)) if changes.pop("inverted", False) else store
@@ -60,7 +64,7 @@ def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence
             drawn = np.concatenate([frames.numpy() for frames in answer(net, split)])
             read = TemplateReader(store.manifest["vocabulary"]).read(255 - drawn if shown is not store else drawn)
             done = trained(run)
-        rows.append({"task": task.name, "data": store.manifest["data"], "variant": name, "seed": seed, "sequences": sequences,
+        rows.append({"task": task.name, "data": store.manifest["data"], "variant": name, "seed": seed, "sequences": sequences, "examples": int((store.answers.split == "train").sum()),
                      "batch": config.train.batch, "steps": config.steps, "seconds": done["seconds"], "validation_ssim": round(done["best_validation_ssim"], 4),
                      "validation_accuracy": round(accuracy(read, split.table.answer), 4), "n": len(split)})
         log("  ".join(f"{k} {v}" for k, v in rows[-1].items() if k not in ("data", "n")))
@@ -68,8 +72,8 @@ def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence
 
 
 def save(table: pd.DataFrame, path: Path) -> None:
-    """Adds the rows to a CSV file, in place of earlier rows of the same task, variant, seed and length."""
-    key = ["task", "variant", "seed", "sequences"]
+    """Adds the rows to a CSV file, in place of earlier rows of the same task, variant, seed, length and examples."""
+    key = ["task", "variant", "seed", "sequences", "examples"]
     if path.exists():
         table = pd.concat([pd.read_csv(path), table]).drop_duplicates(key, keep="last")
     with files.atomic(path) as temporary:

@@ -172,7 +172,7 @@ def seeds(results: Path) -> pd.DataFrame:
 def recipe(results: Path) -> pd.DataFrame:
     """The comparison behind presets demo and fast: validation accuracy by template after equally many sequences; of several seeds, each."""
     table = pd.concat([pd.read_csv(path) for path in sorted(Path(results).glob("recipe/*.csv"))]).sort_values("seed", kind="stable")
-    table["column"] = table.task + " (" + table["data"] + ", " + table.sequences.map("{:,}".format) + " sequences)"
+    table["column"] = table.task + " (" + table["data"] + ": " + table.sequences.map("{:,}".format) + " sequences of " + table.examples.map("{:,}".format) + ")"
     cells = table.groupby(["variant", "column"]).validation_accuracy.agg(lambda seeds: " / ".join(f"{100 * a:.1f}" for a in seeds))
     order = sorted(set(table.column), key=list(table.sort_values(["task", "sequences"]).column).index)
     wide = cells.unstack(fill_value="").loc[list(dict.fromkeys(table.variant)), order]

@@ -35,6 +35,7 @@ from .device import Workers, autocast, compiled, compiles, environment, precisio
 from .errors import EvlibError
 from .loss import ms_ssim, next_frame_loss
 from .model import NextFrame
+from .optim import make_optimizers, rate_at, running_average, set_rates
 from .progress import bar as progress_bar
 from .progress import is_terminal, say
 from .store import Batch, Batches, Schedule, Split, VideoStore
@@ -115,7 +116,7 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
 
 def loop(config: Config, learner: Learner, state: State, batches: Batches, validation: Split, out: Path, workers: Workers, log: Callable[[str], None]) -> None:
     """Step after step until the steps or the minutes are used up; reports, validates and saves what is due."""
-    batch, device, chance = config.train.batch, workers.device, torch.Generator(workers.device)
+    batch, chance = config.train.batch, torch.Generator(workers.device)
     watched = is_terminal() and log is say                    # then a bar tells what else the lines would
     clock = Clock(state.seconds)
     now = saved = workers.agree(clock.now())
@@ -197,42 +198,7 @@ def answer_loss(model: nn.Module, batch: Batch, config: TrainConfig, dtype: torc
     return next_frame_loss(predicted.float(), batch.video[:, -wanted:], config.window, config.l1)
 
 
-# ------------------------------------------------------------------------------------ optimisers, schedule
-
-def make_optimizers(net: NextFrame, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW on everything (section 3.3); or Muon on the matrices of the blocks and AdamW on the rest."""
-    fused = net.bias.device.type == "cuda"                    # one kernel instead of some hundred
-    if config.optimizer == "adamw":
-        return [torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)]
-    inner = {*net.encoder.parameters(), *net.middle.parameters(), *net.decoder.parameters(),
-             *net.merge.parameters(), *net.unmerge.parameters(), *net.mix.parameters()}
-    matrices = [p for p in net.parameters() if p in inner and p.ndim == 2]
-    others = [p for p in net.parameters() if not (p in inner and p.ndim == 2)]
-    return [torch.optim.Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay),
-            torch.optim.AdamW(others, lr=config.lr, weight_decay=config.weight_decay, fused=fused)]
-
-
-def running_average(decay: float) -> Callable:
-    """Updates averages towards the weights; early on faster, so that the start is soon forgotten."""
-    @torch.no_grad()
-    def update(averages: list[Tensor], weights: list[Tensor], updates: int) -> None:
-        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + int(updates)) / (10 + int(updates))))
-    return update
-
-
-def rate_at(progress: float, config: TrainConfig) -> float:
-    """The share of the learning rate that is used when `progress` (0..1) of the run is over."""
-    rising = min(1.0, (progress + 1e-3) / config.warmup) if config.warmup else 1.0
-    falling = min(1.0, (1 - progress) / config.decay) if config.decay else 1.0
-    return rising * falling
-
-
-def set_rates(optimizers: list[torch.optim.Optimizer], share: float) -> None:
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group.setdefault("full_lr", group["lr"])
-            group["lr"] = group["full_lr"] * share
-
+# ------------------------------------------------------------------------------------ progress, validation
 
 def progress_of(config: Config, step: int, seconds: float) -> float:
     """0 at the start, 1 when the steps or the minutes are used up. With steps alone a run is the same on every start."""
