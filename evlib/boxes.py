@@ -35,26 +35,27 @@ class ReadBox(NamedTuple):
     confidence: float                           # 0..1: how much redder the outline is than what is near it; 1 for a clean box, 0.5 if half faded
 
 
-def draw_box(frame: np.ndarray, box: Sequence[float]) -> np.ndarray:
+def draw_box(frame: np.ndarray, box: Sequence[float], size: int = SIZE) -> np.ndarray:
     """uint8 (64, 64, 3) and x, y, w, h in frame pixels -> a new frame with a red outline. What lies outside is cut off: the outline then
-    runs along the border. A box entirely outside leaves the frame as it is. EvlibError unless x, y, w, h are finite and w, h positive."""
-    _check(frame, (SIZE, SIZE, 3))
+    runs along the border. A box entirely outside leaves the frame as it is. EvlibError unless x, y, w, h are finite and w, h positive.
+    `size`: another side of the frame than 64."""
+    _check(frame, (size, size, 3))
     values = np.asarray(box, dtype=np.float64)
     if values.shape != (4,) or not np.isfinite(values).all() or (values[2:] <= 0).any():
         raise EvlibError(f"box: expected x, y, w, h in frame pixels, finite and w, h above 0, found {tuple(values.tolist()) if values.ndim else box}.")
-    low, high = np.clip(values[:2], 0, SIZE), np.clip(values[:2] + values[2:], 0, SIZE)
+    low, high = np.clip(values[:2], 0, size), np.clip(values[:2] + values[2:], 0, size)
     if (high <= low).any():
         return frame.copy()
-    covered = _outline((*low, *(high - low)))[..., None]
+    covered = _outline((*low, *(high - low)), size)[..., None]
     return np.rint(frame * (1 - covered) + covered * RED).astype(np.uint8)
 
 
-def read_box(frame: np.ndarray) -> ReadBox | None:
-    """The red outline in a frame, uint8 (64, 64, 3), however soft, faded, broken or noisy; None if there is none. About 1 ms.
+def read_box(frame: np.ndarray, size: int = SIZE) -> ReadBox | None:
+    """The red outline in a frame, uint8 (64, 64, 3) or of another `size`, however soft, faded, broken or noisy; None if there is none. About 1 ms.
 
     Ridges of redness are sought, lines redder than both of their sides, so that red things do not pass for boxes. The best rectangle is the
     one with the most ridge along its outline, by the square root of its length: as a matched filter in noise."""
-    _check(frame, (SIZE, SIZE, 3))
+    _check(frame, (size, size, 3))
     red = redness(frame)
     padded = np.pad(np.pad(red, HALF, mode="edge"), _MARGIN - HALF)
     upright, level = (np.pad(np.cumsum(lines, axis=0), ((1, 0), (0, 0))) for lines in (padded, padded.T))
@@ -70,7 +71,7 @@ def read_box(frame: np.ndarray) -> ReadBox | None:
 
     x, y = (columns[left[across]], columns[right[across]]), (rows[top[down]], rows[bottom[down]])
     edges = [*(_centre(padded, start, *y) for start in x), *(_centre(padded.T, start, *x) for start in y)]
-    x0, x1, y0, y1 = (min(max(edge - _MARGIN, 0.0), float(SIZE)) for edge in edges)
+    x0, x1, y0, y1 = (min(max(edge - _MARGIN, 0.0), float(size)) for edge in edges)
     if x1 <= x0 or y1 <= y0:
         return None
     confidence = _confidence(red, box := (x0, y0, x1 - x0, y1 - y0))
@@ -91,19 +92,19 @@ def redness(frame: np.ndarray) -> np.ndarray:
     return np.clip(r - np.maximum(g, b), COLDEST, 1)
 
 
-def _outline(box: Sequence[float]) -> np.ndarray:
-    """How much of every pixel the line around a box covers: float64 (64, 64), 0..1."""
+def _outline(box: Sequence[float], size: int) -> np.ndarray:
+    """How much of every pixel the line around a box covers: float64 (size, size), 0..1."""
     x, y, w, h = box
 
     def rectangle(grow: float) -> np.ndarray:
-        return np.outer(_covered(y - grow, y + h + grow), _covered(x - grow, x + w + grow))
+        return np.outer(_covered(y - grow, y + h + grow, size), _covered(x - grow, x + w + grow, size))
 
     return rectangle(HALF) - rectangle(HALF - LINE)
 
 
-def _covered(low: float, high: float) -> np.ndarray:
-    """How much of every pixel in a row lies between two places: (64,), 0..1."""
-    place = np.arange(SIZE)
+def _covered(low: float, high: float, size: int) -> np.ndarray:
+    """How much of every pixel in a row lies between two places: (size,), 0..1."""
+    place = np.arange(size)
     return np.clip(np.minimum(place + 1, high) - np.maximum(place, low), 0, 1)
 
 
@@ -146,7 +147,7 @@ def _confidence(red: np.ndarray, box: tuple[float, float, float, float]) -> floa
     """The slope of the redness near a box on its drawn outline, 0..1."""
     x, y, w, h = box
     near = slice(max(0, int(y) - 3), int(y + h) + 4), slice(max(0, int(x) - 3), int(x + w) + 4)
-    outline = _outline(box)[near]
+    outline = _outline(box, len(red))[near]
     outline = outline - outline.mean()
     return float(np.clip((outline * red[near]).sum() / max((outline**2).sum(), 1e-9), 0, 1))
 

@@ -142,8 +142,8 @@ def nearest(name: str, known: list[str]) -> str:
 PRESETS = {
     "paper": Config(),
     "fast": Config(
+        # What the small comparisons of results/recipe support: not the start from zero, not averaged weights.
         preset="fast",
-        model=ModelConfig(zero_init=True),
         train=TrainConfig(optimizer="muon", lr=1e-3, muon_lr=0.01, warmup=0.02, decay=0.5, mean_bias=True)),
     "demo": Config(
         preset="demo",

@@ -167,7 +167,8 @@ def memory(model: ModelConfig, batch: int, n_in: int, n_out: int, optimizer: Opt
     `data`: bytes of the encoded data set on the device, see `store_bytes`.
 
     Weights, gradients and optimiser are exact. Activations are within 5 % of what torch keeps where attention is fused: on a GPU,
-    and on a CPU without dropout. A CPU with dropout keeps the attention weights and wider masks as well, up to twice as much.
+    and on a CPU in float32 without dropout. A CPU otherwise keeps the attention weights as well, and with dropout wider masks: a
+    quarter more, and up to twice as much.
     The peak that an allocator reports is some tens of percent above the total: temporaries, unused cached blocks.
     """
     count = parameters(model)

@@ -5,6 +5,8 @@ All frames are uint8 (T, 64, 64, 3), RGB. Strips and films stand on a white card
 """
 from __future__ import annotations
 
+import base64
+import html
 import io
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -180,10 +182,12 @@ def animation(inputs: np.ndarray, outputs: np.ndarray, scale: int = 2, caption: 
 
 
 def moving(inputs: np.ndarray, outputs: np.ndarray, scale: int = 2, caption: str = "", seconds_per_frame: float = 0.3,
-           true: np.ndarray | None = None, most: int = 100_000) -> IPython.display.Image:
-    """The same film for a notebook, which shows it where it is the value of a cell or given to `display`."""
-    from IPython.display import Image
-    return Image(data=animation(inputs, outputs, scale, caption, seconds_per_frame, true, most), format="gif", embed=True)
+           true: np.ndarray | None = None, most: int = 100_000) -> IPython.display.HTML:
+    """The same film for a notebook, which shows it where it is the value of a cell or given to `display`. As HTML, because the
+    pages that are made of notebooks leave out outputs of the type image/gif."""
+    from IPython.display import HTML
+    film = base64.b64encode(animation(inputs, outputs, scale, caption, seconds_per_frame, true, most)).decode()
+    return HTML(f'<img src="data:image/gif;base64,{film}" alt="{html.escape(caption or "a film and the answer to it")}">')
 
 
 def _palette(frames: np.ndarray, colours: int = 64) -> Pillow.Image:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -92,19 +91,8 @@ def _overlap(colours: np.ndarray, box: np.ndarray, size: int) -> float:
 def _boxed(colours: np.ndarray, box: np.ndarray, size: int) -> tuple[np.ndarray, boxes.ReadBox | None]:
     """A box on a smooth background, in a frame of some size, and what is read of it."""
     background = np.asarray(Pillow.fromarray(colours).resize((size, size), Pillow.Resampling.BICUBIC))
-    with _frames_of(size):
-        frame = boxes.draw_box(background, box * size)
-        return frame, boxes.read_box(frame)
-
-
-@contextmanager
-def _frames_of(size: int) -> Iterator[None]:
-    """Boxes are drawn and read in frames of this size: nothing else in that module depends on it."""
-    before, boxes.SIZE = boxes.SIZE, size
-    try:
-        yield
-    finally:
-        boxes.SIZE = before
+    frame = boxes.draw_box(background, box * size, size)
+    return frame, boxes.read_box(frame, size)
 
 
 @styled

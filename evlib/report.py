@@ -170,10 +170,12 @@ def seeds(results: Path) -> pd.DataFrame:
 
 
 def recipe(results: Path) -> pd.DataFrame:
-    """The comparison behind presets demo and fast: validation accuracy by template after equally many sequences; of several seeds, each."""
+    """The comparison behind presets demo and fast, after equally many sequences: validation accuracy by template in percent, and in
+    brackets the validation SSIM, by which weights are chosen; of several seeds, each."""
     table = pd.concat([pd.read_csv(path) for path in sorted(Path(results).glob("recipe/*.csv"))]).sort_values("seed", kind="stable")
     table["column"] = table.task + " (" + table["data"] + ": " + table.sequences.map("{:,}".format) + " sequences of " + table.examples.map("{:,}".format) + ")"
-    cells = table.groupby(["variant", "column"]).validation_accuracy.agg(lambda seeds: " / ".join(f"{100 * a:.1f}" for a in seeds))
+    table["cell"] = [f"{100 * accuracy:.1f} ({ssim:.3f})" for accuracy, ssim in zip(table.validation_accuracy, table.validation_ssim)]
+    cells = table.groupby(["variant", "column"]).cell.agg(" / ".join)
     order = sorted(set(table.column), key=list(table.sort_values(["task", "sequences"]).column).index)
     wide = cells.unstack(fill_value="").loc[list(dict.fromkeys(table.variant)), order]
     return wide.reset_index().rename(columns={"variant": "Variant"})
@@ -235,12 +237,33 @@ def costs(results: Path) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def peers(results: Path) -> pd.DataFrame:
+    """What the same work takes when it is done otherwise (results/bench/peers.csv), measured rows only."""
+    table = pd.read_csv(Path(results) / "bench" / "peers.csv").dropna(subset="ratio")
+    table["ratio"] = table.ratio.map("{:.1f}".format)
+    shown = {"what": "What", "ours": "Ours", "peer": "Otherwise", "ratio": "takes so many times as long", "device": "Device"}
+    return table[list(shown)].rename(columns=shown)
+
+
+def network(results: Path) -> pd.DataFrame:
+    """The training step of every shape of Table 1 (results/bench/network.csv); on a GPU, where that was measured."""
+    table = pd.read_csv(Path(results) / "bench" / "network.csv").query("what == 'training step'")
+    lines = []
+    for row in table.itertuples():
+        done = pd.notna(row.seconds)
+        lines.append({"Preset": row.preset, "Input → answer": f"{row.shape}, {row.n_in:.0f} → {row.n_out:.0f}" if pd.notna(row.n_in) else row.shape,
+                      "Batch": f"{row.batch:.0f}" if done else "", "Frames a second": f"{row.frames_per_second:,.0f}" if done else UNMEASURED,
+                      "Utilisation": f"{row.utilisation:.0%} of {row.matmul_gflop_per_second:,.0f} GFLOP/s, {row.dtype}" if done else "", "Device": row.device})
+    return pd.DataFrame(lines)
+
+
 def blocks(results: Path) -> dict[str, str]:
     """The README's generated parts, by the name of their marker."""
     ends = pd.read_csv(Path(results) / "bench" / "ends.csv")
     shown = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "A second", "note": "Note"}
     return {"overview": markdown(overview(results)), "claims": markdown(claims(Path(results) / "demo")), "seeds": markdown(seeds(results)), "recipe": markdown(recipe(results)),
-            "gpu": markdown(on_a_gpu(results)), "costs": markdown(costs(results)), "ends": markdown(ends[list(shown)].rename(columns=shown))}
+            "gpu": markdown(on_a_gpu(results)), "costs": markdown(costs(results)),
+            "network": markdown(network(results)), "peers": markdown(peers(results)), "ends": markdown(ends[list(shown)].rename(columns=shown))}
 
 
 def fill(readme: Path, blocks: dict[str, str]) -> None:

@@ -84,9 +84,11 @@ def test_a_tenth_of_the_words_is_dropped():
 
 
 def test_a_task_says_what_preserves_its_answers():
-    fast = {name: task.config("fast", steps=1).train.augment for name, task in tasks.TASKS.items()}
-    assert fast == {"sst2": "drop", "cifar10": "flip", "tinyvirat": "shift", "audiomnist": "mask", "fsdd": "mask",
-                    "clevrer": "none", "tgifqa": "none", "colorization": "none", "lasot": "none"}
+    allowed = {name: task.augment for name, task in tasks.TASKS.items()}
+    assert allowed == {"sst2": "drop", "cifar10": "flip", "tinyvirat": "shift", "audiomnist": "mask", "fsdd": "mask",
+                       "clevrer": "none", "tgifqa": "none", "colorization": "none", "lasot": "none"}
     for preset in ("paper", "demo"):
         assert {task.config(preset, steps=1).train.augment for task in tasks.TASKS.values()} == {"none"}
+    fast = {name for name, task in tasks.TASKS.items() if task.config("fast", steps=1).train.augment != "none"}
+    assert fast == {"cifar10"}                                                   # where a comparison supports it: results/recipe
     assert tasks.get("cifar10").config("fast", steps=1, augment="none").train.augment == "none"

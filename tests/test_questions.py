@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evlib import boxes, questions
+from evlib import boxes, metrics
 from evlib.errors import EvlibError
 from evlib.questions import frame_sizes, reading_against_model
 from evlib.render import word_frame
@@ -34,10 +34,12 @@ def test_small_frames_lose_long_words_and_small_boxes(tmp_path):
     assert [line.get_ydata()[0] for line in left.lines if line.get_marker() == "o"] == table.iloc[0][["32 px", "64 px", "128 px"]].tolist()
 
 
-def test_the_size_of_boxes_returns_after_an_error():
-    with pytest.raises(EvlibError), questions._frames_of(32):
-        boxes.read_box(np.zeros((64, 64, 3), np.uint8))
-    assert boxes.SIZE == 64
+@pytest.mark.parametrize("size", [32, 128])
+def test_boxes_are_drawn_and_read_at_other_sizes(size):
+    frame = boxes.draw_box(np.full((size, size, 3), 90, np.uint8), (0.25 * size, 0.3 * size, 0.5 * size, 0.4 * size), size)
+    assert metrics.iou(np.array([boxes.read_box(frame, size).box]), size * np.array([[0.25, 0.3, 0.5, 0.4]]))[0] > 0.95
+    with pytest.raises(EvlibError):
+        boxes.read_box(frame)
 
 
 def a_run(results, name: str, task: str, rows: list[tuple[str, str, str]], vocabulary: list[str]) -> None:

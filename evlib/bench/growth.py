@@ -38,6 +38,8 @@ def measure(device: torch.device, log: Callable[[str], None], frames: Sequence[i
     rows = []
     for axis, values in (("frames", frames), ("width", widths), ("batch", batches)):
         rows += steps(axis, values, device)
+    for precision in ("float32", "bfloat16"):                      # which is faster from which width on: device.WIDE
+        rows += steps("width", widths, device, precision)
     rows += stores(sequences, device)
     table = pd.DataFrame(rows).reindex(columns=COLUMNS).assign(**place(device))
     table["note"] = table.groupby(["what", "axis"], sort=False, group_keys=False)[["axis", "value", "seconds", "megabytes"]].apply(
@@ -48,17 +50,17 @@ def measure(device: torch.device, log: Callable[[str], None], frames: Sequence[i
     return table
 
 
-def steps(axis: str, values: Sequence[int], device: torch.device) -> Iterable[dict]:
+def steps(axis: str, values: Sequence[int], device: torch.device, precision: str = "auto") -> Iterable[dict]:
     """A training step of preset demo with one size changed, all sizes in turns."""
     works, bytes_, formulas, types = {}, {}, {}, {}
     for value in values:
         size = {**FIXED, axis: value}
-        config = preset("demo").override(width=size["width"], heads=size["width"] // 32, batch=size["batch"])
+        config = preset("demo").override(width=size["width"], heads=size["width"] // 32, batch=size["batch"], precision=precision)
         types[value] = name_of(precision_for(config, device))
         works[value], bytes_[value], formulas[value] = one_step(config, size["frames"], device)
     seconds = in_turns(works, device, patience=40)
     for value, took in medians(seconds).items():
-        yield {"what": "training step", "axis": axis, "value": value, "dtype": types[value], "seconds": round(took, 5),
+        yield {"what": "training step" if precision == "auto" else f"training step in {precision}", "axis": axis, "value": value, "dtype": types[value], "seconds": round(took, 5),
                "megabytes": round(bytes_[value] / 1e6, 2), "formula_megabytes": round(formulas[value] / 1e6, 2), "repeats": len(seconds[value])}
 
 

@@ -69,7 +69,7 @@ def ratios(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def steps(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _growth(axes, table[table.axis != "sequences"], "axis", "A training step of preset demo, one size growing")
+    _growth(axes, table[table.what == "training step"], "axis", "A training step of preset demo, one size growing")
 
 
 def stores(axes: plt.Axes, table: pd.DataFrame) -> None:

@@ -43,7 +43,8 @@ class Task(ABC):
     answers: Answers                    # how an answer is read and scored
     max_inputs: int | None = None       # frames before the separator (Table 1's input length counts it, too)
     demo: dict = {}                     # settings in which preset demo differs for this task
-    augment: Augment = "none"           # what may be done to a question without changing its answer; preset fast does it
+    fast: dict = {}                     # and preset fast
+    augment: Augment = "none"           # what may be done to a question without changing its answer
     parallel = False                    # load examples in threads: worth it where loading is more than slicing an array
 
     def root(self, data: Path) -> Path:
@@ -79,7 +80,7 @@ class Task(ABC):
     def config(self, preset_name: str, **changes) -> Config:
         """The settings of a run of this task: a preset, what the task says to it, Table 1's batch size where the preset has
         none, `changes`."""
-        own = {"demo": self.demo, "fast": {"augment": self.augment}}.get(preset_name, {})
+        own = {"demo": self.demo, "fast": self.fast}.get(preset_name, {})
         config = preset(preset_name).override(task=self.name, **{**own, **changes})
         return config if config.train.batch else config.override(batch=self.batch)
 
