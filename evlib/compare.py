@@ -45,7 +45,7 @@ VARIANTS: dict[str, dict] = {
 def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence[str] = tuple(VARIANTS), examples: int | None = None,
             log: Callable[[str], None] = say) -> pd.DataFrame:
     """Trains each variant on `sequences` sequences; with `examples`, drawn from only the first so many of the training split,
-    to see what many epochs do. One row each: variant, steps, seconds, validation SSIM and accuracy."""
+    to see what many epochs do (in the files' order: no use where that goes by answer). One row each: variant, steps, seconds, validation SSIM and accuracy."""
     task, rows = tasks.get(store.manifest["task"]), []
     if examples is not None:
         kept = (store.answers.split != "train") | ((store.answers.split == "train").cumsum() <= examples)
