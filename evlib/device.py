@@ -21,7 +21,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from .config import Config
 from .errors import EvlibError
 
-WIDE = 192          # width from which bfloat16 is faster than float32 on a CPU that has instructions for it (results/bench/growth.csv)
+# Width from which a CPU that multiplies bfloat16 itself does so: a step then takes some 0.7 of the time (results/bench/growth.csv).
+# A narrower network stays in float32, so that what a laptop answers does not depend on its processor.
+WIDE = 192
 
 
 def find_device(name: str | None) -> torch.device:

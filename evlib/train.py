@@ -146,7 +146,7 @@ def loop(config: Config, learner: Learner, state: State, batches: Batches, valid
                 row = {"step": state.step, "seconds": round(now, 2), "loss": workers.mean(mean),
                        "frames_per_second": round(state.frames / max(now - state.reported, 1e-6)), "validation_ssim": score if due else None}
                 state.log.append(row)
-                bar.note(f"loss {row['loss']:.3f}, {row['frames_per_second']:,} frames/s, best SSIM {max(state.best, 0):.3f}")
+                bar.note(f"loss {row['loss']:.3f}, SSIM {max(state.best, 0):.3f}")
                 if workers.first and (due or not watched):
                     log(describe(config, row, progress))
                 now = workers.agree(clock.now())
