@@ -78,7 +78,8 @@ def reproduce(profile: str, data: Path | None = None, minutes: float | None = No
     for name, candidates in NOTEBOOKS.items():
         common = {"data": str(data), "results": str(results)}
         if not candidates:
-            run_notebook(name, results, common, log)
+            own = {"minutes": minutes} if minutes is not None and "minutes" in _parameters(name) else {}
+            run_notebook(name, results, {**common, **own}, log)
             continue
         there = {task.name for task in tasks.found(data)}
         found = [name for name in candidates if name in there]            # in this order: one may start from another's weights
@@ -96,7 +97,7 @@ def run_notebook(name: str, results: Path, parameters: dict, log: Callable[[str]
     """Executes notebooks/<name>.ipynb into results/notebooks/. An unknown parameter is an error, as is a failing cell,
     whose message it carries. Skipped if the same notebook has run with the same parameters and code."""
     source, copy = project() / "notebooks" / f"{name}.ipynb", results / "notebooks" / f"{name}{suffix}.ipynb"
-    known = papermill.inspect_notebook(str(source))
+    known = _parameters(name)
     for parameter in parameters:
         if parameter not in known:
             raise EvlibError(f"{source.name} has no parameter {parameter!r}; it has {', '.join(known)}.")
@@ -119,6 +120,10 @@ def run_notebook(name: str, results: Path, parameters: dict, log: Callable[[str]
     files.write_text(stamp, _state(source, results, parameters))
     log(f"-- {copy.stem}: {time.perf_counter() - started:.0f} s")
     return copy
+
+
+def _parameters(name: str) -> list[str]:
+    return list(papermill.inspect_notebook(str(project() / "notebooks" / f"{name}.ipynb")))
 
 
 def more_seeds(log: Callable[[str], None] = print) -> Path:
