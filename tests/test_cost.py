@@ -7,6 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from evlib import cost
+from evlib.bench.clock import kept_bytes
 from evlib.config import ModelConfig, preset
 from evlib.generate import generate
 from evlib.loss import next_frame_loss
@@ -100,22 +101,15 @@ def test_the_paper_preset_costs_what_was_measured_by_hand():
 # ------------------------------------------------------------------------------------ memory
 
 def kept(net: NextFrame, n_in: int, n_out: int, batch: int, dtype: str) -> int:
-    """Bytes of the storages that the forward pass and the loss keep for the backward pass, weights left out."""
-    own = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
-    storages, alive, frames = {}, [], video(n_in, n_out, batch)
+    """Bytes that the forward pass and the loss keep for the backward pass."""
+    frames = video(n_in, n_out, batch)
 
-    def pack(t):
-        storage = t.untyped_storage()
-        if storage.data_ptr() not in own:
-            storages[storage.data_ptr()] = storage.nbytes()
-            alive.append(t)                                   # or its address might be given away again
-        return t
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+    def forward() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
             predicted = net(frames[:, :-1], last=n_out)
         next_frame_loss(predicted, frames[:, -n_out:])
-    return sum(storages.values())
+
+    return kept_bytes(net, forward)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
