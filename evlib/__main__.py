@@ -132,12 +132,13 @@ def predict(run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run fo
 
 @app.command
 def table(results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="results/PROFILE")],
-          readme: Annotated[Path | None, tyro.conf.arg(help="also fill this README's tables from the results beside it")] = None) -> None:
+          readme: Annotated[Path | None, tyro.conf.arg(help="also fill the tables of this README, and of results/README.md beside it")] = None) -> None:
     """Collect the scored runs of a results folder into table2.csv and table2.md."""
     from .report import blocks, fill, markdown, write_table2
     print(markdown(write_table2(results)))
     if readme is not None:
-        fill(readme, blocks(readme.parent / "results"))
+        everything = readme.parent / "results"
+        fill([readme, everything / "README.md"], blocks(everything))
 
 
 @app.command

@@ -249,16 +249,16 @@ def network(results: Path) -> pd.DataFrame:
     """The training step of every shape of Table 1 (results/bench/network.csv); on a GPU, where that was measured."""
     table = pd.read_csv(Path(results) / "bench" / "network.csv").query("what == 'training step'")
     lines = []
-    for row in table.itertuples():
-        done = pd.notna(row.seconds)
-        lines.append({"Preset": row.preset, "Input → answer": f"{row.shape}, {row.n_in:.0f} → {row.n_out:.0f}" if pd.notna(row.n_in) else row.shape,
-                      "Batch": f"{row.batch:.0f}" if done else "", "Frames a second": f"{row.frames_per_second:,.0f}" if done else UNMEASURED,
-                      "Utilisation": f"{row.utilisation:.0%} of {row.matmul_gflop_per_second:,.0f} GFLOP/s, {row.dtype}" if done else "", "Device": row.device})
+    for row in table.dropna(subset="seconds").itertuples():
+        lines.append({"Preset": row.preset, "Input → answer": f"{row.shape}, {row.n_in:.0f} → {row.n_out:.0f}", "Batch": f"{row.batch:.0f}", "Frames a second": f"{row.frames_per_second:,.0f}",
+                      "Utilisation": f"{row.utilisation:.0%} of {row.matmul_gflop_per_second:,.0f} GFLOP/s, {row.dtype}", "Device": row.device})
+    for (preset_name, device), rows in table[table.seconds.isna()].groupby(["preset", "device"]):
+        lines.append({"Preset": preset_name, "Input → answer": f"all {len(rows)} shapes", "Batch": "", "Frames a second": UNMEASURED, "Utilisation": "", "Device": device})
     return pd.DataFrame(lines)
 
 
 def blocks(results: Path) -> dict[str, str]:
-    """The README's generated parts, by the name of their marker."""
+    """The generated parts of README.md and results/README.md, by the name of their marker."""
     ends = pd.read_csv(Path(results) / "bench" / "ends.csv")
     shown = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "A second", "note": "Note"}
     return {"overview": markdown(overview(results)), "claims": markdown(claims(Path(results) / "demo")), "seeds": markdown(seeds(results)), "recipe": markdown(recipe(results)),
@@ -266,13 +266,15 @@ def blocks(results: Path) -> dict[str, str]:
             "network": markdown(network(results)), "peers": markdown(peers(results)), "ends": markdown(ends[list(shown)].rename(columns=shown))}
 
 
-def fill(readme: Path, blocks: dict[str, str]) -> None:
-    """Replaces what stands between `<!-- name -->` and `<!-- /name -->` in a Markdown file."""
-    text = readme.read_text(encoding="utf-8")
+def fill(pages: list[Path], blocks: dict[str, str]) -> None:
+    """Replaces what stands between `<!-- name -->` and `<!-- /name -->` in Markdown files; each block has its place in one of them."""
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
     for name, content in blocks.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if start not in text or end not in text:
-            raise EvlibError(f"{readme}: expected the markers {start} and {end}, found none.")
-        before, rest = text.split(start, 1)
-        text = f"{before}{start}\n{content}\n{end}{rest.split(end, 1)[1]}"
-    files.write_text(readme, text)
+        page = next((page for page, text in texts.items() if start in text and end in text), None)
+        if page is None:
+            raise EvlibError(f"{' and '.join(map(str, pages))}: expected the markers {start} and {end}, found none.")
+        before, rest = texts[page].split(start, 1)
+        texts[page] = f"{before}{start}\n{content}\n{end}{rest.split(end, 1)[1]}"
+    for page, text in texts.items():
+        files.write_text(page, text)

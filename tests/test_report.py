@@ -7,26 +7,36 @@ import pytest
 
 from evlib import report
 from evlib.config import preset
+from evlib.errors import EvlibError
 from evlib.paths import project
 
-README = project() / "README.md"
+PAGES = [project() / "README.md", project() / "results" / "README.md"]
 
 
 def test_the_readme_shows_what_the_results_say():
     changed = subprocess.run(["git", "status", "--porcelain", "results", "README.md"], cwd=project(), capture_output=True, text=True)
     if changed.returncode or changed.stdout.strip():
         pytest.skip("results/ differ from what is committed: `python -m evlib table results/demo --readme README.md` brings the README up to date")
-    text = README.read_text()
+    text = "".join(page.read_text() for page in PAGES)
     for name, content in report.blocks(project() / "results").items():
         assert f"<!-- {name} -->\n{content}\n<!-- /{name} -->" in text, f"README block {name} is stale"
 
 
-def test_pictures_and_files_of_the_readme_exist():
-    text = README.read_text()
-    for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", text):
+@pytest.mark.parametrize("page", PAGES, ids=["README", "results/README"])
+def test_pictures_and_files_of_the_readme_exist(page):
+    for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", page.read_text()):
         target = target[0] or target[1]
         if not target.startswith("http"):
-            assert (project() / target).exists(), target
+            assert (page.parent / target).exists(), target
+
+
+def test_a_block_without_a_place_is_an_error(tmp_path):
+    pages = [tmp_path / "a.md", tmp_path / "b.md"]
+    pages[0].write_text("<!-- one -->\n<!-- /one -->"), pages[1].write_text("before\n<!-- two -->\nold\n<!-- /two -->\nafter")
+    report.fill(pages, {"one": "1", "two": "2"})
+    assert [page.read_text() for page in pages] == ["<!-- one -->\n1\n<!-- /one -->", "before\n<!-- two -->\n2\n<!-- /two -->\nafter"]
+    with pytest.raises(EvlibError, match="expected the markers <!-- three -->"):
+        report.fill(pages, {"three": "3"})
 
 
 def test_the_paper_is_quoted_whole():

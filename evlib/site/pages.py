@@ -1,5 +1,5 @@
 """What the site is made of: one page per notebook, module and folder, each where its file is in the repository, so that
-links between files are links between pages. The README is the front page."""
+links between files are links between pages. The README is the front page, the one in results/ heads the results."""
 from __future__ import annotations
 
 import ast
@@ -210,9 +210,12 @@ def write(root: Path, out: Path, profile: str = "demo") -> list[str]:
     for table in tables:
         kind = PROFILES.get(table.parent.name, table.parent.name)
         pages[table] = (root / table).read_text(encoding="utf-8").replace("# Table 2", f"# Table 2, {kind}", 1)
+    measured = Path("results/README.md")
+    if (root / measured).is_file():
+        pages[measured] = (root / measured).read_text(encoding="utf-8")
     pages[Path("index.md")] = (root / "README.md").read_text(encoding="utf-8") + "\n\n" + "\n\n".join([
         toctree(entries, "Notebooks"),
-        toctree([*(str(table.with_suffix("")) for table in tables), "All files <results/index>"], "Results"),
+        toctree([*(str(page.with_suffix("")) for page in (measured, *tables) if page in pages), "All files <results/index>"], "Results"),
         toctree(["evlib/index"], "Code")])
     waiting = [*pages, Path("results/index.md")]
     while waiting:
@@ -244,6 +247,8 @@ def _target(root: Path, out: Path, page: Path, link: str, waiting: list[Path]) -
     if re.match(r"[a-z]+:", link):
         return link
     target = root / page.parent / link
+    if target.resolve() == root / "README.md":
+        return link.replace("README.md", "index.md")
     if target.suffix == ".py":
         return str(Path(link).with_suffix(".md"))
     if target.is_dir():
