@@ -58,14 +58,12 @@ def train(task: Name, out: Path, data: Data = Path("data"), preset: str = "demo"
           set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE")] = ()) -> None:
     """Train a network, or continue where it was stopped. Ends after --minutes or --steps, whichever comes first."""
     from . import tasks
-    from .stored import restore
     from .device import Workers
     from .train import train
     config = tasks.get(task).config(preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
     config.require_end()                                       # before a data set is encoded for nothing
     workers = Workers.start(device)
     if workers.first:                                          # one encodes, the others wait
-        restore(out)
         _store(task, data)
     workers.wait()
     train(config, _store(task, data), out, device)
@@ -104,6 +102,7 @@ def predict(run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run fo
     """Answer one question of your own, and draw what the network saw and drew as a film strip."""
     from . import files
     from .audio import read_sound
+    from .boxes import parse_box
     from .image import read_image
     from .parts import Audio, Image, Text
     from .predict import load
@@ -119,7 +118,7 @@ def predict(run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run fo
         raise EvlibError(f"{model.task.name} answers questions about a video: name its file with --video.")
     parts = [Image(read_image(image))] if image else []
     parts += [Audio(*read_sound(audio))] if audio else []
-    parts += [model.task.clip(video, _box(box))] if video else []
+    parts += [model.task.clip(video, parse_box(box) if box is not None else None)] if video else []
     parts += [Text(words) for words in (text, question) if words is not None]
     if not parts:
         raise EvlibError("Nothing to answer: give --text, --image, --audio or --video.")
@@ -145,8 +144,10 @@ def table(results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="
 def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6400, seed: int = 0, examples: int | None = None,
             only: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help="a variant, by its name; all, if none is named", metavar="VARIANT")] = ()) -> None:
     """Train preset demo with one setting changed at a time; add what each scored on validation data to a CSV file."""
-    from .compare import VARIANTS, compare, save
+    from . import tasks
+    from .compare import VARIANTS, compare, require_words, save
     from .config import nearest
+    require_words(tasks.get(task))                             # before a data set is encoded for nothing
     store = _store(task, data)
     for variant in only or VARIANTS:
         if variant not in VARIANTS:
@@ -156,7 +157,7 @@ def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6
 
 @app.command
 def bench(data: Data = Path("data"), only: Annotated[tuple[Literal["ends", "network", "peers", "growth"], ...], tyro.conf.arg(help="a part or several; all, if none is named")] = (),
-          device: str | None = None, preset: Annotated[Literal["demo", "paper"] | None, tyro.conf.arg(help="of the network; both, if none is named")] = None,
+          device: str | None = None, preset: Annotated[Literal["demo", "paper", "fast"] | None, tyro.conf.arg(help="of the network; demo, paper and on a GPU fast, if none is named")] = None,
           out: Path = Path("results/bench")) -> None:
     """Time the ends of the flow, the network, its peers and how cost grows: a CSV file each in the folder --out, and bench.png."""
     from .bench import bench
@@ -183,18 +184,6 @@ def _store(task: str, data: Path, out: Path | None = None):
     from . import tasks
     from .encode import encode
     return encode(tasks.get(task), data, out)
-
-
-def _box(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        x, y, w, h = (float(v) for v in text.split(","))
-        if not (w > 0 and h > 0 and abs(x) + abs(y) + w + h < float("inf")):
-            raise ValueError
-    except ValueError:
-        raise EvlibError(f"--box {text}: expected four numbers x,y,w,h with a width and height above 0.") from None
-    return x, y, w, h
 
 
 def _settings(pairs: tuple[str, ...]) -> dict:

@@ -83,7 +83,7 @@ class Answers(ABC):
 
     def gallery(self, table: pd.DataFrame) -> str:
         """The title of a gallery of the worst answers."""
-        return f"{(self.quality(table) < 1).sum():,} of {len(table):,} answers are wrong. The least clear of them first, by turns of what was read: drawn above, true below."
+        return f"{(self.quality(table) < 1).sum():,} of {len(table):,} answers are wrong: those first, the least clear first, at most {ALIKE} in a row with the same reading. Drawn above, true below."
 
     def mistake(self, row: pd.Series, inputs: np.ndarray, drawn: np.ndarray, true: np.ndarray, caption: str) -> Pillow.Image:
         """One picture of that gallery."""
@@ -227,10 +227,10 @@ class Boxes(Answers):
         kept = [self.overlaps(np.repeat(t[:1], len(t), axis=0), t) for t in true]
         every, by_frame = np.concatenate(overlaps), pd.DataFrame(overlaps).mean()
         curve, area = metrics.success_curve(every[~np.isnan(every)]), metrics.success_auc(every[~np.isnan(every)])
-        return {"iou": float(np.nanmean(every)), "success_auc": float(area), "success": np.round(curve, 4).tolist(),
+        return {"iou": float(np.nanmean(every)), "iou_after_first": after_first(overlaps), "success_auc": float(area), "success": np.round(curve, 4).tolist(),
                 "iou_by_frame": by_frame.round(4).tolist(), "kept_by_frame": pd.DataFrame(kept).mean().round(4).tolist(),
                 "no_box": float(np.mean([box is None for a in table.answer_read for box in json.loads(a)])),
-                "baselines": {"first box kept": {"iou": float(np.nanmean(np.concatenate(kept)))}}}
+                "baselines": {"first box kept": {"iou": float(np.nanmean(np.concatenate(kept))), "iou_after_first": after_first(kept)}}}
 
     @staticmethod
     def overlaps(read: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -355,6 +355,12 @@ def to_labels(line: str, labels: Sequence[str]) -> list[str]:
     """`vehicle moving , activity walking` -> the nearest labels, each once."""
     names = ["_".join(name.split()) for name in line.split(",")]
     return list(dict.fromkeys(nearest_word(name, labels) for name in names if name))
+
+
+def after_first(overlaps: list[np.ndarray]) -> float:
+    """Mean IoU without each track's first frame, whose box is given."""
+    later = np.concatenate([track[1:] for track in overlaps])
+    return float(np.nanmean(later)) if len(later) and not np.isnan(later).all() else 0.0
 
 
 def box_array(boxes: list) -> np.ndarray:

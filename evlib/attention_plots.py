@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
 from .errors import EvlibError
-from .plots import DARK, GAP, GREY, LINE, RED, WHITE
-from .render import font_file
+from .plots import DARK, GAP, GREY, LINE, RED, WHITE, _mono, page
 
 SCALE = colormaps["cividis"]      # the same to the colour-blind, and in grey
 BAR = 12                          # px: height of the bar above a frame
@@ -37,19 +36,7 @@ def figure10(examples: Sequence[Seen], most: int | None = None, width: int = 100
     their shares remain those of the whole. width: px, at which a line breaks. EvlibError if there is nothing to draw or shapes do not fit."""
     if not examples:
         raise EvlibError("examples: expected at least one example to draw, found none.")
-    strips, key = [_strip(seen, most, width) for seen in examples], _key()
-    places, x, y, line = [], 0, 0, 0
-    for strip in strips:
-        if x and x + strip.width > width:
-            x, y, line = 0, y + line, 0
-        places.append((x, y))
-        x, line = x + strip.width + 4 * GAP, max(line, strip.height)
-    places.append((0, y + line))
-    across = max(x + strip.width for (x, _), strip in zip(places, (*strips, key)))
-    sheet = Pillow.new("RGB", (across, y + line + key.height), WHITE)
-    for place, strip in zip(places, (*strips, key)):
-        sheet.paste(strip, place)
-    return sheet.quantize(256, dither=Pillow.Dither.NONE)
+    return page([*(_strip(seen, most, width) for seen in examples), _key(width)], width)
 
 
 def overlay(frame: np.ndarray, patches: np.ndarray) -> np.ndarray:
@@ -73,7 +60,7 @@ def _strip(seen: Seen, most: int | None, width: int) -> Pillow.Image:
     per_line = max(1, (width - 3 * GAP) // step)
     lines = -(-len(shown) // per_line)
     text = LINE if seen.caption else 0
-    across = max(min(len(shown), per_line) * step + 3 * GAP, round(_pen().getlength(seen.caption)) + 2 * GAP)
+    across = max(min(len(shown), per_line) * step + 3 * GAP, round(_mono().getlength(seen.caption)) + 2 * GAP)
     strip = Pillow.new("RGB", (across, lines * (top + H + GAP) + text + 3 * GAP), WHITE)
     draw = ImageDraw.Draw(strip)
     for place, t in enumerate(shown):
@@ -84,11 +71,11 @@ def _strip(seen: Seen, most: int | None, width: int) -> Pillow.Image:
         if t < n_in:
             share = float(seen.temporal[t])
             colour = tuple(round(255 * c) for c in SCALE(share / max(float(seen.temporal.max()), 1e-9))[:3])
-            draw.text((x + W / 2, y), f"{share:.2f}" if share >= 0.005 else f"{share:.3f}", fill=DARK, font=_pen(), anchor="ma")
+            draw.text((x + W / 2, y), f"{share:.2f}" if share >= 0.005 else f"{share:.3f}", fill=DARK, font=_mono(), anchor="ma")
             draw.rectangle([x, y + LINE, x + W - 1, y + top - 2], fill=colour)
         if t == n_in:
             draw.rectangle([x - 2 * GAP, y + LINE, x - GAP - 1, y + top + H - 1], fill=RED)
-    draw.text((GAP, lines * (top + H + GAP)), seen.caption, fill=DARK, font=_pen())
+    draw.text((GAP, lines * (top + H + GAP)), seen.caption, fill=DARK, font=_mono())
     return strip
 
 
@@ -99,23 +86,19 @@ def _spread(start: int, stop: int, most: int | None) -> list[int]:
     return np.linspace(start, stop - 1, most).round().astype(int).tolist()
 
 
-def _key() -> Pillow.Image:
-    """What the colours mean."""
+def _key(width: int) -> Pillow.Image:
+    """What the colours mean; at least `width` pixels wide, so that it has a line of its own."""
     ramp, box = (255 * SCALE(np.linspace(0, 1, 60))[None, :, :3]).round().astype(np.uint8), LINE - 4
     looks = [overlay(np.full((1, 1, 3), GREY[0], np.uint8), np.array([[even]])) for even in (0.5, 1.0, 2.0)]
     parts = ["share of the temporal attention: 0", ramp, "the example's largest;  within a frame: half an even look", looks[0], "even", looks[1], "twice", looks[2]]
-    key = Pillow.new("RGB", (1000, LINE + 2 * GAP), WHITE)
+    key = Pillow.new("RGB", (max(1000, width), LINE + 2 * GAP), WHITE)
     draw, x = ImageDraw.Draw(key), GAP
     for part in parts:
         if isinstance(part, str):
-            draw.text((x, 0), part, fill=DARK, font=_pen())
-            x += round(_pen().getlength(part)) + 6
+            draw.text((x, 0), part, fill=DARK, font=_mono())
+            x += round(_mono().getlength(part)) + 6
         else:
             patch = Pillow.fromarray(part).resize((max(box, part.shape[1]), box), Pillow.Resampling.NEAREST)
             key.paste(patch, (x, 2))
             x += patch.width + 6
-    return key.crop((0, 0, x + GAP, key.height))
-
-
-def _pen() -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(font_file(), 11)
+    return key.crop((0, 0, max(x + GAP, width), key.height))

@@ -16,7 +16,7 @@ import soundfile
 import torch
 from PIL import Image as Pillow
 
-from .errors import EvlibError
+from .errors import EvlibError, UnreadableFile
 
 RATE = 8000           # Hz; speech keeps its vowels and most of its fricatives below 4 kHz
 BANDS = 64            # mel bands, one per row of the frame
@@ -51,11 +51,11 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     try:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:             # TypeError: samples without a header
-        raise EvlibError(f"{path}: expected a sound file (wav, flac, ogg, mp3), found something that cannot be read ({error}).") from None
+        raise UnreadableFile(f"{path}: expected a sound file (wav, flac, ogg, mp3), found something that cannot be read ({error}).") from None
     if len(wave) == 0:
-        raise EvlibError(f"{path}: the sound is empty (0 samples); record it again or leave it out.")
+        raise UnreadableFile(f"{path}: the sound is empty (0 samples); record it again or leave it out.")
     if not np.isfinite(wave).all():
-        raise EvlibError(f"{path}: expected samples from -1 to 1, found some that are no numbers; record it again or leave it out.")
+        raise UnreadableFile(f"{path}: expected samples from -1 to 1, found some that are no numbers; record it again or leave it out.")
     return wave.mean(axis=1), rate
 
 

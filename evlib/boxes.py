@@ -35,6 +35,17 @@ class ReadBox(NamedTuple):
     confidence: float                           # 0..1: how much redder the outline is than what is near it; 1 for a clean box, 0.5 if half faded
 
 
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """ "x,y,w,h" -> four numbers. EvlibError unless they are finite and w, h positive."""
+    try:
+        x, y, w, h = (float(value) for value in text.split(","))
+        if not (w > 0 and h > 0 and abs(x) + abs(y) + w + h < float("inf")):
+            raise ValueError
+    except ValueError:
+        raise EvlibError(f"The box {text!r} is not one: expected four numbers x,y,w,h with a width and height above 0.") from None
+    return x, y, w, h
+
+
 def draw_box(frame: np.ndarray, box: Sequence[float], size: int = SIZE) -> np.ndarray:
     """uint8 (64, 64, 3) and x, y, w, h in frame pixels -> a new frame with a red outline. What lies outside is cut off: the outline then
     runs along the border. A box entirely outside leaves the frame as it is. EvlibError unless x, y, w, h are finite and w, h positive.

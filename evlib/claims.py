@@ -1,7 +1,8 @@
 """What the paper says about its results, held against ours: each claim, where it is tested, what came out.
 
-A claim holds if the difference it speaks of is at least two standard errors large on the data at hand, fails if it is
-that large the other way, and is undecided in between. A miniature can show an effect; it cannot refute the paper.
+A claim holds if the difference it speaks of is at least two standard errors large on the data at hand, is not seen here if
+it is that large the other way, and is undecided in between. A run that is no better than a trivial answer tests nothing;
+and a miniature can show an effect, but cannot refute the paper.
 """
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ import pandas as pd
 
 from .answers import Boxes, box_array
 from .attention import temporal
-from .evaluate import scored
+from .evaluate import best_trivial, headline, scored
 from .model import NextFrame
 from .render import tokenize
 from .store import VideoStore
@@ -46,6 +47,8 @@ def claims(results: str | Path) -> pd.DataFrame:
     for claim in CLAIMS:
         run = runs.get(claim.task)
         seen, verdict = claim.test(run) if run else ("", "not measured: no such run")
+        if run and claim.test is not beyond_the_question and not has_learnt(run.metrics):
+            verdict = "cannot be tested: the run is no better than a trivial answer"
         data = f"{run.metrics['dataset']}, {run.metrics['data']}, n = {run.metrics['n']:,}" if run else ""
         rows.append({"The paper (section 5)": claim.words, "Notebook": claim.notebook, "Data": data, "Seen": seen, "Verdict": verdict})
     return pd.DataFrame(rows)
@@ -74,12 +77,18 @@ def verdict(difference: float, error: float) -> str:
     """`difference` in the direction of the claim, with its standard error."""
     if not error > 0:
         return "undecided"
-    return "holds" if difference > 2 * error else "does not hold" if difference < -2 * error else "undecided"
+    return "holds" if difference > 2 * error else "not seen here" if difference < -2 * error else "undecided"
 
 
 def paired(differences: np.ndarray) -> tuple[float, float]:
     """Mean and standard error."""
     return float(np.mean(differences)), float(np.std(differences, ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else 0.0
+
+
+def has_learnt(metrics: dict) -> bool:
+    """Whether a run scores more than the best trivial answer, by the measure that its row is judged by."""
+    trivial = best_trivial(metrics)
+    return trivial is None or headline(metrics)[1] > trivial
 
 
 def truncation(run: Run) -> tuple[str, str]:
@@ -131,7 +140,8 @@ def beyond_the_question(run: Run) -> tuple[str, str]:
         return "no training questions to guess from", "cannot be tested"
     blind, n = run.metrics["baselines"]["from the question alone"]["accuracy"], run.metrics["n"]
     p = run.metrics["accuracy"]
-    return f"accuracy {100 * p:.1f}, from the question alone {100 * blind:.1f}", verdict(p - blind, np.sqrt((p * (1 - p) + blind * (1 - blind)) / n))
+    parts = [f"{name} {100 * part['accuracy']:.1f} ({100 * part['baselines']['from the question alone']['accuracy']:.1f})" for name, part in run.metrics["subsets"].items()]
+    return f"accuracy {100 * p:.1f}, from the question alone {100 * blind:.1f}{': ' if parts else ''}{', '.join(parts)}", verdict(p - blind, np.sqrt((p * (1 - p) + blind * (1 - blind)) / n))
 
 
 def key_words(run: Run) -> tuple[str, str]:
@@ -143,7 +153,7 @@ def key_words(run: Run) -> tuple[str, str]:
     difference, error = paired(most.gain.values - 1)
     top = words.groupby("word").gain.agg(["mean", "size"]).query("size >= 10")["mean"].nlargest(3)
     seen = ", ".join(f"{word} {gain:.1f}" for word, gain in top.items())
-    return f"the most telling word gets {most.gain.mean():.2f} times the average attention; most looked at: {seen}", verdict(difference, error)
+    return f"the most telling word of each of {len(most)} reviews gets {most.gain.mean():.2f} times the average attention; most looked at: {seen}", verdict(difference, error)
 
 
 CLAIMS = (

@@ -14,13 +14,16 @@ import numpy as np
 import pandas as pd
 
 from . import files, tasks
+from .answers import Words
 from .decode import TemplateReader
+from .errors import EvlibError
 from .generate import answer
 from .metrics import accuracy
 from .predict import load_network
 from .progress import say
 from .store import VideoStore
-from .train import train, trained
+from .stored import trained
+from .train import train
 
 VARIANTS: dict[str, dict] = {
     "demo (Muon 0.01, batch 16)": {},
@@ -47,6 +50,7 @@ def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence
     """Trains each variant on `sequences` sequences; with `examples`, drawn from only the first so many of the training split,
     to see what many epochs do (in the files' order: no use where that goes by answer). One row each: variant, steps, seconds, validation SSIM and accuracy."""
     task, rows = tasks.get(store.manifest["task"]), []
+    require_words(task)
     if examples is not None:
         kept = (store.answers.split != "train") | ((store.answers.split == "train").cumsum() <= examples)
         store = replace(store, sequences=store.sequences[kept.values], answers=store.answers[kept].reset_index(drop=True))
@@ -69,6 +73,12 @@ def compare(store: VideoStore, sequences: int, seed: int = 0, variants: Sequence
                      "validation_accuracy": round(accuracy(read, split.table.answer), 4), "n": len(split)})
         log("  ".join(f"{k} {v}" for k, v in rows[-1].items() if k not in ("data", "n")))
     return pd.DataFrame(rows)
+
+
+def require_words(task: tasks.Task) -> None:
+    if not isinstance(task.answers, Words):
+        known = ", ".join(name for name, other in tasks.TASKS.items() if isinstance(other.answers, Words))
+        raise EvlibError(f"Variants are compared by the one word that they answer, which {task.name} does not: name one of {known}.")
 
 
 def save(table: pd.DataFrame, path: Path) -> None:

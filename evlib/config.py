@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -15,10 +17,24 @@ from .errors import EvlibError
 
 Augment = Literal["none", "flip", "shift", "mask", "drop"]
 
+# What numbers a setting may be, and how that is said.
+RANGES: list[tuple[str, Callable[[float], bool], str]] = [
+    ("width heads global_blocks mlp batch validation_size shards", lambda n: n >= 1, "at least 1"),
+    ("local_blocks validations", lambda n: n >= 0, "at least 0"),
+    ("lr muon_lr weight_decay grad_clip l1", lambda x: 0 <= x < math.inf, "at least 0, and finite"),
+    ("warmup decay", lambda x: 0 <= x <= 1, "from 0 to 1"),
+    ("dropout average", lambda x: 0 <= x < 1, "at least 0 and below 1"),
+    ("steps minutes", lambda x: x > 0, "more than 0"),
+    ("seed", lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
+    ("max_frames", lambda n: n >= 2, "at least 2: a frame of a question and one of an answer"),
+    ("patch", lambda n: n >= 1 and 64 % (2 * n) == 0, "1, 2, 4, 8, 16 or 32, which divide 64 into an even number of patches"),
+    ("window", lambda n: 1 <= n <= 4, "from 1 to 4: of the five scales of 64 pixels the last has 4"),
+]
+
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network (section 3.2). The defaults are the paper's; they come to 40.7M parameters (the paper says 41M)."""
+    """The network (section 3.2). The defaults are the paper's; they come to 40.8M parameters (the paper says 41M)."""
     width: int = 512              # K, "we set K to 512 throughout"
     heads: int = 8                # 64 channels a head; the paper does not say
     patch: int = 8                # pixels; "for an input of 64x64 and a patch size of 8x8" (Figure 9)
@@ -30,11 +46,9 @@ class ModelConfig:
     zero_init: bool = False       # start every residual branch at zero: the network is the identity at first
 
     def __post_init__(self):
-        check_types(self)
-        if min(self.width, self.heads, self.patch, self.global_blocks, self.mlp) < 1 or self.local_blocks < 0 or self.width % self.heads:
-            raise EvlibError(f"width must be a multiple of heads, and all sizes positive; found width {self.width}, heads {self.heads}.")
-        if 64 % (2 * self.patch):
-            raise EvlibError(f"patch must divide 64 into an even number of patches (2, 4, 8, 16 or 32); found {self.patch}.")
+        check(self)
+        if self.width % self.heads:
+            raise EvlibError(f"width must be a multiple of heads; found width {self.width}, heads {self.heads}.")
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class TrainConfig:
     grad_clip: float = 1.0        # largest norm of the gradient; 0: none
     loss: Literal["outputs", "all"] = "outputs"   # frames the loss is on: the answer's, or "each input frame" as well
     l1: float = 0.0               # weight of the mean absolute error beside 1 - MS-SSIM, which hardly sees a shift of brightness or hue; the paper has none
-    window: int = 3               # px; the usual 11 needs pictures of 160 px for five scales
+    window: int = 3               # px, at most 4: the fifth scale of 64 px has no more; the usual 11 needs pictures of 176
     validations: int = 10         # times a run, evenly spaced; the best one is kept
     validation_size: int = 256    # sequences
     augment: Augment = "none"     # how questions are varied, see evlib.augment; the paper does not say that they are
@@ -62,12 +76,8 @@ class TrainConfig:
     compile: Literal["auto", "off", "on", "graphs"] = "auto"         # torch.compile: on a GPU; "graphs": and replay CUDA graphs
 
     def __post_init__(self):
-        check_types(self)
-        if self.batch is not None and self.batch < 1:
-            raise EvlibError(f"batch must be at least 1; found {self.batch}.")
-        if not 0 <= self.average < 1:
-            raise EvlibError(f"average must be at least 0 and below 1; found {self.average}.")
-        if self.shards < 1 or (self.batch or self.shards) % self.shards:
+        check(self)
+        if (self.batch or self.shards) % self.shards:
             raise EvlibError(f"shards must be at least 1 and divide the batch of {self.batch}; found {self.shards}.")
 
 
@@ -83,10 +93,7 @@ class Config:
     minutes: float | None = None  # stop after so much training time, and let the schedule follow it
 
     def __post_init__(self):
-        check_types(self)
-        for name, value in (("steps", self.steps), ("minutes", self.minutes)):
-            if value is not None and not value > 0:
-                raise EvlibError(f"{name} must be more than 0; found {value}.")
+        check(self)
 
     def require_end(self) -> None:
         if self.steps is None and self.minutes is None:
@@ -116,8 +123,8 @@ class Config:
                                    train=dataclasses.replace(self.train, **parts["train"]), **parts[""])
 
 
-def check_types(config: Any) -> None:
-    """A value of another type than its field is an error that names it: settings also come from files and command lines."""
+def check(config: Any) -> None:
+    """A value of another type than its field, or out of RANGES, is an error that names it: settings also come from files and command lines."""
     for name, kind in get_type_hints(type(config)).items():
         value, allowed = getattr(config, name), get_args(kind)
         if get_origin(kind) is Literal:
@@ -127,6 +134,10 @@ def check_types(config: Any) -> None:
             fits = (isinstance(value, kinds) or (float in kinds and isinstance(value, int))) and (bool in kinds or not isinstance(value, bool))
         if not fits:
             raise EvlibError(f"{name} must be {' or '.join(map(repr, allowed)) if get_origin(kind) is Literal else getattr(kind, '__name__', kind)}; found {value!r}.")
+    for names, fits, expected in RANGES:
+        for name in names.split():
+            if (value := getattr(config, name, None)) is not None and not fits(value):
+                raise EvlibError(f"{name} must be {expected}; found {value}.")
 
 
 def _names(cls) -> list[str]:

@@ -91,7 +91,7 @@ def _level_matrices(model: ModelConfig) -> list[tuple[int, int]]:
 
 
 def _muon_matrices(model: ModelConfig) -> list[tuple[int, int]]:
-    """Shapes of what `train.make_optimizers` gives to Muon."""
+    """Shapes of what `optim.make_optimizers` gives to Muon."""
     return (2 * model.local_blocks + model.global_blocks) * _block_matrices(model) + _level_matrices(model)
 
 

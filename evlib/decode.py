@@ -32,6 +32,7 @@ FAINT = 64              # ink must be this much brighter than the background, of
 PAGE_MODE = "--psm 7"   # a single line of text
 READER = (HEIGHT, BLUR, BORDER, FAINT, PAGE_MODE)
 PAGES = 250             # frames a call; a call costs 0.1 s before its first page
+CHUNK = 256             # frames compared with the vocabulary at a time: memory does not grow with the test set
 
 
 def read_words(frames: np.ndarray, workers: int | None = None) -> list[str]:
@@ -125,4 +126,5 @@ class TemplateReader:
         return torch.cdist(grey, self.templates).square() / grey.shape[1]
 
     def read(self, frames: np.ndarray) -> list[str]:
-        return [self.vocabulary[i] for i in self.distances(frames).argmin(dim=1).tolist()]
+        chunks = (frames[start:start + CHUNK] for start in range(0, len(frames), CHUNK))
+        return [self.vocabulary[i] for chunk in chunks for i in self.distances(chunk).argmin(dim=1).tolist()]

@@ -59,7 +59,7 @@ def _made_from(out: Path, made_from: dict) -> bool:
         manifest = json.loads((out / "manifest.json").read_text())
     except ValueError:                                         # damaged: encode again
         return False
-    return {k: manifest.get(k) for k in made_from} == made_from
+    return isinstance(manifest, dict) and {k: manifest.get(k) for k in made_from} == made_from
 
 
 def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> dict:

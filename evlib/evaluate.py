@@ -24,11 +24,12 @@ from .model import NextFrame
 from .predict import load_network
 from .progress import say
 from .store import Split, VideoStore
-from .stored import restore
-from .train import trained
+from .stored import restore, trained
 
+SCORING = 2           # raised when what is scored changes: older scores are then made again
 BATCH = 64            # sequences drawn at a time
 DRAWN = "drawn.npz"
+PERCENT = ("ssim", "f1", "f1_macro", "accuracy", "accuracy_template")      # shares, 0..1 in files
 
 
 def evaluate(run: str | Path, store: VideoStore, device: str | None = None, limit: int | None = None, out: str | Path | None = None,
@@ -117,7 +118,7 @@ def _opened(run: Path, store: VideoStore, device: torch.device, limit: int | Non
     if config["renderer"] != store.manifest["renderer"]:
         raise EvlibError(f"{store.path} was drawn by the renderer {store.manifest['renderer']}, but {run} was trained on frames of {config['renderer']}: "
                          "remove the store and encode again.")
-    return net, config, {"examples": store.manifest["examples"], "renderer": store.manifest["renderer"], "limit": limit, "reader": [*READER, *BOX_READER]}
+    return net, config, {"examples": store.manifest["examples"], "renderer": store.manifest["renderer"], "limit": limit, "scoring": SCORING, "reader": [*READER, *BOX_READER]}
 
 
 def _test(store: VideoStore, limit: int | None, device: torch.device) -> Split:
@@ -127,20 +128,32 @@ def _test(store: VideoStore, limit: int | None, device: torch.device) -> Split:
 
 def draw(net: NextFrame, split: Split, count: int | None, what: str, log: Callable[[str], None] = say) -> list[np.ndarray]:
     """The answer of every row, as `generate.answer` draws it: uint8 (count, 64, 64, 3) each. Says how far it is."""
-    drawn: list = [None] * len(split)
     with progress.bar(what, len(split), log=log) as bar:
-        for rows in split.batches(BATCH):
-            part = Split(split.name, split.frames, split.sequences[torch.from_numpy(rows).to(split.sequences.device)], split.table.iloc[rows])
-            for row, frames in zip(rows, answer(net, part, BATCH, count)):
-                drawn[row] = frames.numpy()
-            bar.advance(len(rows))
-    return drawn
+        return [frames.numpy() for frames in answer(net, split, BATCH, count, bar.advance)]
 
 
 def scored(results: str | Path, seeds: bool = False) -> dict[Path, dict]:
     """The scored runs of a results folder: run folder -> what its metrics.json holds. Those of further seeds only with `seeds`."""
     paths = sorted(Path(results).glob("runs/*/metrics.json"))
     return {path.parent: json.loads(path.read_text()) for path in paths if seeds or "-seed" not in path.parent.name}
+
+
+def headline(metrics: dict) -> tuple[str, float]:
+    """The measure that a row of Table 2 is judged by, and its value as in the paper's table."""
+    name = next(name for name in ("iou", "colorfulness", "f1_micro", "accuracy") if name in metrics)
+    name = {"colorfulness": "psnr", "f1_micro": "f1"}.get(name, name)
+    return name, as_printed(name, metrics[name])
+
+
+def best_trivial(metrics: dict) -> float | None:
+    """The best that a trivial answer scores, by the measure of `headline`; None where there was nothing to take it from."""
+    name, _ = headline(metrics)
+    return max((as_printed(name, values[name]) for values in metrics["baselines"].values() if name in values), default=None)
+
+
+def as_printed(measure: str, value: float) -> float:
+    """As in the paper's table: shares in percent."""
+    return 100 * value if measure in PERCENT else value
 
 
 def _already(out: Path, run: Path, about: dict) -> dict | None:

@@ -15,7 +15,7 @@ from .errors import EvlibError
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, of a file or a folder, renamed to `path` if the block succeeds and removed if not.
 
-    A full disk or a folder that cannot be written is an EvlibError that names it.
+    A full disk or a folder that cannot be written is an EvlibError that names it. Any other error of the block stays what it is.
     """
     path = Path(path)
     try:
@@ -33,10 +33,19 @@ def atomic(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:
+        if not _about(error, folder, path):                   # a file that the block reads
+            raise
         raise EvlibError(f"Cannot write {path}: {error.strerror or error}. Nothing was left behind; "
                          "free some space or choose another folder, and run the same command again.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _about(error: OSError, *places: Path) -> bool:
+    """Whether it is about something in these places. A full disk names no file."""
+    if not isinstance(error.filename, (str, bytes, os.PathLike)):
+        return True
+    return any(Path(os.path.abspath(os.fsdecode(error.filename))).is_relative_to(os.path.abspath(place)) for place in places)
 
 
 def write_text(path: Path, text: str) -> None:

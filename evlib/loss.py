@@ -2,7 +2,7 @@
 
 The same numbers as pytorch-msssim (a test compares them), with three differences in how they are reached:
 
-* The usual five scales with a window of 11 pixels need pictures of at least 160; with a window of 3 they fit into 64.
+* The usual five scales with a window of 11 pixels need pictures of at least 176; 64 pixels are room for a window of up to 4.
 * A scale at which two frames are opposites is negative, and a power of it NaN. pytorch-msssim cuts it off at zero, and
   with it the product of all scales: such a frame has no gradient. Here it is cut off a little above zero, so that the
   other scales still teach.

@@ -11,7 +11,7 @@ answers are lists of strings, or of sets of strings. Shares are 0..1; Table 2 sh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from .errors import EvlibError
 PERFECT_DB = 100.0                       # what equal frames count as, whose PSNR is infinite
 OTHER = "(other)"                        # where answers that are no class are counted
 THRESHOLDS = np.linspace(0, 1, 21)       # of the success curve in OTB and LaSOT
-CHUNK = 64                               # frames converted at a time: long clips stay within the cache, and within memory
+CHUNK = 64                               # frames converted at a time: long clips and whole test sets stay within the cache, and within memory
 
 _LEVELS = np.arange(256) / 255           # sRGB's 256 values, and the light each stands for (IEC 61966-2-1)
 _LIGHT = np.where(_LEVELS > 0.04045, ((_LEVELS + 0.055) / 1.055) ** 2.4, _LEVELS / 12.92).astype(np.float32)
@@ -35,15 +35,20 @@ _XYZ_OF_WHITE = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)     
 
 def psnr(predicted: np.ndarray, target: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB, the mean over frames."""
-    error = (predicted.astype(np.float64) - target).reshape(len(target), -1)
-    mse = np.maximum((error ** 2).mean(axis=1), 255 ** 2 / 10 ** (PERFECT_DB / 10))
-    return float((10 * np.log10(255 ** 2 / mse)).mean())
+    mse = np.concatenate([((x.astype(np.float64) - y).reshape(len(y), -1) ** 2).mean(axis=1) for x, y in _chunks(predicted, target)])
+    return float((10 * np.log10(255 ** 2 / np.maximum(mse, 255 ** 2 / 10 ** (PERFECT_DB / 10)))).mean())
 
 
 def ssim(predicted: np.ndarray, target: np.ndarray) -> float:
     """Structural similarity with its usual Gaussian window of 11 pixels, the mean over frames; 1 where they are equal."""
-    x, y = (torch.from_numpy(np.ascontiguousarray(a)).movedim(-1, 1).float() for a in (predicted, target))
-    return float(torch.cat([pytorch_msssim.ssim(a, b, data_range=255, size_average=False) for a, b in zip(x.split(64), y.split(64))]).mean())
+    pairs = ([torch.from_numpy(np.ascontiguousarray(a)).movedim(-1, 1).float() for a in pair] for pair in _chunks(predicted, target))
+    return float(torch.cat([pytorch_msssim.ssim(x, y, data_range=255, size_average=False) for x, y in pairs]).mean())
+
+
+def _chunks(*clips: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """CHUNK frames of each, then the next ones."""
+    for start in range(0, max(map(len, clips)), CHUNK):
+        yield [clip[start:start + CHUNK] for clip in clips]
 
 
 # ---- colour ----------------------------------------------------------------------------------------------------------
@@ -91,8 +96,8 @@ def _mean_over_frames(frames: np.ndarray, axes: Callable, weight: float) -> floa
     """The length of the standard deviations along two colour axes, and `weight` times that of the means."""
     _check_clip(frames)
     scores = []
-    for start in range(0, len(frames), CHUNK):
-        pairs = [axis.reshape(len(axis), -1) for axis in axes(frames[start:start + CHUNK])]
+    for [part] in _chunks(frames):
+        pairs = [axis.reshape(len(axis), -1) for axis in axes(part)]
         sigma, mu = (np.hypot(*[measure(pair, axis=1, dtype=np.float64) for pair in pairs]) for measure in (np.std, np.mean))
         scores.append(sigma + weight * mu)
     return float(np.concatenate(scores).mean())
@@ -167,8 +172,9 @@ def multilabel(predicted: Sequence[set[str]], true: Sequence[set[str]], classes:
     """Accuracy, the share of sets that are exactly right, and F1 of each class averaged by its support (`f1`, the paper's) and evenly
     (`f1_macro`), or of all classes' decisions together (`f1_micro`); `f1_by_class` has each.
 
-    The macro average is over all `classes`: one that is neither there nor given scores 0, so name those that the test set has. Labels
-    given that are no class make their set wrong and count, together, as one false positive in `f1_micro`; the other two do not see them."""
+    The macro average and `f1_by_class` are of the classes that occur in the true answers, as in `classification`: F1 of any other is 0
+    whatever is given, and would only say how many of `classes` a test set lacks (scikit-learn's own average counts those, too). Giving one
+    of them makes its set wrong and is a false positive in `f1_micro`, no more; so do labels that are no class: together they count as one."""
     if not len(predicted) == len(true) > 0:
         raise EvlibError(f"multilabel: expected as many sets of labels given as true, at least one, found {len(predicted)} and {len(true)}.")
     if strange := sorted(set().union(*true) - set(classes)):
@@ -177,10 +183,11 @@ def multilabel(predicted: Sequence[set[str]], true: Sequence[set[str]], classes:
     indicator = MultiLabelBinarizer(classes=[*classes, OTHER])
     y_true = indicator.fit_transform(true)
     y_given = indicator.transform([{label if label in known else OTHER for label in labels} for labels in predicted])
-    each = f1_score(y_true, y_given, average=None, zero_division=0)[:len(classes)]
+    there = np.flatnonzero(y_true.any(axis=0))
+    each = f1_score(y_true, y_given, average=None, zero_division=0)[there]
     return {"accuracy": float(accuracy_score(y_true, y_given)), "f1": float(f1_score(y_true, y_given, average="weighted", zero_division=0)),
-            "f1_micro": float(f1_score(y_true, y_given, average="micro", zero_division=0)), "f1_macro": float(each.mean()),
-            "f1_by_class": dict(zip(classes, each.round(4).tolist()))}
+            "f1_micro": float(f1_score(y_true, y_given, average="micro", zero_division=0)), "f1_macro": float(each.mean()) if len(each) else 0.0,
+            "f1_by_class": {classes[i]: f1 for i, f1 in zip(there, each.round(4).tolist())}}
 
 
 def confusion(predicted: Sequence[str], true: Sequence[str], classes: Sequence[str]) -> pd.DataFrame:

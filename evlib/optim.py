@@ -1,10 +1,9 @@
 """What moves the weights: the optimisers, their rate over a run, and the running average of what they reach."""
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 
 import torch
-from torch import Tensor
 
 from .config import TrainConfig
 from .model import NextFrame
@@ -23,12 +22,25 @@ def make_optimizers(net: NextFrame, config: TrainConfig) -> list[torch.optim.Opt
             torch.optim.AdamW(others, lr=config.lr, weight_decay=config.weight_decay, fused=fused)]
 
 
-def running_average(decay: float) -> Callable:
-    """Updates averages towards the weights; early on faster, so that the start is soon forgotten."""
+class Average:
+    """The running average of a network's weights; early on faster, so that the start is soon forgotten. torch's own AveragedModel
+    keeps its count on the GPU, and waits for it at every step."""
+
+    def __init__(self, net: NextFrame, decay: float):
+        self.net, self.decay, self.updates = copy.deepcopy(net).requires_grad_(False), decay, 0
+
     @torch.no_grad()
-    def update(averages: list[Tensor], weights: list[Tensor], updates: int) -> None:
-        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + int(updates)) / (10 + int(updates))))
-    return update
+    def update(self, net: NextFrame) -> None:
+        kept = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
+        torch._foreach_lerp_(list(self.net.parameters()), list(net.parameters()), 1 - kept)
+        self.updates += 1
+
+    def state(self) -> dict:
+        return {"updates": self.updates, "net": self.net.state_dict()}
+
+    def load(self, state: dict) -> None:
+        self.updates = state["updates"]
+        self.net.load_state_dict(state["net"])
 
 
 def rate_at(progress: float, config: TrainConfig) -> float:

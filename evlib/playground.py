@@ -29,6 +29,7 @@ from . import miniatures, plots, stored, tasks
 from .answers import until_blank
 from .attention import temporal
 from .audio import read_sound
+from .boxes import parse_box
 from .encode import encode
 from .errors import EvlibError
 from .image import SIZE, read_image
@@ -88,7 +89,7 @@ def answer_sound(model: Model, path: str | Path) -> Answer:
 
 def answer_clip(model: Model, path: str | Path, question: str = "", box: str = "") -> Answer:
     """`question` where the task answers one; `box` is x,y,w,h of a target in the film's own pixels, where it follows one."""
-    clip = model.task.clip(path, numbers(box) if model.task.answers.pointed and box else None)
+    clip = model.task.clip(path, parse_box(box) if model.task.answers.pointed and box else None)
     return answer_film(model, clip, question)
 
 
@@ -99,15 +100,6 @@ def answer_film(model: Model, clip: Clip, question: str = "") -> Answer:
     if not tokenize(question):
         raise EvlibError(f"{model.task.name} answers questions about films: ask one.")
     return answer(model, clip, Text(question))
-
-
-def numbers(box: str) -> tuple[float, ...]:
-    """ "x,y,w,h" -> four numbers."""
-    try:
-        x, y, w, h = (float(v) for v in box.split(","))
-    except ValueError:
-        raise EvlibError(f"The box {box!r} is not one: expected four numbers x,y,w,h.") from None
-    return x, y, w, h
 
 
 def in_words(prediction: Prediction) -> str:
@@ -200,7 +192,8 @@ def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], Non
         if any((run / name).is_file() for name in ("model.safetensors", stored.NAME)):
             try:
                 model = load(run)
-                models[run.name] = model if model.task else None
+                tasks.get(model.config["task"])                # one that this version does not know is an error now, not when it is asked
+                models[run.name] = model
             except EvlibError as error:
                 log(f"{run.name} is left out: {error}")
     if not suited(models, SENTENCES):

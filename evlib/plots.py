@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
@@ -243,7 +244,8 @@ def curves(runs: Iterable[str | Path], path: Path | None = None) -> plt.Figure:
         left.plot(log.seconds / 60, log.loss, label=run.name)
         seen = log.dropna(subset="validation_ssim")
         right.plot(seen.seconds / 60, seen.validation_ssim, marker="o", label=run.name)
-    left.set(xlabel="minutes", ylabel="loss: 1 - MS-SSIM")
+    pictorial = any(json.loads((run / "config.json").read_text())["train"].get("l1") for run in runs)
+    left.set(xlabel="minutes", ylabel="loss, training" if pictorial else "loss: 1 - MS-SSIM, training")
     right.set(xlabel="minutes", ylabel="validation MS-SSIM")
     if len(runs) > 6:
         figure.legend(handles=left.lines, loc="outside right center")
@@ -272,7 +274,7 @@ def boxes(result: dict, path: Path | None = None) -> plt.Figure:
     left.set(xlabel="frame", ylabel="mean IoU", ylim=(0, 1))
     left.legend()
     right.plot(np.linspace(0, 1, len(result["success"])), result["success"])
-    right.set(xlabel="IoU threshold", ylabel="share of frames above", ylim=(0, 1), title=f"area {result['success_auc']:.3f}")
+    right.set(xlabel="IoU threshold", ylabel="share of frames above it", ylim=(0, 1), title=f"success curve, area {result['success_auc']:.3f}")
     return finish(figure, path)
 
 

@@ -22,7 +22,7 @@ from .config import ModelConfig
 from .errors import EvlibError
 from .generate import generate, to_uint8
 from .model import NextFrame
-from .parts import Example, Part
+from .parts import Clip, Example, Part
 from .render import fingerprint, render
 from .stored import NAME
 
@@ -52,14 +52,19 @@ class Model:
         return tasks.get(self.config["task"])
 
     def predict(self, *parts: Part) -> Prediction:
-        """Draws the parts as frames, lets the network draw the answer, and reads it."""
+        """Draws the parts as frames, lets the network draw the answer, and reads it. A tracker sees as many frames of a clip as it has
+        learnt to follow, and draws each of them."""
+        count = self.config["answer_frames"]
+        if self.task.answers.pointed:
+            parts = tuple(Clip(part.frames[:count]) if isinstance(part, Clip) else part for part in parts)
         drawn = render(Example(list(parts), []), self.task.max_inputs)
         inputs = np.stack([frame.pixels for frame in drawn.inputs])
+        count = min(count, len(inputs) - 1) if self.task.answers.pointed else count
         device = next(self.net.parameters()).device
         video = torch.from_numpy(inputs).movedim(-1, -3)[None].to(device)
-        if len(inputs) + self.config["answer_frames"] > self.net.config.max_frames:
-            raise EvlibError(f"{len(inputs)} input frames are too many: this network sees at most {self.net.config.max_frames - self.config['answer_frames']}.")
-        frames = to_uint8(generate(self.net, video, self.config["answer_frames"]))[0].numpy()
+        if len(inputs) + count > self.net.config.max_frames:
+            raise EvlibError(f"{len(inputs)} input frames are too many: this network sees at most {self.net.config.max_frames - count}.")
+        frames = to_uint8(generate(self.net, video, count))[0].numpy()
         reading = self.task.answers.one(frames, self.config["vocabulary"])
         return Prediction(*reading, frames=frames, inputs=inputs)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 
@@ -14,11 +15,10 @@ from .bench.network import SHAPES
 from .claims import claims
 from .config import preset
 from .errors import EvlibError
-from .evaluate import scored
+from .evaluate import as_printed, best_trivial, headline, scored
 
 COLUMNS = ["task", "dataset", "model", "psnr", "ssim", "f1", "f1_macro", "accuracy", "accuracy_template", "iou", "cdc",
            "colorfulness", "n", "train_seconds", "device", "data"]
-PERCENT = ["ssim", "f1", "f1_macro", "accuracy", "accuracy_template"]
 HEADS = {"task": "Task", "dataset": "Dataset", "model": "Model", "psnr": "PSNR", "ssim": "SSIM", "f1": "F1", "f1_macro": "F1 macro",
          "accuracy": "Acc", "accuracy_template": "Acc (template)", "iou": "IoU", "cdc": "CDC", "colorfulness": "Colorfulness", "n": "n",
          "train_seconds": "trained, s", "device": "Device", "data": "Data"}
@@ -63,12 +63,7 @@ def _rows(metrics: dict) -> list[dict]:
 
 def _measures(values: dict) -> dict:
     """The columns of Table 2 among some measures, shares in percent."""
-    return {k: _shown(k, values[k]) for k in COLUMNS if isinstance(values.get(k), float)}
-
-
-def _shown(measure: str, value: float) -> float:
-    """As in the paper's table: shares in percent."""
-    return 100 * value if measure in PERCENT else value
+    return {k: as_printed(k, values[k]) for k in COLUMNS if isinstance(values.get(k), float)}
 
 
 def write_table2(results: str | Path) -> pd.DataFrame:
@@ -86,13 +81,15 @@ def write_table2(results: str | Path) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """A Markdown table without the columns that are empty throughout."""
-    shown = table.dropna(axis=1, how="all")
+    kept = table.dropna(axis=1, how="all")
     digits = {"psnr": 1, "ssim": 1, "f1": 1, "f1_macro": 1, "accuracy": 1, "accuracy_template": 1, "iou": 2, "cdc": 3, "colorfulness": 1,
               "n": 0, "train_seconds": 0}
-    lines = ["| " + " | ".join(HEADS.get(c, c) for c in shown) + " |",
-             "|" + "|".join("---:" if c in digits else "---" for c in shown) + "|"]
-    for row in shown.itertuples(index=False):
-        cells = ["" if pd.isna(v) else f"{v:,.{digits[c]}f}" if c in digits else f"{v:,.0f}" if isinstance(v, float) and v.is_integer() else str(v) for c, v in zip(shown.columns, row)]
+    lines = ["| " + " | ".join(HEADS.get(c, c) for c in kept) + " |",
+             "|" + "|".join("---:" if c in digits else "---" for c in kept) + "|"]
+    for row in kept.itertuples(index=False):
+        quoted = getattr(row, "data", None) == "paper"                       # with the digits that it prints
+        cells = ["" if pd.isna(v) else f"{v:g}" if quoted and c in digits else f"{v:,.{digits[c]}f}" if c in digits
+                 else f"{v:,.0f}" if isinstance(v, float) and v.is_integer() else str(v) for c, v in zip(kept.columns, row)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -108,19 +105,6 @@ def scores(metrics: dict) -> pd.DataFrame:
     return table.drop(columns="accuracy_template", errors="ignore").round(3).fillna("")
 
 
-def headline(metrics: dict) -> tuple[str, float]:
-    """The measure that a row of Table 2 is judged by, and its value as in the paper's table."""
-    name = next(name for name in ("iou", "colorfulness", "f1_micro", "accuracy") if name in metrics)
-    name = {"colorfulness": "psnr", "f1_micro": "f1"}.get(name, name)
-    return name, _shown(name, metrics[name])
-
-
-def best_trivial(metrics: dict) -> float | None:
-    """The best that a trivial answer scores, by the measure of `headline`; None where there was nothing to take it from."""
-    name, _ = headline(metrics)
-    return max((_shown(name, values[name]) for values in metrics["baselines"].values() if name in values), default=None)
-
-
 def margins(results: str | Path) -> pd.DataFrame:
     """How far every run of the main job is from each trivial answer on the same data, and, for colours, from the data's own consistency."""
     lines = []
@@ -129,12 +113,15 @@ def margins(results: str | Path) -> pd.DataFrame:
         line = {"Task": metrics["row"], "Dataset": metrics["dataset"], "Data": metrics["data"]}
         for baseline, values in metrics["baselines"].items():
             if name in values:
-                trivial, digits = _shown(name, values[name]), 3 if name == "iou" else 1
-                lines.append({**line, "Measure": HEADS[name], "Ours": f"{ours:.{digits}f}", "Trivial answer": baseline, "Its score": f"{trivial:.{digits}f}", "Margin": f"{ours - trivial:+.{digits}f}"})
+                trivial, digits = as_printed(name, values[name]), 3 if name == "iou" else 1
+                lines.append({**line, "Measure": HEADS[name], "Ours": f"{ours:.{digits}f}", "Compared with": baseline, "Its score": f"{trivial:.{digits}f}", "Margin": f"{ours - trivial:+.{digits}f}"})
         if "the data" in metrics["baselines"]:
             own = metrics["baselines"]["the data"]["cdc"]
-            lines.append({**line, "Measure": "CDC", "Ours": f"{metrics['cdc']:.4f}", "Trivial answer": "the data", "Its score": f"{own:.4f}", "Margin": f"{metrics['cdc'] / own:.2f} times" if own else ""})
+            lines.append({**line, "Measure": "CDC", "Ours": f"{metrics['cdc']:.4f}", "Compared with": "the data", "Its score": f"{own:.4f}", "Margin": f"{metrics['cdc'] / own:.2f} times" if own else ""})
     return pd.DataFrame(lines)
+
+
+FEW = 20            # test examples, below which a percentage would pretend to know
 
 
 def overview(results: Path) -> pd.DataFrame:
@@ -150,10 +137,12 @@ def overview(results: Path) -> pd.DataFrame:
             quoted = paper[name].get(key)
             line = lines.setdefault(key, {"Task": key[0], "Dataset": key[1], "Measure": HEADS[name], "Paper": "" if quoted is None else f"{quoted:.{digits}f}"})
             trivial = best_trivial(mine[0])
-            minutes = dict.fromkeys(f"{m['training']['seconds'] / 60:.1f}" for m in mine)
-            line[f"Ours, {kind}"] = " / ".join(f"{headline(m)[1]:.{digits}f}" for m in mine)
+            minutes = dict.fromkeys(f"{m['training']['seconds'] / 60:.1f}" for m in mine if m["training"])
+            few = mine[0]["n"] < FEW and name == "accuracy"
+            line[f"Ours, {kind}"] = " / ".join(f"{m['accuracy'] * m['n']:.0f} of {m['n']}" if few else f"{headline(m)[1]:.{digits}f}" for m in mine)
             line[f"trivial, {kind}"] = "" if trivial is None else f"{trivial:.{digits}f}"
-            line[f"trained, {kind}"] = f"{' / '.join(minutes)} min, {mine[0]['training']['device']}{', on the miniature' if mine[0]['trained_on'] != mine[0]['data'] else ''}"
+            device = next((m["training"]["device"] for m in mine if m["training"]), "")
+            line[f"trained, {kind}"] = f"{' / '.join(minutes)} min, {device}{', on the miniature' if mine[0]['trained_on'] != mine[0]['data'] else ''}" if device else ""
     order = [*paper.index, *(key for key in lines if key not in paper.index)]
     return pd.DataFrame([lines[key] for key in order if key in lines])
 
@@ -163,9 +152,9 @@ def seeds(results: Path) -> pd.DataFrame:
     lines = []
     for m in scored(Path(results) / "demo", seeds=True).values():
         name, score = headline(m)
-        digits, trivial = 2 if name == "iou" else 1, best_trivial(m)
-        lines.append({"Task": m["task"], "Seed": m["seed"], "Measure": HEADS[name], "Score": f"{score:.{digits}f}", "best trivial answer": f"{trivial:.{digits}f}",
-                      "test examples": f"{m['n']:,}", "steps": f"{m['training']['steps']:,}", "trained, s": f"{m['training']['seconds']:.0f}"})
+        digits, trivial, training = 2 if name == "iou" else 1, best_trivial(m), m["training"]
+        lines.append({"Task": m["task"], "Seed": m["seed"], "Measure": HEADS[name], "Score": f"{score:.{digits}f}", "best trivial answer": "" if trivial is None else f"{trivial:.{digits}f}",
+                      "test examples": f"{m['n']:,}", "steps": f"{training['steps']:,}" if training else "", "trained, s": f"{training['seconds']:.0f}" if training else ""})
     return pd.DataFrame(lines)
 
 
@@ -197,8 +186,9 @@ def on_a_gpu(results: Path) -> pd.DataFrame:
             if path.exists():
                 metrics = json.loads(path.read_text())
                 name, score = headline(metrics)
-                line |= {"Score": f"{HEADS[name]} {score:.{2 if name == 'iou' else 1}f}", "Minutes": f"{metrics['training']['seconds'] / 60:.1f}",
-                         "Device": metrics["training"]["device"], "Seed": str(metrics["seed"]), "Command": ""}
+                training = metrics["training"] or {"seconds": float("nan"), "device": "not finished"}
+                line |= {"Score": f"{HEADS[name]} {score:.{2 if name == 'iou' else 1}f}", "Minutes": f"{training['seconds'] / 60:.1f}",
+                         "Device": training["device"], "Seed": str(metrics["seed"]), "Command": ""}
             else:
                 line |= {"Score": UNMEASURED, "Minutes": "", "Device": "", "Seed": "", "Command": f"`./reproduce.sh {profile} --data DIR`"}
             lines.append(line)
@@ -213,13 +203,14 @@ GOAL_UTILISATION = 0.40
 
 
 def utilisation(results: Path) -> tuple[float, bool]:
-    """The median utilisation of a training step on a GPU, 0..1, and whether it was measured (results/bench) or is the goal."""
+    """What share of the makers' rate a training step of preset paper reaches on a GPU, 0..1, the median over the shapes of Table 1;
+    and whether it was measured (results/bench) or is the goal."""
     path = Path(results) / "bench" / "network.csv"
     if path.exists():
-        seen = pd.read_csv(path)
-        seen = seen[~seen.device.str.startswith("CPU") & (seen.what == "training step")].utilisation.dropna()
-        if len(seen):
-            return float(seen.median()), True
+        seen = pd.read_csv(path).query("what == 'training step' and preset == 'paper'").dropna(subset="seconds")
+        shares = [row.gflop_per_second * 1e9 / device.flops for row in seen.itertuples() for key, device in cost.DEVICES.items() if key in row.device.lower()]
+        if shares:
+            return float(median(shares)), True
     return GOAL_UTILISATION, False
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from torch import Tensor
 from .errors import EvlibError
 
 VERSION = 2          # of this layout
+CHUNK = 512          # frames converted to floats at a time
 COLUMNS = ["split", "n_in", "n_out", "n_cut", "question", "answer", "source", "group"]
 
 
@@ -49,7 +50,7 @@ class VideoStore:
             # Copy-on-write mapping: pages come in as they are used, and torch may wrap them without a copy.
             return cls(path, manifest, np.load(path / "frames.npy", mmap_mode="c"), np.load(path / "sequences.npy"),
                        pd.read_parquet(path / "answers.parquet"))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise EvlibError(f"{path}: the encoded data set is damaged ({error}): remove the folder and encode again.") from None
 
     def split(self, name: str, device: str | torch.device = "cpu") -> Split:
@@ -57,8 +58,7 @@ class VideoStore:
         rows = np.flatnonzero(self.answers.split == name)
         if not len(rows):
             raise EvlibError(f"{self.path}: expected examples of the split {name!r}, found only {', '.join(sorted(set(self.answers.split)))}.")
-        table = self.answers.iloc[rows].reset_index(drop=True)
-        return Split(name, torch.from_numpy(self.frames), torch.from_numpy(self.sequences[rows]), table).to(device)
+        return Split(name, torch.from_numpy(self.frames), torch.from_numpy(self.sequences), self.answers).rows(rows).to(device)
 
     @property
     def is_miniature(self) -> bool:
@@ -92,19 +92,21 @@ class Split:
         """The same for rows (B,) that are on the device already: nothing waits."""
         return self.frames[self.sequences[rows, :T].long()].permute(0, 1, 4, 2, 3)
 
+    def rows(self, rows: np.ndarray) -> Split:
+        """Only these rows; all frames stay."""
+        return replace(self, sequences=self.sequences[torch.as_tensor(rows, device=self.sequences.device)], table=self.table.iloc[rows].reset_index(drop=True))
+
     def part(self, rows: np.ndarray) -> Split:
         """Only these rows, and only the frames that they show."""
-        if len(rows) == len(self):
-            return self
-        frames, sequences = only_shown(self.frames.cpu().numpy(), self.sequences.cpu().numpy()[rows])
-        return Split(self.name, torch.from_numpy(frames), torch.from_numpy(sequences), self.table.iloc[rows].reset_index(drop=True)).to(self.frames.device)
+        return self if len(rows) == len(self) else self.rows(rows)._shown(self.frames.device)
 
     def to(self, device: str | torch.device) -> Split:
         """The same on a device; of the frames only those that are shown."""
-        if torch.device(device) == self.frames.device:
-            return self
-        frames, sequences = only_shown(self.frames.cpu().numpy(), self.sequences.cpu().numpy())
-        return Split(self.name, torch.from_numpy(frames).to(device), torch.from_numpy(sequences).to(device), self.table)
+        return self if torch.device(device) == self.frames.device else self._shown(device)
+
+    def _shown(self, device: str | torch.device) -> Split:
+        frames, sequences = (torch.from_numpy(a).to(device) for a in only_shown(self.frames.cpu().numpy(), self.sequences.cpu().numpy()))
+        return replace(self, frames=frames, sequences=sequences)
 
     def outputs(self) -> list[np.ndarray]:
         """The true answer frames of every row: uint8 (n_out, 64, 64, 3) each."""
@@ -119,7 +121,7 @@ class Split:
         """The first `rows` sequences."""
         if rows < 1:
             raise EvlibError(f"At least one sequence is needed, found a limit of {rows}.")
-        return Split(self.name, self.frames, self.sequences[:rows], self.table.iloc[:rows])
+        return self.rows(np.arange(len(self))[:rows])
 
     def shapes(self) -> dict[tuple[int, int], np.ndarray]:
         """(n_in, n_out) -> rows of that shape."""
@@ -140,7 +142,8 @@ class Split:
         shown = (place >= n_in[:, None]) & (place < (n_in + n_out)[:, None])
         index, counts = self.sequences[torch.from_numpy(rows)][shown].unique(return_counts=True)
         weights = (counts / counts.sum()).view(-1, 1, 1, 1)
-        return (self.frames[index.long()].float() / 255 * weights).sum(dim=0).permute(2, 0, 1)
+        chunks = zip(index.long().split(CHUNK), weights.split(CHUNK))
+        return sum((self.frames[i].float() / 255 * w).sum(dim=0) for i, w in chunks).permute(2, 0, 1)
 
 
 class Schedule:
@@ -209,6 +212,11 @@ class Batches:
         self.place = np.zeros(len(split), np.int32)                          # of a row within the part
         self.place[rows] = np.arange(len(rows))
         self.shapes = split.table[["n_in", "n_out"]].values
+
+    def one_of_each_shape(self) -> Iterator[Batch]:
+        """A batch of every shape that the first epoch shows."""
+        shapes = self.shapes[self.schedule.plan(0)[:, 0]].tolist()
+        yield from (self[step] for step in {tuple(shape): step for step, shape in enumerate(shapes)}.values())
 
     def __getitem__(self, step: int) -> Batch:
         epoch, place = divmod(step, self.schedule.per_epoch)

@@ -15,10 +15,15 @@ import torch
 
 from . import files
 from .errors import EvlibError
-from .train import trained
 
 NAME = "stored.safetensors"
 LARGEST = 3_000_000               # bytes; they are part of the source tree
+
+
+def trained(run: str | Path) -> dict | None:
+    """env.json of a finished run: device, steps, seconds of training, parameters; None if it has not finished."""
+    path = Path(run) / "env.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def keep(run: str | Path) -> Path:

@@ -3,20 +3,21 @@
     train(config, store, out)     # starts, or continues where it was stopped
 
 `out` is a run folder: config.json, model.safetensors (the best so far, by SSIM of the validation split's answers),
-log.csv, env.json (once it is finished), and resume.pt, from which a stopped run continues: on the same type of device bit
-for bit, where steps end it and not the clock; on another with the same weights, order of examples and schedule, but other
-rounding and other dropout.
+log.csv, env.json (once it is finished), and resume.pt, from which a stopped run continues: on a CPU bit for bit, where steps
+end it and not the clock; on another type of device with the same weights, order of examples and schedule, but other rounding
+and other dropout.
 Under torchrun each process takes its share of every batch.
 
-Nothing in the loop reads a file or waits for the device: the data lie on it, what is shown when is known an epoch ahead, and
-losses are looked at when they are reported.
+Nothing in the loop waits for a GPU: the data lie on it, what is shown when is known an epoch ahead, and losses are looked at
+when they are reported. On a CPU the frames are read as they are needed, by memory mapping; no file is opened.
 """
 from __future__ import annotations
 
 import io
 import json
+import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,19 +27,19 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 
 from . import files
 from .augment import augment
 from .config import Config, TrainConfig
-from .device import Workers, autocast, compiled, compiles, environment, precision_for
+from .device import Workers, autocast, compiled, compiles, environment, precision_for, uncompiled
 from .errors import EvlibError
 from .loss import ms_ssim, next_frame_loss
 from .model import NextFrame
-from .optim import make_optimizers, rate_at, running_average, set_rates
+from .optim import Average, make_optimizers, rate_at, set_rates
 from .progress import bar as progress_bar
 from .progress import is_terminal, say
 from .store import Batch, Batches, Schedule, Split, VideoStore
+from .stored import restore
 
 REPORT, CHECKPOINT = 5.0, 60.0        # seconds between progress lines, between checkpoints
 HOW = ("precision", "compile")        # settings that a run may change when it goes on: how a step is computed, not what
@@ -73,6 +74,9 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
         raise EvlibError(f"{shards} shards cannot be shared evenly by {workers.count} processes: set shards to a multiple of {workers.count}.")
     settings = {**json.loads(config.to_json()), "renderer": store.manifest["renderer"], "data": store.manifest["data"],
                 "examples": store.manifest["examples"], "vocabulary": store.manifest["vocabulary"], "answer_frames": int(store.answers.n_out.max())}
+    if workers.first:
+        restore(out)
+    workers.wait()
     finished = _is_finished(out, settings)
     workers.wait()                                            # until all have looked, and only then write
     if finished:
@@ -83,6 +87,8 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
         files.write_text(out / "config.json", json.dumps(settings, indent=2))
         (out / "env.json").unlink(missing_ok=True)            # it says that a run is finished
 
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     torch.manual_seed(config.seed)
     train_split, validation = store.split("train"), store.split("validation", device)
     net = NextFrame(config.model).to(device)
@@ -102,13 +108,17 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
 
     batches = Batches(train_split, Schedule(train_split, batch, config.seed, shards), workers.share(batch), device)
     if not batches.resident and workers.first:
-        log(f"{config.task}: the frames do not fit on the GPU and stay in main memory; `--set shards={workers.count}` divides them among the GPUs")
+        divided = f"; `--set shards={workers.count}` divides them among the GPUs" if workers.count > shards else ""
+        log(f"{config.task}: the frames do not fit on the GPU and stay in main memory{divided}")
+    compiling = learner.prepare(batches.one_of_each_shape()) if learner.compiled else 0.0
     loop(config, learner, state, batches, validation, out, workers, log)
     if workers.first:
-        memory = {"peak_gpu_gb": round(torch.cuda.max_memory_allocated(device) / 1e9, 2)} if device.type == "cuda" else {}
+        more = {"compile_seconds": round(compiling, 1)} if learner.compiled else {}
+        if device.type == "cuda":
+            more["peak_gpu_gb"] = round(torch.cuda.max_memory_allocated(device) / 1e9, 2)
         files.write_text(out / "env.json", json.dumps({
             **environment(device), "processes": workers.count, "precision": str(learner.dtype).removeprefix("torch."),
-            "compiled": learner.compiled, **memory, "steps": state.step, "seconds": round(state.seconds, 1), "parameters": sum(p.numel() for p in net.parameters()),
+            "compiled": learner.compiled, **more, "steps": state.step, "seconds": round(state.seconds, 1), "parameters": sum(p.numel() for p in net.parameters()),
             "best_validation_ssim": state.best}, indent=2))
     workers.wait()
     return out
@@ -123,8 +133,10 @@ def loop(config: Config, learner: Learner, state: State, batches: Batches, valid
     with progress_bar(f"{config.task}: training", log=say if watched else lambda line: None) as bar:
         while (progress := progress_of(config, state.step, now)) < 1:
             shown = batches[state.step]
-            # Seeded by the step: the same on every start, and in every process, which takes its share of what is drawn for all.
+            # Seeded by the step, and so the same on every start. What is drawn for questions is drawn for all of a batch, of which
+            # each process takes its share; dropout is each process's own.
             chance.manual_seed(config.seed * 2**32 + state.step)
+            torch.manual_seed(config.seed * 2**32 + state.step * workers.count + workers.rank)
             video = augment(shown.video, shown.n_in, config.train.augment, chance, batch, workers.share(batch))
             state.losses.append(learner.step(shown._replace(video=video), rate_at(progress, config.train)))
             state.step += 1
@@ -137,7 +149,8 @@ def loop(config: Config, learner: Learner, state: State, batches: Batches, valid
             due = int(progress * config.train.validations) > state.validated or progress >= 1
             if due:
                 state.validated = max(int(progress * config.train.validations), state.validated)
-                score = validate(learner.best, validation, config.train.validation_size)
+                with uncompiled(learner.compiled):
+                    score = validate(learner.best, validation, config.train.validation_size)
                 if workers.first and score > state.best:
                     save_weights(learner.best, out)
                 state.best = max(score, state.best)
@@ -163,9 +176,9 @@ class Learner:
         device = net.bias.device
         self.config, self.net, self.dtype = config.train, net, precision_for(config, device)
         self.optimizers = make_optimizers(net, config.train)
-        self.averaged = AveragedModel(net, multi_avg_fn=running_average(config.train.average)) if config.train.average else None
+        self.averaged = Average(net, config.train.average) if config.train.average else None
         self.compiled = compiles(config, device)
-        model = DistributedDataParallel(net) if workers is not None and workers.count > 1 else net
+        model = DistributedDataParallel(net, broadcast_buffers=False) if workers is not None and workers.count > 1 else net
         self.model = compiled(model, config) if self.compiled else model
 
     def step(self, batch: Batch, rate: float = 1.0) -> Tensor:
@@ -181,13 +194,23 @@ class Learner:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if self.averaged is not None:
-            self.averaged.update_parameters(self.net)
+            self.averaged.update(self.net)
         return loss.detach()
+
+    def prepare(self, batches: Iterable[Batch]) -> float:
+        """Lets the compiler meet these batches, and learns nothing from them, so that it does not take its minutes from the run's.
+        Returns the seconds it took."""
+        started = time.perf_counter()
+        self.net.train()
+        for batch in batches:
+            answer_loss(self.model, batch, self.config, self.dtype).backward()
+            self.net.zero_grad(set_to_none=True)
+        return time.perf_counter() - started
 
     @property
     def best(self) -> NextFrame:
         """The weights that are validated and kept."""
-        return self.net if self.averaged is None else self.averaged.module
+        return self.net if self.averaged is None else self.averaged.net
 
 
 def answer_loss(model: nn.Module, batch: Batch, config: TrainConfig, dtype: torch.dtype) -> Tensor:
@@ -212,7 +235,7 @@ def validate(net: NextFrame, split: Split, size: int) -> float:
     """Mean MS-SSIM of the predicted answer frames of `size` sequences, the true frames before them given."""
     net.eval()
     rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])      # the same every time, and of every length
-    split = Split(split.name, split.frames, split.sequences[torch.from_numpy(rows).to(split.sequences.device)], split.table.iloc[rows])
+    split = split.rows(rows)
     sums = []
     for rows in split.batches(64):
         n_out = int(split.table.n_out.values[rows[0]])
@@ -232,20 +255,19 @@ def save_weights(net: NextFrame, out: Path) -> None:
 def load_start(net: NextFrame, out: Path, start: str) -> None:
     """The weights of another run of the same shape: a network that can already read and write has less to learn (section 5.2)."""
     run = out.parent / start if (out.parent / start).is_dir() else Path(start)
+    restore(run)
     try:
         safetensors.torch.load_model(net, run / "model.safetensors", device=str(net.bias.device))
     except FileNotFoundError:
-        raise EvlibError(f"start: expected a trained run in {run} (model.safetensors), found none; train it first.") from None
+        raise EvlibError(f"start: expected a trained run in {run} (model.safetensors), found none; train it first, or start from nothing with `--set start=null`.") from None
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise EvlibError(f"start: the network of {run} has another shape than this one ({str(error).splitlines()[0][:120]}).") from None
 
 
 def checkpoint(out: Path, learner: Learner, state: State) -> None:
-    net, memory = learner.net, io.BytesIO()                    # torch's own writer hides why a disk refused
-    device = net.bias.device
-    torch.save({"state": state.__dict__, "net": net.state_dict(), "optimizers": [o.state_dict() for o in learner.optimizers],
-                "averaged": learner.averaged.state_dict() if learner.averaged is not None else None, "device": device.type,
-                "random": torch.get_rng_state(), "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None}, memory)
+    memory = io.BytesIO()                                      # torch's own writer hides why a disk refused
+    torch.save({"state": state.__dict__, "net": learner.net.state_dict(), "optimizers": [o.state_dict() for o in learner.optimizers],
+                "averaged": learner.averaged.state() if learner.averaged is not None else None, "device": learner.net.bias.device.type}, memory)
     with files.atomic(out / "resume.pt") as temporary:
         temporary.write_bytes(memory.getbuffer())
     with files.atomic(out / "log.csv") as temporary:
@@ -256,7 +278,10 @@ def resume(path: Path, learner: Learner, state: State) -> str | None:
     """Continues from a checkpoint, if there is one. Returns the type of device that wrote it."""
     if not path.exists():
         return None
-    saved = torch.load(path, map_location="cpu", weights_only=True)     # tensors and plain values, never code
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)     # tensors and plain values, never code
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise EvlibError(f"{path}: the checkpoint is damaged ({str(error).splitlines()[0][:120]}): remove the run's folder and train it again.") from None
     learner.net.load_state_dict(saved["net"])
     for optimizer, values in zip(learner.optimizers, saved["optimizers"]):
         for group, mine in zip(values["param_groups"], optimizer.param_groups):
@@ -264,12 +289,9 @@ def resume(path: Path, learner: Learner, state: State) -> str | None:
                 group["fused"] = mine["fused"]                 # of this device, not of the one that wrote it
         optimizer.load_state_dict(values)
     if learner.averaged is not None:
-        learner.averaged.load_state_dict(saved["averaged"])
+        learner.averaged.load(saved["averaged"])
     state.__dict__.update(saved["state"])
     state.losses = [loss.to(learner.net.bias.device) for loss in state.losses]
-    torch.set_rng_state(saved["random"])
-    if learner.net.bias.device.type == "cuda" and saved["random_cuda"] is not None:
-        torch.cuda.set_rng_state(saved["random_cuda"], learner.net.bias.device)
     return saved.get("device", "cpu")
 
 
@@ -293,17 +315,12 @@ def _flat(settings: dict) -> dict:
 
 def _complete(config: str) -> dict:
     """A run's config.json; settings that it was written before have their defaults."""
-    settings = json.loads(config)
+    settings: dict = {}
     try:
+        settings = json.loads(config)
         return {**settings, **json.loads(Config.from_json(config).to_json())}
-    except (TypeError, KeyError, EvlibError):                  # a setting that no longer exists, or a broken file
+    except (TypeError, KeyError, ValueError, EvlibError):                  # a setting that no longer exists, or a broken file
         return settings
-
-
-def trained(run: Path) -> dict | None:
-    """env.json of a finished run: device, steps, seconds of training, parameters; None if it has not finished."""
-    path = Path(run) / "env.json"
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 class Clock:

@@ -5,7 +5,8 @@ Tests on real data look for it in the folder that the environment variable EVLIB
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import safetensors.torch
 import soundfile
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from evlib import miniatures, tasks
 from evlib.__main__ import main
@@ -88,6 +90,24 @@ def command(monkeypatch, capsys):
             status = stop.code
         return status, *capsys.readouterr()
     return run
+
+
+@pytest.fixture
+def largest_tensor():
+    """`with largest_tensor() as largest:`, and largest() is the size of the largest tensor that torch computed, in bytes."""
+    sizes = [0]
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, work, types, arguments=(), options=None):
+            made = work(*arguments, **(options or {}))
+            sizes.extend(t.nbytes for t in (made if isinstance(made, (list, tuple)) else [made]) if isinstance(t, torch.Tensor))
+            return made
+
+    @contextmanager
+    def watch() -> Iterator[Callable[[], int]]:
+        with Watch():
+            yield lambda: max(sizes)
+    return watch
 
 
 @pytest.fixture

@@ -229,7 +229,8 @@ def test_wrong_boxes_scored_by_hand():
     assert scored["no_box"] == 2 / 6
     assert scored["success_auc"] == pytest.approx((20 + 7 + 0 + 20) / 4 / 21)          # 1/3 is above 0, 0.05, ... 0.30
     assert scored["success"][0] == 0.75 and scored["success"][10] == 0.5 and scored["success"][20] == 0
-    assert scored["baselines"] == {"first box kept": {"iou": pytest.approx((1 + 1 + 1 + 0) / 4)}}
+    assert scored["iou_after_first"] == pytest.approx((1 / 3 + 1) / 2)                 # without the two boxes that are given
+    assert scored["baselines"] == {"first box kept": {"iou": pytest.approx((1 + 1 + 1 + 0) / 4), "iou_after_first": pytest.approx((1 + 0) / 2)}}
     assert Boxes().headline(scored) == "IoU 0.583, success AUC 0.560"
 
 
@@ -305,7 +306,7 @@ def test_figures_show_the_numbers():
     assert [bar.get_width() for bar in axes.patches] == [0.25, 0.75]                       # the largest on top
     left, right = plots.boxes({"iou_by_frame": [0.9, 0.8], "kept_by_frame": [1.0, 0.4], "success": [1.0, 0.5, 0.0], "success_auc": 0.5}).axes
     assert [list(line.get_ydata()) for line in left.lines] == [[0.9, 0.8], [1.0, 0.4]] and list(left.lines[0].get_xdata()) == [1, 2]
-    assert list(right.lines[0].get_xdata()) == [0, 0.5, 1] and right.get_title() == "area 0.500"
+    assert list(right.lines[0].get_xdata()) == [0, 0.5, 1] and right.get_title() == "success curve, area 0.500"
     table = pd.DataFrame({"psnr": [30.0], "psnr_grey": [20.0], "cdc": [0.2], "cdc_true": [0.1], "colorfulness": [70.0], "colorfulness_true": [75.0]})
     assert [place.collections[0].get_offsets().tolist() for place in plots.colours(table).axes] == [[[20, 30]], [[0.1, 0.2]], [[75, 70]]]
 

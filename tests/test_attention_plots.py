@@ -105,6 +105,11 @@ def test_short_examples_stand_side_by_side_and_long_ones_below_each_other():
     assert packed.tell() < 60_000
 
 
+def test_the_key_has_a_line_of_its_own():
+    picture = pixels(figure10([Seen(grey(2), np.ones(1), even(2))], width=1200))             # where there was room beside the strip
+    assert picture.shape[1] == 1200 and (picture[:TOP + 64, 150:] == 255).all() and (picture[TOP + 64:, 150:] < 100).any()
+
+
 def test_an_untrained_network_is_no_problem():
     picture = pixels(figure10([Seen(grey(3), np.zeros(2), even(2))]))
     assert np.abs(picture[TOP:TOP + 64, GAP:GAP + 64] - 100).max() <= 2

@@ -4,7 +4,7 @@ import pytest
 import soundfile
 
 from evlib.audio import read_sound, spectrogram
-from evlib.errors import EvlibError
+from evlib.errors import EvlibError, UnreadableFile
 
 RATE = 8000
 
@@ -90,13 +90,13 @@ def test_unreadable_sounds_are_named(tmp_path):
     (tmp_path / "headless.raw").write_bytes(bytes(100))
     (tmp_path / "folder.wav").mkdir()
     for name in ("text.wav", "nothing.wav", "missing.wav", "headless.raw", "folder.wav"):
-        with pytest.raises(EvlibError, match=f"{name}: expected a sound file"):
+        with pytest.raises(UnreadableFile, match=f"{name}: expected a sound file"):
             read_sound(tmp_path / name)
 
 
 def test_a_sound_without_samples_is_named(tmp_path):
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
-    with pytest.raises(EvlibError, match=r"empty.wav: the sound is empty \(0 samples\)"):
+    with pytest.raises(UnreadableFile, match=r"empty.wav: the sound is empty \(0 samples\)"):
         read_sound(tmp_path / "empty.wav")
 
 
@@ -104,5 +104,5 @@ def test_a_sound_that_is_not_a_number_is_named(tmp_path):
     wave = chirp()
     wave[17] = np.nan
     soundfile.write(tmp_path / "nan.wav", wave, RATE, subtype="FLOAT")
-    with pytest.raises(EvlibError, match="nan.wav"):
+    with pytest.raises(UnreadableFile, match="nan.wav"):
         read_sound(tmp_path / "nan.wav")

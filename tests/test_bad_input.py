@@ -14,7 +14,8 @@ import pytesseract
 import soundfile
 from PIL import Image as Pillow
 
-from evlib import decode, encode, tasks
+from evlib import decode, encode, files, tasks
+from evlib.errors import EvlibError
 
 
 @pytest.fixture
@@ -145,6 +146,23 @@ def test_a_full_disk_leaves_nothing(refused, data, monkeypatch, owner, name):
     monkeypatch.setattr(owner, name, full)
     sentence = refused("encode", "sst2", "--data", data)
     assert f"Cannot write {data}/.evlib/sst2: No space left on device. Nothing was left behind" in sentence
+
+
+def test_a_source_that_cannot_be_read_is_no_full_disk(refused, data, monkeypatch):
+    monkeypatch.setattr(encode, "render", lambda *_: open("/nowhere/source.tsv"))
+    assert refused("encode", "sst2", "--data", data) == "evlib: /nowhere/source.tsv: No such file or directory.\n"
+
+
+def test_only_what_is_written_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (tmp_path / "out", Path("out")):
+        with pytest.raises(FileNotFoundError, match="missing.txt"), files.atomic(out):
+            (tmp_path / "missing.txt").read_text()
+        with pytest.raises(EvlibError, match="Cannot write .*out: No such file or directory. Nothing was left behind"), files.atomic(out) as temporary:
+            (temporary.absolute() / "folder" / "file").write_text("")
+        with pytest.raises(EvlibError, match="Cannot write .*out: No space left"), files.atomic(out):
+            full()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_while_training(command, data, tmp_path, monkeypatch):

@@ -67,6 +67,15 @@ def test_what_is_kept_for_the_backward_pass_is_counted():
     assert clock.kept_bytes(layer, lambda: layer(x).relu()) == 16 * 8 * 4 + 16 * 4 * 4      # the input, and relu's output; not the weight
 
 
+def test_the_peak_of_memory_is_that_of_a_second_step(monkeypatch):
+    """In the first one the optimiser's own tensors are not there yet while gradients are computed."""
+    happened = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: happened.append("reset"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: happened.append("read") or 5e6)
+    assert clock.peak_of_a_repeat(lambda: happened.append("step"), torch.device("cuda")) == 5
+    assert happened == ["step", "reset", "step", "read"]
+
+
 # ------------------------------------------------------------------------------------ the network
 
 def test_shapes_are_those_of_table_1():
@@ -228,6 +237,14 @@ def test_the_command(command, data, tmp_path, monkeypatch):
     table = pd.read_csv(tmp_path / "out" / "network.csv")
     assert table.columns.tolist() == network.COLUMNS
     assert table.what.tolist() == ["matrix product"] * 2 + 2 * list(network.WORKS) and table.seconds.notna().sum() == 5
+
+
+@pytest.mark.parametrize("preset", ["demo", "paper", "fast"])
+def test_every_preset_may_be_asked_for(command, tmp_path, monkeypatch, preset):
+    asked = []
+    monkeypatch.setattr("evlib.bench.bench", lambda *arguments: asked.append(arguments))
+    assert command("bench", "--preset", preset, "--only", "network", "--out", tmp_path)[0] == 0
+    assert asked == [(Path("data"), tmp_path, ("network",), None, preset)]
 
 
 def test_a_process_of_its_own_measures_its_own_peak():

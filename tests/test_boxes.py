@@ -6,7 +6,7 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from evlib.boxes import draw_box, read_box, read_boxes
+from evlib.boxes import draw_box, parse_box, read_box, read_boxes
 from evlib.errors import EvlibError
 from evlib.image import image_frame, read_image
 from evlib.metrics import iou
@@ -84,6 +84,13 @@ def test_a_box_outside_is_not_drawn():
 def test_bad_boxes_are_named(box):
     with pytest.raises(EvlibError, match="box: expected x, y, w, h"):
         draw_box(np.zeros((64, 64, 3), np.uint8), box)
+
+
+def test_a_box_that_is_typed():
+    assert parse_box("-1.5, 2,3e1,4") == (-1.5, 2, 30, 4)
+    for text in ("", "1,2,3", "1,2,3,4,5", "1,2,three,4", "1,2,0,4", "1,2,3,-4", "nan,2,3,4", "1,2,inf,4"):
+        with pytest.raises(EvlibError, match=f"The box '{text}' is not one: expected four numbers x,y,w,h with a width and height above 0."):
+            parse_box(text)
 
 
 @pytest.mark.parametrize("frame", [np.zeros((64, 64, 3)), np.zeros((32, 64, 3), np.uint8), np.zeros((2, 64, 64, 3), np.uint8), None])

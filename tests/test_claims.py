@@ -15,7 +15,7 @@ from evlib.render import separator, tokenize, word_frame
 from evlib.store import VideoStore
 
 NOWHERE = Path("nowhere")
-HOLDS, FAILS, OPEN, UNTESTABLE = "holds", "does not hold", "undecided", "cannot be tested"
+HOLDS, FAILS, OPEN, UNTESTABLE = "holds", "not seen here", "undecided", "cannot be tested"
 
 
 def scored(task: str = "sst2", **changes) -> dict:
@@ -197,6 +197,14 @@ def test_words_that_tell_the_answer():
     assert set(claims.telling_words(net, store, limit=1).row) == {0}
 
 
+def test_a_run_that_has_learnt_nothing_tests_nothing(tmp_path):
+    track = {"answer": json.dumps([[0, 0, 10, 10]] * 8), "answer_read": json.dumps([[0, 0, 10, 10]] * 3 + [[30, 30, 10, 10]] * 5)}
+    for name, iou in (("good", 0.6), ("bad", 0.2)):
+        write(tmp_path / name, "lasot", scored("lasot", iou=iou, baselines={"first box kept": {"iou": 0.25}}), pd.DataFrame([track, {**track, "answer_read": track["answer"]}] * 8))
+    found = [claims.claims(tmp_path / name).query("Notebook == '06'").Verdict.item() for name in ("good", "bad")]
+    assert found == [HOLDS, "cannot be tested: the run is no better than a trivial answer"]
+
+
 # ------------------------------------------------------------------------------------------------ beside the trivial answers
 
 def test_the_best_trivial_answer():
@@ -215,7 +223,7 @@ def test_margins_over_every_trivial_answer(tmp_path):
                                            baselines={"grey input copied": {"psnr": 25.5, "cdc": 0.0}, "the data": {"cdc": 0.1, "colorfulness": 71.0}}))
     write(tmp_path, "lasot", scored(iou=0.6, baselines={"first box kept": {"iou": 0.25}}))
     write(tmp_path, "lasot-seed1", scored(iou=0.7, seed=1, baselines={"first box kept": {"iou": 0.25}}))
-    table = report.margins(tmp_path)[["Measure", "Ours", "Trivial answer", "Its score", "Margin"]]
+    table = report.margins(tmp_path)[["Measure", "Ours", "Compared with", "Its score", "Margin"]]
     assert table.values.tolist() == [
         ["Acc", "80.0", "always “red”", "20.0", "+60.0"],
         ["Acc", "80.0", "from the question alone", "85.0", "-5.0"],
@@ -250,3 +258,31 @@ def test_the_overview_of_both_kinds_of_data(tmp_path):
     assert table.loc["SST-2"].tolist()[:6] == ["Text Classification", "Acc", "75.5", "80.0 / 90.0", "50.0", "1.5 min, CPU"]
     assert table.loc["LaSOT"].tolist()[2:] == ["0.63", "", "", "", "0.60", "0.25", "1.5 min, CPU, on the miniature"]
     assert table.loc["Free Spoken Digits", ["Paper", "Ours, miniature", "trivial, miniature"]].tolist() == ["", "80.0", ""]
+
+
+def test_a_run_that_is_not_finished_has_no_minutes(tmp_path):
+    for profile in ("demo", "real", "fast"):
+        write(tmp_path / profile, "sst2", scored(training=None, baselines={}))
+    assert report.overview(tmp_path)[["trained, miniature", "trained, real data"]].values.tolist() == [["", ""]]
+    assert report.seeds(tmp_path)[["best trivial answer", "steps", "trained, s"]].values.tolist() == [["", "", ""]]
+    assert report.on_a_gpu(tmp_path).Device[0] == "not finished"
+
+
+@pytest.mark.parametrize("device, seconds, outcome", [("NVIDIA H200", 1.0, (0.5, True)), ("a CUDA GPU", None, (0.4, False)), ("CPU, 1 thread", 1.0, (0.4, False))])
+def test_utilisation_is_of_the_makers_rate(tmp_path, device, seconds, outcome):
+    """On the GPU one big product reaches less than its maker says; minutes and money are counted by what he says."""
+    lines = [{"what": "training step", "preset": name, "seconds": seconds, "gflop_per_second": rate, "utilisation": 0.9, "device": device}
+             for name, rate in (("paper", 989e3 / 2), ("demo", 10.0))]
+    (tmp_path / "bench").mkdir()
+    pd.DataFrame(lines).to_csv(tmp_path / "bench" / "network.csv")
+    assert report.utilisation(tmp_path) == pytest.approx(outcome)
+
+
+def test_two_answers_are_no_percentage(tmp_path):
+    write(tmp_path / "real", "tgifqa", scored("tgifqa", row="Video QA", dataset="TGIF-QA", accuracy=0.5, n=2))
+    assert report.overview(tmp_path)["Ours, real data"].tolist() == ["1 of 2"]
+
+
+def test_what_is_quoted_keeps_its_digits():
+    table = pd.DataFrame({"data": ["paper", "real"], "cdc": [0.02, 0.0217], "iou": [0.63, 0.6]})
+    assert report.markdown(table).splitlines()[2:] == ["| paper | 0.02 | 0.63 |", "| real | 0.022 | 0.60 |"]

@@ -12,7 +12,7 @@ from evlib.config import ModelConfig, preset
 from evlib.generate import generate
 from evlib.loss import next_frame_loss
 from evlib.model import NextFrame
-from evlib.train import make_optimizers
+from evlib.optim import make_optimizers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

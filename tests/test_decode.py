@@ -113,6 +113,17 @@ def test_template_distances_are_mean_squared_errors():
     assert distances.shape == (1, 3) and np.allclose(distances[0].numpy(), expected, rtol=1e-3)
 
 
+def test_a_whole_test_set_is_compared_in_chunks(largest_tensor):
+    words, rng = ["cat", "dog", "frog", "ship"], np.random.default_rng(0)
+    drawn = rng.integers(len(words), size=1100)
+    frames = np.clip(frames_of(words)[drawn] + rng.normal(0, 150, (1100, 64, 64, 1)), 0, 255).astype(np.uint8)
+    reader = TemplateReader(words)
+    at_once = reader.distances(frames).argmin(dim=1).tolist()
+    with largest_tensor() as largest:
+        assert reader.read(frames) == [words[i] for i in at_once]
+    assert largest() == 4 * 256 * frames[0].nbytes and np.mean(at_once == drawn) > 0.9 and reader.read(frames[:0]) == []
+
+
 # ---- without Tesseract -----------------------------------------------------------------------------------------------
 
 def test_without_tesseract_a_sentence_says_how_to_get_it(monkeypatch):

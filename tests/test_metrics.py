@@ -1,10 +1,13 @@
 """The measures against independent references and examples done by hand."""
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 from skimage import data
 from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from sklearn.metrics import f1_score
 
 from evlib.errors import EvlibError
 from evlib.metrics import (PERFECT_DB, accuracy, cdc, classification, colorfulness, colorfulness_hs, confusion, iou, most_frequent,
@@ -41,6 +44,20 @@ def test_psnr_and_ssim_agree_with_references(predicted, target):
 
 def test_equal_frames_are_perfect():
     assert psnr(WORDS, WORDS) == PERFECT_DB == 100 and ssim(WORDS, WORDS) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_memory_does_not_grow_with_the_test_set(largest_tensor):
+    """A chunk of frames is converted at a time."""
+    target = np.concatenate([NOISE] * 10)                                    # as floats of psnr 69 MB, of ssim 34 MB
+    predicted, chunk = target // 2, 64 * target[0].nbytes
+    tracemalloc.start()
+    decibel = psnr(predicted, target)
+    assert tracemalloc.get_traced_memory()[1] < 30 * chunk < 8 * target.nbytes
+    tracemalloc.stop()
+    assert decibel == pytest.approx(psnr(NOISE // 2, NOISE), rel=1e-12)
+    with largest_tensor() as largest:
+        assert ssim(predicted, target) == pytest.approx(ssim(NOISE // 2, NOISE), abs=1e-6)
+    assert largest() == 4 * chunk
 
 
 def test_psnr_is_a_mean_over_frames():
@@ -197,12 +214,21 @@ def test_answers_that_were_never_given_score_zero():
 def test_multilabel_by_hand():
     true = [{"walk"}, {"walk", "run"}, {"run"}, {"walk"}]
     given = [{"walk"}, {"walk"}, {"run", "walk"}, {"wolk", "rum", "run"}]
-    # walk: 2 right of 3 given and 3 true, F1 4/6; run: 1 of 2 and 2, 1/2; dig: neither given nor true, 0; "wolk" and "rum" are no class.
-    scores = multilabel(given, true, ["walk", "run", "dig"])
+    # walk: 2 right of 3 given and 3 true, F1 4/6; run: 1 of 2 and 2, 1/2; dig: neither given nor true, left out; "wolk" and "rum" are no class.
+    scores = multilabel(given, true, ["dig", "walk", "run"])
     assert scores["f1"] == pytest.approx((3 * 4 / 6 + 2 / 4 * 2) / 5)
-    assert scores["f1_macro"] == pytest.approx((4 / 6 + 1 / 2 + 0) / 3)
+    assert scores["f1_macro"] == pytest.approx((4 / 6 + 1 / 2) / 2)
+    assert scores["f1_by_class"] == {"walk": 0.6667, "run": 0.5}
     assert scores["f1_micro"] == pytest.approx(2 * 3 / (6 + 5))                              # the strays count once: 3 + 2 + 1 given
     assert scores["accuracy"] == 0.25
+
+
+def test_a_class_that_the_test_set_lacks_counts_where_it_is_given():
+    true, given = [{"walk"}, {"walk", "run"}, {"run"}], [{"walk"}, {"walk", "run"}, {"run", "dig"}]
+    scores = multilabel(given, true, ["walk", "run", "dig"])
+    assert (scores["f1"], scores["f1_macro"], scores["f1_micro"], scores["accuracy"]) == (1, 1, pytest.approx(2 * 4 / (4 + 5)), pytest.approx(2 / 3))
+    assert multilabel(given, true, ["walk", "run", "dig", "fly"]) == scores                  # however many are known
+    assert f1_score([[1, 0, 0]], [[1, 0, 1]], average="macro", zero_division=0) == pytest.approx(1 / 3)      # scikit-learn's own counts all
 
 
 def test_multilabel_of_one_label_each_is_classification():
@@ -213,7 +239,8 @@ def test_multilabel_of_one_label_each_is_classification():
 def test_multilabel_at_its_ends():
     perfect = multilabel([{"a"}, set()], [{"a"}, set()], ["a"])
     assert perfect == {"accuracy": 1, "f1": 1, "f1_micro": 1, "f1_macro": 1, "f1_by_class": {"a": 1}}
-    assert multilabel([set(), {"b"}], [{"a"}, {"a"}], ["a", "b"]) == {"accuracy": 0, "f1": 0, "f1_micro": 0, "f1_macro": 0, "f1_by_class": {"a": 0, "b": 0}}
+    assert multilabel([set(), {"b"}], [{"a"}, {"a"}], ["a", "b"]) == {"accuracy": 0, "f1": 0, "f1_micro": 0, "f1_macro": 0, "f1_by_class": {"a": 0}}
+    assert multilabel([set()], [set()], ["a"]) == {"accuracy": 1, "f1": 0, "f1_micro": 0, "f1_macro": 0, "f1_by_class": {}}
     with pytest.raises(EvlibError, match="found 1 and 2"):
         multilabel([{"a"}], [{"a"}, {"a"}], ["a"])
     with pytest.raises(EvlibError, match="found 'c'"):

@@ -165,6 +165,7 @@ def figures(tmp_path) -> dict[str, plt.Figure]:
     run = tmp_path / "a run"
     run.mkdir()
     pd.DataFrame({"step": [1, 2], "seconds": [60, 120], "loss": [0.5, 0.25], "frames_per_second": 9, "validation_ssim": [None, 0.75]}).to_csv(run / "log.csv")
+    (run / "config.json").write_text('{"train": {}}')
     counts = pd.DataFrame([[3, 1, 0], [0, 2, 0]], index=["cat", "dog"], columns=["cat", "dog", "(other)"])
     table = pd.DataFrame({name: [1.0, 2.0] for name in ("psnr", "psnr_grey", "cdc", "cdc_true", "colorfulness", "colorfulness_true")})
     result = {"iou_by_frame": [0.9], "kept_by_frame": [1.0], "success": [1.0, 0.0], "success_auc": 0.5}

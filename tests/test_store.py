@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 
 from evlib import encode as encoding
@@ -124,6 +125,22 @@ def test_a_folder_with_other_files_is_not_replaced(data, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "thesis"]
 
 
+def test_a_broken_recording_is_named_and_left_out(tmp_path):
+    folder = tmp_path / "free-spoken-digit-dataset" / "recordings"
+    folder.mkdir(parents=True)
+    for digit, index in np.ndindex(10, 30):
+        soundfile.write(folder / f"{digit}_ann_{index}.wav", np.sin(np.arange(300) * 0.1 * (digit + 1)), 8000)
+    (folder / "3_ann_20.wav").write_bytes(b"")
+    said = []
+    store = encode(tasks.get("fsdd"), tmp_path, log=said.append)
+    assert store.manifest["unreadable"] == ["recordings/3_ann_20.wav"] and store.manifest["sequences"] == len(store.answers) == 299
+    assert "recordings/3_ann_20.wav" not in set(store.answers.source) and f"fsdd: left out: {folder}/3_ann_20.wav: expected a sound file" in said[0]
+    for index in range(3):
+        (folder / f"4_ann_{index}.wav").write_bytes(b"")
+    with pytest.raises(EvlibError, match="4 of 300 files cannot be read, more than 1%: fetch them again. The first: .*3_ann_20.wav"):
+        encode(tasks.get("fsdd"), tmp_path, log=quiet)
+
+
 # ---- opening ---------------------------------------------------------------------------------------------------------
 
 def test_no_store_another_version_or_a_damaged_one(store, tmp_path):
@@ -133,9 +150,22 @@ def test_no_store_another_version_or_a_damaged_one(store, tmp_path):
     (store.path / "frames.npy").write_bytes(frames[:5000])
     with pytest.raises(EvlibError, match="sst2: the encoded data set is damaged"):
         VideoStore.open(store.path)
+    (store.path / "frames.npy").write_bytes(b"")
+    with pytest.raises(EvlibError, match="sst2: the encoded data set is damaged .*: remove the folder and encode again"):
+        VideoStore.open(store.path)
+    (store.path / "manifest.json").write_text("[]")
+    with pytest.raises(EvlibError, match="sst2: the encoded data set is damaged .*: remove the folder and encode again"):
+        VideoStore.open(store.path)
     (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "version": 0}))
     with pytest.raises(EvlibError, match="laid out as version 0, this is version 2"):
         VideoStore.open(store.path)
+
+
+@pytest.mark.parametrize("damage", ["[]", "null", "{", '{"version": 2}'])
+def test_a_store_with_a_damaged_manifest_is_encoded_again(store, data, damage):
+    (store.path / "manifest.json").write_text(damage)
+    again = encode(tasks.get("sst2"), data, log=quiet)
+    assert again.manifest["examples"] == store.manifest["examples"] and (again.sequences == store.sequences).all()
 
 
 def test_a_run_refuses_a_store_of_another_renderer(store, make_run):
@@ -180,6 +210,25 @@ def test_mean_output(store):
     mean = split.mean_output()
     assert mean.shape == (3, 64, 64) and np.abs(mean.numpy() - expected).max() < 1e-6
     assert 0 < np.abs(split.mean_output(at_most=7).numpy() - expected).max() < 0.5
+
+
+def test_mean_output_of_many_frames_is_summed_in_chunks(largest_tensor):
+    frames = torch.from_numpy(np.random.default_rng(0).integers(256, size=(1300, 64, 64, 3), dtype=np.uint8))
+    sequences = torch.arange(1300, dtype=torch.int32).reshape(65, 20)
+    split = Split("train", frames, sequences, pd.DataFrame({"n_in": [0] * 65, "n_out": [20] * 65}))
+    with largest_tensor() as largest:
+        mean = split.mean_output()
+    assert largest() == 4 * 512 * frames[0].nbytes
+    assert torch.allclose(mean.double(), frames.double().mean(dim=0).permute(2, 0, 1) / 255, rtol=0, atol=1e-6)
+
+
+def test_rows_of_a_split(store):
+    split = store.split("train")
+    chosen = split.rows(np.array([20, 3, 7]))
+    assert len(chosen) == 3 and chosen.frames is split.frames and chosen.name == "train"
+    assert chosen.table.equals(split.table.iloc[[20, 3, 7]].reset_index(drop=True))
+    for i, row in enumerate((20, 3, 7)):
+        assert torch.equal(chosen.gather([i]), split.gather([row]))
 
 
 def test_a_device_gets_only_the_frames_of_its_split(store):

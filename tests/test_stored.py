@@ -13,8 +13,8 @@ from evlib.config import preset
 from evlib.errors import EvlibError
 from evlib.parts import Text
 from evlib.store import VideoStore
-from evlib.stored import keep, put_aside, restore
-from evlib.train import train, trained
+from evlib.stored import keep, put_aside, restore, trained
+from evlib.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

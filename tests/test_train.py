@@ -24,8 +24,10 @@ import evlib.train as loop
 from evlib.config import Config, TrainConfig, preset
 from evlib.errors import EvlibError
 from evlib.model import NextFrame
+from evlib.optim import Average
 from evlib.store import VideoStore
-from evlib.train import Workers, make_optimizers, rate_at, set_rates, train, trained, validate
+from evlib.stored import keep, trained
+from evlib.train import Workers, make_optimizers, rate_at, set_rates, train, validate
 
 STEPS = 8
 
@@ -509,26 +511,58 @@ def test_the_network_compiles_in_one_piece():
         assert traced(video, last=1).shape == (2, 1, 3, 64, 64)
 
 
+def test_blocks_are_compiled_for_training_alone_and_train_as_they_would(tmp_path, monkeypatch):
+    compile, loop_itself, made, left, before_steps = torch.compile, loop.loop, [], [], []
+
+    def backend(graph, inputs):                                                   # traces, but spares the minutes of a real compiler
+        made.append(graph)
+        return graph.forward
+
+    def validate_watched(*about):
+        before = len(made)
+        score = validate(*about)
+        left.append(len(made) - before)
+        return score
+
+    monkeypatch.setattr(torch, "compile", lambda *args, **kwargs: compile(*args, backend=backend, **kwargs))
+    monkeypatch.setattr(loop, "validate", validate_watched)
+    monkeypatch.setattr(loop, "loop", lambda *about: (before_steps.append(len(made)), loop_itself(*about)))
+    shape = {"local_blocks": 1, "global_blocks": 2, "batch": 5}
+    run(tmp_path / "plain", **shape)
+    assert not made and left == 4 * [0]
+    run(tmp_path / "compiled", compile="on", **shape)
+    assert 1 <= len(made) <= 8 and left == 8 * [0]                                # two kinds of block, two lengths; not one for each of four blocks
+    assert before_steps == [0, len(made)]                                         # and all of it off the clock
+    assert trained(tmp_path / "compiled")["compiled"] and not trained(tmp_path / "plain")["compiled"]
+    plain, compiled = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "compiled"))
+    assert plain.keys() == compiled.keys()
+    for name in plain:
+        torch.testing.assert_close(compiled[name], plain[name])
+    torch.compiler.reset()
+
+
 # ---- the running average ---------------------------------------------------------------------------------------------
 
 def test_averaged_weights_are_validated_and_kept(tmp_path):
     run(tmp_path, average=0.9)
     saved = torch.load(tmp_path / "resume.pt", weights_only=True)
     kept, last = load_file(tmp_path / "model.safetensors"), saved["net"]
-    averaged = {name.removeprefix("module."): value for name, value in saved["averaged"].items() if name != "n_averaged"}
+    averaged = saved["averaged"]["net"]
+    assert saved["averaged"]["updates"] == STEPS
     assert torch.equal(kept["head.weight"], averaged["head.weight"]) and not torch.equal(kept["head.weight"], last["head.weight"])
     net = NextFrame.from_pretrained(tmp_path)
     assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(trained(tmp_path)["best_validation_ssim"], abs=1e-6)
 
 
 def test_an_average_follows_its_formula():
-    update, average = loop.running_average(0.5), [torch.zeros(3)]
-    shares = []
-    for n in (1, 8, 1000):
-        average = [torch.zeros(3)]
-        update(average, [torch.ones(3)], n)
-        shares.append(average[0][0].item())
-    assert shares == pytest.approx([1 - 2 / 11, 0.5, 0.5])
+    net = NextFrame(tiny().model)
+    average, shares = Average(net, 0.5), []
+    for n in (0, 1, 8, 1000):
+        average.updates = n
+        average.net.bias.zero_(), torch.nn.init.ones_(net.bias)
+        average.update(net)
+        shares.append(average.net.bias[0, 0].item())
+    assert shares == pytest.approx([1, 1 - 2 / 11, 0.5, 0.5]) and average.updates == 1001
 
 
 # ---- starting from another run ---------------------------------------------------------------------------------------
@@ -541,6 +575,19 @@ def test_a_run_starts_from_the_weights_of_the_run_beside_it(tmp_path):
     first, second, by_path, nothing = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second", "by path", "from nothing"))
     assert first == second == by_path != nothing
     assert json.loads((tmp_path / "second" / "config.json").read_text())["start"] == "first"
+
+
+def test_kept_weights_are_a_start_and_a_finished_run(tmp_path):
+    run(tmp_path / "first")
+    run(tmp_path / "plain", start="first", steps=1)
+    weights = load_file(keep(tmp_path / "first"))
+    for name in ("model.safetensors", "resume.pt"):                               # what a fresh clone does not have
+        (tmp_path / "first" / name).unlink()
+    assert run(tmp_path / "first") == [f"tiny: already trained -> {tmp_path / 'first'}"]
+    assert load_file(tmp_path / "first" / "model.safetensors")["head.weight"].equal(weights["head.weight"].float())
+    (tmp_path / "first" / "model.safetensors").unlink()
+    run(tmp_path / "second", start="first", steps=1)
+    assert trained(tmp_path / "second")["steps"] == 1
 
 
 def test_a_start_that_is_not_there_or_does_not_fit(tmp_path):

@@ -16,11 +16,12 @@ from time import sleep
 
 import av
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from PIL import Image as Pillow
 
-from evlib import tasks
+from evlib import load, tasks
 from evlib.boxes import read_box
 from evlib.encode import encode
 from evlib.errors import EvlibError
@@ -379,6 +380,17 @@ def test_tgifqa(tmp_path, folder, ends):
     assert example.outputs == [Text("two")] and example.answer == "two"
 
 
+@pytest.mark.parametrize("name, questions", [
+    ("clevrer", {"What color is the cube?": "colours", "What is the color of the last object to enter?": "colours", "What shape is it?": "shapes", "What is the material of it?": "materials",
+                 "How many objects of what color are there?": "counts", "Are there any red objects?": "yes or no", "Is it moving?": "yes or no"}),
+    ("tgifqa", {"what color is the shirt ?": "colours", "what is the color of the cat ?": "colours", "how many men are dancing ?": "counts", "where is the dog ?": "places",
+                "what is the colorful bird eating ?": "things", "who waves ?": "things"})])
+def test_questions_are_scored_by_kind(name, questions):
+    found = tasks.get(name).subsets(pd.DataFrame({"question": list(questions)}))
+    assert sum(mask.astype(int) for mask in found.values()).tolist() == [1] * len(questions)               # each once
+    assert {q: kind for kind, mask in found.items() for q, yes in zip(questions, mask) if yes} == questions
+
+
 def test_missing_gifs_are_counted(tmp_path):
     tgifqa(tmp_path)
     manifest = encoded("tgifqa", tmp_path).manifest
@@ -679,15 +691,21 @@ def test_a_video_is_answered(ask, files, name):
     assert Pillow.open(files / "strip.png").height >= 64
 
 
+@pytest.mark.parametrize("shown, drawn", [(9, 4), (3, 3)])
+def test_a_tracker_draws_what_it_sees_and_sees_no_more_than_it_has_learnt(make_run, shown, drawn):
+    prediction = load(make_run("lasot", 4, [])).predict(Clip(numbered(shown)))
+    assert len(prediction.frames) == drawn and len(prediction.inputs) == drawn + 1
+
+
 UNANSWERED = {
     "a question without a video": ("clevrer", ["--question", "What color is it?"], "--question is about a video: name its file with --video."),
     "a video without its question": ("clevrer", ["--video", FILM], "clevrer answers questions: ask one with --question."),
     "a question that is not asked for": ("tinyvirat", ["--video", FILM, "--question", "What?"], "tinyvirat answers no questions: leave out --question."),
     "a box without a video": ("lasot", ["--box", "1,2,3,4"], "--box is about a video: name its file with --video."),
-    "a box in words": ("lasot", ["--video", FILM, "--box", "the cat"], "--box the cat: expected four numbers x,y,w,h with a width and height above 0."),
-    "three numbers": ("lasot", ["--video", FILM, "--box", "1,2,3"], "--box 1,2,3: expected four numbers"),
-    "no width": ("lasot", ["--video", FILM, "--box", "1,2,0,4"], "--box 1,2,0,4: expected four numbers"),
-    "not a number": ("lasot", ["--video", FILM, "--box", "1,nan,3,4"], "--box 1,nan,3,4: expected four numbers"),
+    "a box in words": ("lasot", ["--video", FILM, "--box", "the cat"], "The box 'the cat' is not one: expected four numbers x,y,w,h with a width and height above 0."),
+    "three numbers": ("lasot", ["--video", FILM, "--box", "1,2,3"], "The box '1,2,3' is not one: expected four numbers"),
+    "no width": ("lasot", ["--video", FILM, "--box", "1,2,0,4"], "The box '1,2,0,4' is not one: expected four numbers"),
+    "not a number": ("lasot", ["--video", FILM, "--box", "1,nan,3,4"], "The box '1,nan,3,4' is not one: expected four numbers"),
     "a box outside": ("lasot", ["--video", FILM, "--box", "40,2,3,4"], "The box 40,2,3,4 has no part in the first frame of street.mp4, which is 32 x 32 pixels."),
     "no box": ("lasot", ["--video", FILM], "street.mp4: a tracker must be told what to follow: give the target's box in the first frame"),
     "not about videos": ("cifar10", ["--video", FILM], "cifar10 is not about videos: found street.mp4."),

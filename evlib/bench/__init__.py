@@ -24,14 +24,14 @@ from ..device import find_device
 from ..errors import EvlibError
 
 Part = Literal["ends", "network", "peers", "growth"]
-PRESETS = ("demo", "paper", "fast")            # the last differs from paper by its recipe alone: measured on a GPU, or if asked for
+PRESETS = ("demo", "paper", "fast")            # the last differs from paper by its recipe alone: measured on a GPU, or where it is named
 MISSING = "not measured: needs a CUDA GPU; `python -m evlib bench --device cuda` fills it"
 GPU = "a CUDA GPU"                           # stands in column `device` until one has a name
 
 
 def bench(data: Path, out: Path, only: Sequence[Part] = (), device: str | None = None, preset: str | None = None,
           log: Callable[[str], None] = lambda line: print(line, flush=True)) -> dict[str, pd.DataFrame]:
-    """Measures the parts named in `only`, or all; of the network, `preset` or both. Writes <out>/<part>.csv and bench.png, and
+    """Measures the parts named in `only`, or all; of the network, `preset`, or demo, paper and on a GPU fast. Writes <out>/<part>.csv and bench.png, and
     returns the tables by part. What `data` lacks is a row that says so. Raises EvlibError for an unknown part or preset."""
     from . import ends, growth, network, peers, picture
     parts, presets = tuple(only) or get_args(Part), (preset,) if preset else PRESETS if find_device(device).type == "cuda" else PRESETS[:2]

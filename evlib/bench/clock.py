@@ -86,10 +86,19 @@ def peak_megabytes(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
+def peak_of_a_repeat(work: Callable, device: torch.device) -> float:
+    """The most megabytes held while work is done a second time: an optimiser makes its own tensors in its first step. Of a CPU
+    the whole process, at any time."""
+    work()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    work()
+    return peak_megabytes(device)
+
+
 def in_a_process(device: torch.device, work: Callable, *arguments):
     """work(*arguments) in a process of its own, where the peak of memory is that of this work; on a GPU, whose peak can be reset, here."""
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
         return work(*arguments)
     context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
     context.set_forkserver_preload(["evlib.bench.network"])               # torch is imported once, for all of them

@@ -20,7 +20,7 @@ from ..model import NextFrame
 from ..store import COLUMNS as ANSWERS
 from ..store import VERSION, Batch, Batches, Schedule, VideoStore
 from ..train import answer_loss
-from .clock import in_turns, kept_bytes, medians, once, peak_megabytes, place
+from .clock import in_turns, kept_bytes, medians, once, peak_of_a_repeat, place
 from .network import name_of, random_split, training_step
 
 FRAMES, WIDTHS, BATCHES = (2, 4, 8, 16, 32, 64), (64, 128, 256, 512), (1, 2, 4, 8, 16, 32, 64)
@@ -73,12 +73,10 @@ def one_step(config: Config, T: int, device: torch.device) -> tuple[Callable, fl
     data = split.frames.nbytes + split.sequences.nbytes
     formula = cost.memory(config.model, batch, T, 1, config.train.optimizer, name_of(dtype), data)
     if device.type == "cuda":
-        step()                                                     # the optimiser's own tensors are made by its first step
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        step()
-        ours = formula.weights + formula.optimizer + formula.data  # other networks of this axis are on the device as well
-        return step, peak_megabytes(device) * 1e6 - before + ours, formula.total
+        peak = peak_of_a_repeat(step, device) * 1e6
+        held = torch.cuda.memory_allocated(device)                 # between steps; other networks of this axis are on the device as well
+        ours = formula.weights + formula.optimizer + formula.data
+        return step, peak - held + ours, formula.total
     video = split.gather(range(batch))
     return step, kept_bytes(net, lambda: answer_loss(net.train(), Batch(video, T, 1), config.train, dtype)), formula.activations
 

@@ -19,7 +19,7 @@ from ..generate import generate
 from ..model import NextFrame
 from ..store import Batches, Schedule, Split
 from ..train import Learner
-from .clock import in_a_process, in_turns, medians, peak_megabytes, place, product
+from .clock import in_a_process, in_turns, medians, peak_of_a_repeat, place, product
 
 # Table 1: input frames with the separator, answer frames, batch. Sound has the shape of pictures, video with a question that of text.
 SHAPES = {"picture or sound": (2, 1, 128), "video": (11, 1, 16), "text, or video and question": (21, 1, 16),
@@ -64,9 +64,8 @@ def utilisation(what: str, config: Config, n_in: int, n_out: int, device: str) -
     """One work, in turns with the yardstick."""
     on, batch = torch.device(device), config.train.batch
     dtype = precision_for(config, on) if what == "training step" else torch.float32      # as evlib validates and generates
-    work, flop = works(config, n_in, n_out, on)[what]
-    work()
-    peak = peak_megabytes(on)                                                 # before the yardstick's own matrices
+    work, flop = work_of(what, config, n_in, n_out, on)
+    peak = peak_of_a_repeat(work, on)                                         # before the yardstick's own matrices
     yardstick, unit = product(dtype, on)
     seconds = in_turns({"work": work, "yardstick": yardstick}, on)
     took = medians(seconds)
@@ -77,20 +76,17 @@ def utilisation(what: str, config: Config, n_in: int, n_out: int, device: str) -
             "peak_megabytes": round(peak, 1), "repeats": len(seconds["work"]), "note": "", **place(on)}
 
 
-def works(config: Config, n_in: int, n_out: int, device: torch.device) -> dict[str, tuple[Callable, float]]:
-    """Every work of WORKS and its FLOP, for a batch of one shape, as evlib does it."""
+def work_of(what: str, config: Config, n_in: int, n_out: int, device: torch.device) -> tuple[Callable[[], object], float]:
+    """One of WORKS, as evlib does it, for a batch of one shape, and its FLOP."""
     model, batch = config.model, config.train.batch
     torch.manual_seed(config.seed)
     net, split, rows = NextFrame(model).to(device), random_split(n_in, n_out, 4 * batch, device), np.arange(batch)
-
-    @torch.inference_mode()
-    def forward() -> None:
-        net.eval()
-        net(split.gather(rows)[:, :-1], last=n_out)
-
-    return {"forward": (forward, batch * cost.flops(model, n_in, n_out)),
-            "training step": (training_step(net, config, split), cost.step_flops(model, n_in, n_out, batch, config.train.optimizer).total),
-            "generation": (lambda: generate(net, split.gather(rows)[:, :n_in], n_out), batch * cost.generation_flops(model, n_in, n_out))}
+    if what == "training step":
+        return training_step(net, config, split), cost.step_flops(model, n_in, n_out, batch, config.train.optimizer).total
+    if what == "generation":
+        return lambda: generate(net, split.gather(rows)[:, :n_in], n_out), batch * cost.generation_flops(model, n_in, n_out)
+    net.eval()
+    return torch.inference_mode()(lambda: net(split.gather(rows)[:, :-1], last=n_out)), batch * cost.flops(model, n_in, n_out)
 
 
 def training_step(net: NextFrame, config: Config, split: Split) -> Callable[[], None]:

@@ -28,10 +28,11 @@ from ..encode import encode
 from ..errors import EvlibError
 from ..generate import generate
 from ..model import SIZE, NextFrame
+from ..optim import make_optimizers
 from ..render import render, word_frame
 from ..store import Batch
 from ..tasks.base import Task
-from ..train import answer_loss, make_optimizers
+from ..train import answer_loss
 from .clock import REPEATS, in_turns, medians, place
 from .network import random_split
 

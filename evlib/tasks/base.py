@@ -93,8 +93,17 @@ class Task(ABC):
         return {}
 
     def subsets(self, table: pd.DataFrame) -> dict[str, pd.Series]:
-        """Parts of the test set that the paper reports beside the whole: a name and a mask over the rows."""
+        """Parts of the test set whose scores stand beside that of the whole: a name and a mask over the rows."""
         return {}
+
+
+def by_question(table: pd.DataFrame, kinds: dict[str, str]) -> dict[str, pd.Series]:
+    """Rows by the kind of their question: a name and the regular expression that its beginning matches; the first that does counts."""
+    left, found = pd.Series(True, index=table.index), {}
+    for name, pattern in kinds.items():
+        found[name] = left & table.question.str.match(pattern, case=False)
+        left &= ~found[name]
+    return found
 
 
 class Shared:

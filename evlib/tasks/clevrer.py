@@ -14,10 +14,11 @@ from ..answers import Words
 from ..errors import EvlibError, UnreadableFile
 from ..parts import Clip, Example, Text
 from ..video import at, read_video
-from .base import Item, Shared, Task, hold_out, require
+from .base import Item, Shared, Task, by_question, hold_out, require
 
 FRAMES = (0, 32, 64, 96)
 ANSWERS = (*"012345", "yes", "no", "blue", "brown", "cyan", "gray", "green", "purple", "red", "yellow", "metal", "rubber", "cube", "cylinder", "sphere")
+KINDS = {"colours": "What (is the )?color", "shapes": "What (is the )?shape", "materials": "What (is the )?material", "counts": "How many", "yes or no": ""}
 SCENE, QUESTION = {"video_filename": str, "questions": list}, {"question": str, "question_id": int, "answer": str}      # what is read of each
 
 
@@ -51,6 +52,9 @@ class CLEVRER(Task):
 
     def clip(self, path, box=None):
         return Clip(read_video(path, at(*FRAMES)))
+
+    def subsets(self, table):
+        return by_question(table, KINDS)
 
     @staticmethod
     def example(clip: Shared, question: dict) -> Example:

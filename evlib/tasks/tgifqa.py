@@ -14,10 +14,11 @@ from ..answers import Words
 from ..errors import EvlibError
 from ..parts import Clip, Example, Text
 from ..video import read_video, spread
-from .base import Item, Shared, Task, hold_out
+from .base import Item, Shared, Task, by_question, hold_out
 
 FRAMES = 4
 COLUMNS = ("gif_name", "question", "answer", "type", "vid_id", "key", "description")
+KINDS = {"colours": ".*\\bcolou?rs?\\b", "counts": "how many", "places": "where", "things": ""}      # of question, for scores apart
 SPLITS = {"Train": "train", "Test": "test", "Sample": "test"}      # of <name>_frameqa_question.csv; a sample is to be looked at
 
 
@@ -53,6 +54,9 @@ class TGIFQA(Task):
 
     def clip(self, path, box=None):
         return Clip(read_video(path, spread(FRAMES)))
+
+    def subsets(self, table):
+        return by_question(table, KINDS)
 
     @staticmethod
     def example(clip: Shared, row: dict[str, str]) -> Example:
