@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from .errors import EvlibError
-from .plots import DARK, GAP, GREY, LINE, RED, WHITE, _mono, page
+from .plots import DARK, GAP, GREY, LINE, RED, WHITE, mono, page
 
 SCALE = colormaps["cividis"]      # the same to the colour-blind, and in grey
 BAR = 12                          # px: height of the bar above a frame
@@ -60,7 +60,7 @@ def _strip(seen: Seen, most: int | None, width: int) -> Pillow.Image:
     per_line = max(1, (width - 3 * GAP) // step)
     lines = -(-len(shown) // per_line)
     text = LINE if seen.caption else 0
-    across = max(min(len(shown), per_line) * step + 3 * GAP, round(_mono().getlength(seen.caption)) + 2 * GAP)
+    across = max(min(len(shown), per_line) * step + 3 * GAP, round(mono().getlength(seen.caption)) + 2 * GAP)
     strip = Pillow.new("RGB", (across, lines * (top + H + GAP) + text + 3 * GAP), WHITE)
     draw = ImageDraw.Draw(strip)
     for place, t in enumerate(shown):
@@ -71,11 +71,11 @@ def _strip(seen: Seen, most: int | None, width: int) -> Pillow.Image:
         if t < n_in:
             share = float(seen.temporal[t])
             colour = tuple(round(255 * c) for c in SCALE(share / max(float(seen.temporal.max()), 1e-9))[:3])
-            draw.text((x + W / 2, y), f"{share:.2f}" if share >= 0.005 else f"{share:.3f}", fill=DARK, font=_mono(), anchor="ma")
+            draw.text((x + W / 2, y), f"{share:.2f}" if share >= 0.005 else f"{share:.3f}", fill=DARK, font=mono(), anchor="ma")
             draw.rectangle([x, y + LINE, x + W - 1, y + top - 2], fill=colour)
         if t == n_in:
             draw.rectangle([x - 2 * GAP, y + LINE, x - GAP - 1, y + top + H - 1], fill=RED)
-    draw.text((GAP, lines * (top + H + GAP)), seen.caption, fill=DARK, font=_mono())
+    draw.text((GAP, lines * (top + H + GAP)), seen.caption, fill=DARK, font=mono())
     return strip
 
 
@@ -95,8 +95,8 @@ def _key(width: int) -> Pillow.Image:
     draw, x = ImageDraw.Draw(key), GAP
     for part in parts:
         if isinstance(part, str):
-            draw.text((x, 0), part, fill=DARK, font=_mono())
-            x += round(_mono().getlength(part)) + 6
+            draw.text((x, 0), part, fill=DARK, font=mono())
+            x += round(mono().getlength(part)) + 6
         else:
             patch = Pillow.fromarray(part).resize((max(box, part.shape[1]), box), Pillow.Resampling.NEAREST)
             key.paste(patch, (x, 2))

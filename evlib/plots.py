@@ -50,7 +50,7 @@ def film_strip(frames: np.ndarray, n_in: int, scale: int = 2, caption: str = "",
     top, rows = (LINE if labels else 0), (1 if true is None else 2)
     words = caption.splitlines()
     places = [edge + t * side + (line if t >= n_in else 0) for t in range(max(T, 0 if true is None else n_in + len(true)))]
-    width = max(max(places, default=0) + side, *(round(_mono().getlength(text)) + 2 * edge for text in ("", *words)))
+    width = max(max(places, default=0) + side, *(round(mono().getlength(text)) + 2 * edge for text in ("", *words)))
     bottom = top + edge + rows * scale * (H + GAP)
     strip = Pillow.new("RGB", (width, bottom + LINE * len(words) + (edge if words else 0)), WHITE)
     pen = ImageDraw.Draw(strip)
@@ -70,7 +70,7 @@ def film_strip(frames: np.ndarray, n_in: int, scale: int = 2, caption: str = "",
     for t, text in (labels or {}).items():
         pen.text((places[t], 1), text, fill=RED if t == n_in else GREY, font=_sans())
     for i, text in enumerate(words):
-        pen.text((edge, bottom + i * LINE), text, fill=DARK, font=_mono())
+        pen.text((edge, bottom + i * LINE), text, fill=DARK, font=mono())
     return strip
 
 
@@ -301,7 +301,7 @@ def finish(figure: plt.Figure, path: Path | None) -> plt.Figure:
 
 
 @cache
-def _mono() -> ImageFont.FreeTypeFont:
+def mono() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(font_file(), 11)
 
 

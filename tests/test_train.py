@@ -24,7 +24,7 @@ import evlib.train as loop
 from evlib.config import Config, TrainConfig, preset
 from evlib.errors import EvlibError
 from evlib.model import NextFrame
-from evlib.optim import Average
+from evlib.optim import Average, Muon
 from evlib.store import VideoStore
 from evlib.stored import keep, trained
 from evlib.train import Workers, make_optimizers, rate_at, set_rates, train, validate
@@ -552,6 +552,23 @@ def test_averaged_weights_are_validated_and_kept(tmp_path):
     assert torch.equal(kept["head.weight"], averaged["head.weight"]) and not torch.equal(kept["head.weight"], last["head.weight"])
     net = NextFrame.from_pretrained(tmp_path)
     assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(trained(tmp_path)["best_validation_ssim"], abs=1e-6)
+
+
+def test_our_muon_is_torchs():
+    torch.manual_seed(0)
+    shapes = [(96, 32), (32, 32), (96, 32), (32, 128), (32, 64), (32, 32)]
+    theirs = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    ours = [torch.nn.Parameter(p.detach().clone()) for p in theirs]
+    settings = {"lr": 0.02, "weight_decay": 0.1}
+    pair = torch.optim.Muon(theirs, **settings), Muon(ours, **settings)
+    for step in range(3):
+        for p, q in zip(theirs[step % 2:], ours[step % 2:]):                       # in one step a matrix has no gradient
+            p.grad, q.grad = (gradient := torch.randn(p.shape)), gradient.clone()
+        for optimizer in pair:
+            optimizer.step()
+            optimizer.zero_grad()
+        assert all(torch.equal(p, q) for p, q in zip(theirs, ours))
+    pair[1].load_state_dict(pair[0].state_dict())
 
 
 def test_an_average_follows_its_formula():
