@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -280,8 +279,8 @@ def resume(path: Path, learner: Learner, state: State) -> str | None:
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)     # tensors and plain values, never code
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise EvlibError(f"{path}: the checkpoint is damaged ({str(error).splitlines()[0][:120]}): remove the run's folder and train it again.") from None
+    except Exception as error:                                 # of many kinds, with and without a word
+        raise EvlibError(f"{path}: the checkpoint is damaged ({type(error).__name__}): remove the run's folder and train it again.") from None
     learner.net.load_state_dict(saved["net"])
     for optimizer, values in zip(learner.optimizers, saved["optimizers"]):
         for group, mine in zip(values["param_groups"], optimizer.param_groups):

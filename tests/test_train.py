@@ -582,6 +582,23 @@ def test_an_average_follows_its_formula():
     assert shares == pytest.approx([1, 1 - 2 / 11, 0.5, 0.5]) and average.updates == 1001
 
 
+@pytest.mark.parametrize("left", [0, 2, 1000, -200])
+def test_a_damaged_checkpoint_is_named(tmp_path, left):
+    run(tmp_path)
+    (tmp_path / "env.json").unlink()
+    (tmp_path / "resume.pt").write_bytes((tmp_path / "resume.pt").read_bytes()[:left])
+    with pytest.raises(EvlibError, match="resume.pt: the checkpoint is damaged"):
+        run(tmp_path)
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path):
+    run(tmp_path)
+    (tmp_path / "env.json").unlink()
+    (tmp_path / "resume.pt").write_text("hello")
+    with pytest.raises(EvlibError, match="resume.pt: the checkpoint is damaged"):
+        run(tmp_path)
+
+
 # ---- starting from another run ---------------------------------------------------------------------------------------
 
 def test_a_run_starts_from_the_weights_of_the_run_beside_it(tmp_path):
