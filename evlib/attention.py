@@ -110,7 +110,7 @@ def temporal(net: NextFrame, frames: Tensor, targets: int = 1) -> Tensor:
     net.eval()
     time = _Time(frames, targets)
     with watched({block.time: time for block in net.middle}):
-        net(frames, last=1)
+        net(frames, last=targets)
     return Look(time.mean, frames).temporal
 
 

@@ -21,6 +21,8 @@ Augment = Literal["none", "flip", "shift", "mask", "drop"]
 RANGES: list[tuple[str, Callable[[float], bool], str]] = [
     ("width heads global_blocks mlp batch validation_size shards", lambda n: n >= 1, "at least 1"),
     ("local_blocks validations", lambda n: n >= 0, "at least 0"),
+    ("stem", lambda n: n >= 0 and n % 8 == 0, "0 or a multiple of 8"),
+    ("power", lambda x: 0 < x <= 1, "above 0 and at most 1"),
     ("lr muon_lr weight_decay grad_clip l1", lambda x: 0 <= x < math.inf, "at least 0, and finite"),
     ("warmup decay", lambda x: 0 <= x <= 1, "from 0 to 1"),
     ("dropout average", lambda x: 0 <= x < 1, "at least 0 and below 1"),
@@ -43,10 +45,13 @@ class ModelConfig:
     mlp: int = 4                  # hidden width of a block's MLP, in widths
     dropout: float = 0.1          # "for all layers except the final output layer"
     max_frames: int = 64          # length of the learned temporal encoding; Table 1 needs 41
+    stem: int = 0                 # channels of a convolutional stem's first layer, a multiple of 8; 0: linear patches, as in the paper
     zero_init: bool = False       # start every residual branch at zero: the network is the identity at first
 
     def __post_init__(self):
         check(self)
+        if self.stem and self.patch not in (2, 4, 8, 16, 32):
+            raise EvlibError(f"A stem halves the frame until a pixel is a patch: patch must be 2, 4, 8, 16 or 32; found {self.patch}.")
         if self.width % self.heads:
             raise EvlibError(f"width must be a multiple of heads; found width {self.width}, heads {self.heads}.")
 
@@ -64,6 +69,7 @@ class TrainConfig:
     mean_bias: bool = False       # start the output at the mean answer frame of the training set
     grad_clip: float = 1.0        # largest norm of the gradient; 0: none
     loss: Literal["outputs", "all"] = "outputs"   # frames the loss is on: the answer's, or "each input frame" as well
+    power: float = 1.0            # of each frame's 1 - MS-SSIM; below 1 a blend of two answers costs more than either, see evlib.loss
     l1: float = 0.0               # weight of the mean absolute error beside 1 - MS-SSIM, which hardly sees a shift of brightness or hue; the paper has none
     window: int = 3               # px, at most 4: the fifth scale of 64 px has no more; the usual 11 needs pictures of 176
     validations: int = 10         # times a run, evenly spaced; the best one is kept

@@ -21,6 +21,7 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)            # of the scales, f
 C1, C2 = 0.01 ** 2, 0.03 ** 2                                 # SSIM's constants for pictures in 0..1
 SIGMA = 1.5                                                   # of the Gaussian window, in pixels
 FLOOR = 1e-4
+SOFT = 1e-3                                                   # keeps the slope of `concave` finite at 0
 
 
 def ms_ssim(x: Tensor, y: Tensor, window: int = 3) -> Tensor:
@@ -66,10 +67,20 @@ def blur(size: int, window: int, device: torch.device) -> Tensor:
     return matrix
 
 
-def next_frame_loss(predicted: Tensor, target: Tensor, window: int = 3, l1: float = 0.0) -> Tensor:
+def next_frame_loss(predicted: Tensor, target: Tensor, window: int = 3, l1: float = 0.0, power: float = 1.0) -> Tensor:
     """1 - MS-SSIM of (B, T, 3, 64, 64) float 0..1 against the same in float 0..1 or uint8 0..255: a scalar, 0 is perfect.
-    With `l1`, so many times the mean absolute error is added."""
+    `power` below 1 makes it `concave` in each frame; with `l1`, so many times the mean absolute error is added."""
     if target.dtype == torch.uint8:
         target = target.float() / 255
-    loss = 1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1), window).mean()
+    loss = concave(1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1), window), power).mean()
     return loss + l1 * F.l1_loss(predicted.float(), target) if l1 else loss
+
+
+def concave(distance: Tensor, power: float) -> Tensor:
+    """Distances 0..1 -> 0..1, growing fastest near 0; power 1 leaves them as they are.
+
+    A network that is unsure between two answers draws their mean if the loss is (nearly) linear in the distance, and a mean of words cannot
+    be read. Under a concave loss the mean, at a middling distance from both, costs more than either answer: the network commits to one."""
+    if power == 1:
+        return distance
+    return ((distance.clamp(min=0) + SOFT) ** power - SOFT ** power) / ((1 + SOFT) ** power - SOFT ** power)

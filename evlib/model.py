@@ -32,8 +32,11 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None = None, last: int | None = None) -> Tensor:
+        """(B', L, K) -> (B', last, K): only the last so many positions ask; all of them are keys and values."""
         q, k, v = rearrange(self.qkv(x), "b l (three h d) -> three b h l d", three=3, h=self.heads)
+        if last is not None:
+            q, mask = q[:, :, -last:], mask if mask is None else mask[-last:]
         if cache is not None:
             if self in cache:
                 k, v = (torch.cat(pair, dim=2) for pair in zip(cache[self], (k, v)))
@@ -62,16 +65,51 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(p)
         self.register_buffer("near", neighbours(grid) if local else None, persistent=False)
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: Cache | None = None, last: int | None = None) -> Tensor:
+        """(B, T, N, K) -> (B, last, N, K). With `last`, frames before the last so many serve as keys and values alone."""
         B, T, N, K = x.shape                                                          # N = G * G patches
         y = self.space(rearrange(self.norms[0](x), "b t n k -> (b t) n k"), self.near)
         x = x + self.dropout(rearrange(y, "(b t) n k -> b t n k", b=B))
         past = cache[self.time][0].shape[2] if cache and self.time in cache else 0
-        y = self.time(rearrange(self.norms[1](x), "b t n k -> (b n) t k"), causal(T, past, self.window, x.device), cache)
+        y = self.time(rearrange(self.norms[1](x), "b t n k -> (b n) t k"), causal(T, past, self.window, x.device), cache, last)
+        x = x if last is None else x[:, -last:]
         x = x + self.dropout(rearrange(y, "(b n) t k -> b t n k", b=B))
         if cache is not None and self.window:                 # the next frame will not look further back
             cache[self.time] = tuple(kv[:, :, 1 - self.window:] for kv in cache[self.time])
         return x + self.dropout(self.mlp(self.norms[2](x)))
+
+
+class PatchEmbedding(nn.Linear):
+    """(B, T, 3, H, W) -> (B, T, N, K): each patch of PxP pixels through one linear layer."""
+
+    def __init__(self, patch: int, width: int):
+        super().__init__(3 * patch * patch, width)
+        self.patch = patch
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return super().forward(rearrange(frames, "b t c (g p) (h q) -> b t (g h) (c p q)", p=self.patch, q=self.patch))
+
+
+class ConvStem(nn.Module):
+    """The same through 3x3 convolutions of stride 2, each halving the frame until a pixel is a patch; all but the last are
+    followed by a residual branch of two more. Small networks learn photographs faster through it."""
+
+    def __init__(self, patch: int, width: int, channels: int):
+        super().__init__()
+        halvings = patch.bit_length() - 1
+        sizes = [3, *(channels * 2 ** i for i in range(halvings - 1)), width]
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(sizes, sizes[1:]))
+        self.norms = nn.ModuleList(nn.GroupNorm(8, c) for c in sizes[1:-1])
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.GroupNorm(8, c), nn.Conv2d(c, c, 3, padding=1), nn.GELU(), nn.Conv2d(c, c, 3, padding=1)) for c in sizes[1:-1])
+
+    def forward(self, frames: Tensor) -> Tensor:
+        B = len(frames)
+        x = rearrange(frames, "b t c h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
+        for down, norm, branch in zip(self.down, self.norms, self.branches):
+            x = F.gelu(norm(down(x)))
+            x = x + branch(x)
+        return rearrange(self.down[-1](x), "(b t) k g h -> b t (g h) k", b=B)
 
 
 class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["next-frame-prediction"],
@@ -86,9 +124,9 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
         super().__init__()
         self.config = config = model
         K, P, G, p = config.width, config.patch, SIZE // config.patch, config.dropout
-        self.embed = nn.Linear(3 * P * P, K)
-        self.when = nn.Parameter(0.02 * torch.randn(config.max_frames, 1, K))         # temporal encoding
-        self.where = nn.ParameterList(0.02 * torch.randn(n, K) for n in (G * G, G * G // 4, G * G))
+        self.embed = ConvStem(P, K, config.stem) if config.stem else PatchEmbedding(P, K)
+        self.time_embed = nn.Parameter(0.02 * torch.randn(config.max_frames, 1, K))         # temporal encoding
+        self.pos_embed = nn.ParameterList(0.02 * torch.randn(n, K) for n in (G * G, G * G // 4, G * G))
         self.encoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
         self.merge = nn.Linear(4 * K, K, bias=False)
         self.middle = nn.ModuleList(Block(config, G // 2, local=False) for _ in range(config.global_blocks))
@@ -96,7 +134,7 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
         self.mix = nn.Linear(2 * K, K, bias=False)
         self.decoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
         self.norm, self.head = nn.LayerNorm(K), nn.Linear(K, 3 * P * P, bias=False)
-        self.bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))                       # one a pixel: see start_from
+        self.output_bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))                       # one a pixel: see init_output_bias
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
         if config.zero_init:
@@ -122,34 +160,34 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
         if past + T > self.config.max_frames:
             raise ValueError(f"{past + T} frames, but this network's temporal encoding has {self.config.max_frames}")
         if frames.dtype == torch.uint8:
-            frames = frames.to(self.embed.weight.dtype) / 255
-        x = rearrange(frames, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
-        x = self.dropout(self.embed(x) + self.when[past:past + T] + self.where[0])
+            frames = frames.to(self.output_bias.dtype) / 255
+        x = self.dropout(self.embed(frames) + self.time_embed[past:past + T] + self.pos_embed[0])
         for block in self.encoder:
             x = block(x, cache)
         skip = x
-        x = self.merge(rearrange(x, "b t (g i h j) k -> b t (g h) (i j k)", i=2, j=2, h=G // 2)) + self.where[1]
-        for block in self.middle:
-            x = block(x, cache)
+        x = self.merge(rearrange(x, "b t (g i h j) k -> b t (g h) (i j k)", i=2, j=2, h=G // 2)) + self.pos_embed[1]
         last = T if last is None else last
         reach = min(T, last + len(self.decoder))
-        x, skip = x[:, T - reach:], skip[:, T - reach:]
+        for block in self.middle[:-1]:
+            x = block(x, cache)
+        x = self.middle[-1](x, cache, last=reach)
+        skip = skip[:, T - reach:]
         x = rearrange(self.unmerge(x), "b t (g h) (i j k) -> b t (g i h j) k", i=2, j=2, h=G // 2)
-        x = self.mix(torch.cat([x, skip], dim=-1)) + self.where[2]
+        x = self.mix(torch.cat([x, skip], dim=-1)) + self.pos_embed[2]
         for block in self.decoder:
             x = block(x, cache)
         if cache is not None:
             cache["frames"] = past + T
-        x = torch.sigmoid(self.head(self.norm(x[:, reach - last:])) + self.bias)
+        x = torch.sigmoid(self.head(self.norm(x[:, reach - last:])) + self.output_bias)
         return rearrange(x, "b t (g h) (c p q) -> b t c (g p) (h q)", h=G, p=P, q=P)
 
     @torch.no_grad()
-    def start_from(self, mean: Tensor) -> None:
+    def init_output_bias(self, mean: Tensor) -> None:
         """Lets the untrained network predict `mean` (3, 64, 64), 0..1, so that training starts at the shape of an
         answer and not at grey."""
         P = self.config.patch
         odds = torch.logit(mean.clamp(0.01, 0.99))
-        self.bias.copy_(rearrange(odds, "c (g p) (h q) -> (g h) (c p q)", p=P, q=P))
+        self.output_bias.copy_(rearrange(odds, "c (g p) (h q) -> (g h) (c p q)", p=P, q=P))
         nn.init.zeros_(self.head.weight)
 
     @property

@@ -12,7 +12,7 @@ from .model import NextFrame
 
 def make_optimizers(net: NextFrame, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW on everything (section 3.3); or Muon on the matrices of the blocks and AdamW on the rest."""
-    fused = net.bias.device.type == "cuda"                    # one kernel instead of some hundred
+    fused = net.output_bias.device.type == "cuda"                    # one kernel instead of some hundred
     if config.optimizer == "adamw":
         return [torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)]
     inner = {*net.encoder.parameters(), *net.middle.parameters(), *net.decoder.parameters(),

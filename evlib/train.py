@@ -32,7 +32,7 @@ from .augment import augment
 from .config import Config, TrainConfig
 from .device import Workers, autocast, compiled, compiles, environment, precision_for, uncompiled
 from .errors import EvlibError
-from .loss import ms_ssim, next_frame_loss
+from .loss import concave, ms_ssim, next_frame_loss
 from .model import NextFrame
 from .optim import Average, make_optimizers, rate_at, set_rates
 from .progress import bar as progress_bar
@@ -94,7 +94,7 @@ def train(config: Config, store: VideoStore, out: str | Path, device: str | None
     if config.start is not None:
         load_start(net, out, config.start)
     elif config.train.mean_bias:
-        net.start_from(train_split.mean_output().to(device))
+        net.init_output_bias(train_split.mean_output().to(device))
     learner = Learner(config, net, workers)
     state = State()
     resumed = resume(out / "resume.pt", learner, state)
@@ -149,7 +149,7 @@ def loop(config: Config, learner: Learner, state: State, batches: Batches, valid
             if due:
                 state.validated = max(int(progress * config.train.validations), state.validated)
                 with uncompiled(learner.compiled):
-                    score = validate(learner.best, validation, config.train.validation_size)
+                    score = validate(learner.best, validation, config.train.validation_size, config.train.power)
                 if workers.first and score > state.best:
                     save_weights(learner.best, out)
                 state.best = max(score, state.best)
@@ -172,7 +172,7 @@ class Learner:
     """What learns, and one step of it: the network, its optimisers, and the running average of its weights, if there is one."""
 
     def __init__(self, config: Config, net: NextFrame, workers: Workers | None = None):
-        device = net.bias.device
+        device = net.output_bias.device
         self.config, self.net, self.dtype = config.train, net, precision_for(config, device)
         self.optimizers = make_optimizers(net, config.train)
         self.averaged = Average(net, config.train.average) if config.train.average else None
@@ -217,7 +217,7 @@ def answer_loss(model: nn.Module, batch: Batch, config: TrainConfig, dtype: torc
     wanted = batch.video.shape[1] - 1 if config.loss == "all" else batch.n_out
     with autocast(dtype, batch.video.device):
         predicted = model(batch.video[:, :-1], last=wanted)
-    return next_frame_loss(predicted.float(), batch.video[:, -wanted:], config.window, config.l1)
+    return next_frame_loss(predicted.float(), batch.video[:, -wanted:], config.window, config.l1, config.power)
 
 
 # ------------------------------------------------------------------------------------ progress, validation
@@ -230,7 +230,7 @@ def progress_of(config: Config, step: int, seconds: float) -> float:
 
 
 @torch.inference_mode()
-def validate(net: NextFrame, split: Split, size: int) -> float:
+def validate(net: NextFrame, split: Split, size: int, power: float = 1.0) -> float:
     """Mean MS-SSIM of the predicted answer frames of `size` sequences, the true frames before them given."""
     net.eval()
     rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])      # the same every time, and of every length
@@ -239,7 +239,8 @@ def validate(net: NextFrame, split: Split, size: int) -> float:
     for rows in split.batches(64):
         n_out = int(split.table.n_out.values[rows[0]])
         video = split.gather(rows)
-        sums.append(ms_ssim(net(video[:, :-1], last=n_out).flatten(0, 1), video[:, -n_out:].flatten(0, 1).float() / 255).sum())
+        similarity = ms_ssim(net(video[:, :-1], last=n_out).flatten(0, 1), video[:, -n_out:].flatten(0, 1).float() / 255)
+        sums.append((1 - concave(1 - similarity, power)).sum())
     return torch.stack(sums).sum().item() / int(split.table.n_out.sum())
 
 
@@ -256,7 +257,7 @@ def load_start(net: NextFrame, out: Path, start: str) -> None:
     run = out.parent / start if (out.parent / start).is_dir() else Path(start)
     restore(run)
     try:
-        safetensors.torch.load_model(net, run / "model.safetensors", device=str(net.bias.device))
+        safetensors.torch.load_model(net, run / "model.safetensors", device=str(net.output_bias.device))
     except FileNotFoundError:
         raise EvlibError(f"start: expected a trained run in {run} (model.safetensors), found none; train it first, or start from nothing with `--set start=null`.") from None
     except (RuntimeError, safetensors.SafetensorError) as error:
@@ -266,7 +267,7 @@ def load_start(net: NextFrame, out: Path, start: str) -> None:
 def checkpoint(out: Path, learner: Learner, state: State) -> None:
     memory = io.BytesIO()                                      # torch's own writer hides why a disk refused
     torch.save({"state": state.__dict__, "net": learner.net.state_dict(), "optimizers": [o.state_dict() for o in learner.optimizers],
-                "averaged": learner.averaged.state() if learner.averaged is not None else None, "device": learner.net.bias.device.type}, memory)
+                "averaged": learner.averaged.state() if learner.averaged is not None else None, "device": learner.net.output_bias.device.type}, memory)
     with files.atomic(out / "resume.pt") as temporary:
         temporary.write_bytes(memory.getbuffer())
     with files.atomic(out / "log.csv") as temporary:
@@ -290,7 +291,7 @@ def resume(path: Path, learner: Learner, state: State) -> str | None:
     if learner.averaged is not None:
         learner.averaged.load(saved["averaged"])
     state.__dict__.update(saved["state"])
-    state.losses = [loss.to(learner.net.bias.device) for loss in state.losses]
+    state.losses = [loss.to(learner.net.output_bias.device) for loss in state.losses]
     return saved.get("device", "cpu")
 
 

@@ -111,7 +111,7 @@ def looks_at_white(times: float) -> NextFrame:
     K, d = net.config.width, net.config.width // net.config.heads
     sign = torch.tensor([1.0, -1.0]).repeat(K // 2)                                        # a layer norm leaves it alone
     net.embed.weight.copy_(sign[:, None].expand_as(net.embed.weight) / net.embed.in_features)
-    for encoding in (net.when, *net.where):
+    for encoding in (net.time_embed, *net.pos_embed):
         encoding.zero_()
     net.merge.weight.copy_(torch.eye(K).repeat(1, 4) / 4)
     for block in net.middle:
@@ -189,7 +189,7 @@ def test_one_pass_sees_what_generation_with_its_cache_saw():
     again, seen = draw_and_look(net, inputs, n)
     assert torch.equal(drawn, again)
     for i in range(n):                                                                     # two layers a step; the last row draws
-        step = torch.stack(calls[2 * i:2 * i + 2])[:, :, :, -1]
+        step = torch.stack([weights[:, :, -1] for weights in calls[2 * i:2 * i + 2]])
         assert torch.allclose(seen.time[:, i, :4 + i], step.mean(dim=(0, 2)).view(2, -1, 4 + i).mean(dim=1), atol=1e-5)
 
 
@@ -215,7 +215,7 @@ def seeks_red(patch: int = 8, **changes) -> NextFrame:
     sign = torch.tensor([1.0, -1.0]).repeat(K // 2)
     red = torch.arange(net.embed.in_features) < patch * patch                               # channels come first
     net.embed.weight.copy_(sign[:, None] * red)
-    for encoding in (net.when, *net.where):
+    for encoding in (net.time_embed, *net.pos_embed):
         encoding.zero_()
     net.merge.weight.copy_(torch.eye(K).repeat(1, 4))
     for block in (*net.encoder, *net.middle, *net.decoder):

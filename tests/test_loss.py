@@ -75,7 +75,7 @@ def test_the_gradient_is_finite(drawn, target):
 def test_the_gradient_is_finite_at_initialisation(zero_init):
     torch.manual_seed(0)
     net = NextFrame(ModelConfig(width=32, heads=2, local_blocks=1, global_blocks=1, zero_init=zero_init))
-    net.start_from(torch.zeros(3, 64, 64))
+    net.init_output_bias(torch.zeros(3, 64, 64))
     word = torch.zeros(1, 3, 3, 64, 64, dtype=torch.uint8)
     word[:, :, :, 24:40, 8:56:4] = 255
     loss = next_frame_loss(net(word[:, :-1]), word[:, 1:])

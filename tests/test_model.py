@@ -47,7 +47,7 @@ def test_bytes_and_floats_are_the_same_picture():
 def test_the_head_puts_each_pixel_where_it_belongs():
     """An untrained network that starts from a mean picture draws that picture."""
     net, mean = network(), torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
-    net.start_from(mean)
+    net.init_output_bias(mean)
     assert (net(video(2)) - mean.clamp(0.01, 0.99)).abs().max() < 1e-5
 
 
@@ -147,7 +147,7 @@ def test_one_batch_is_learnt_by_heart():
     config = preset("demo").override(width=64, heads=2, global_blocks=1)
     torch.manual_seed(0)
     net = NextFrame(config.model)
-    net.start_from(frames[:, 1].float().mean(dim=0) / 255)
+    net.init_output_bias(frames[:, 1].float().mean(dim=0) / 255)
     optimizers = make_optimizers(net, config.train)
     for step in range(120):
         set_rates(optimizers, rate_at(step / 120, config.train))

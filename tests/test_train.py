@@ -576,9 +576,9 @@ def test_an_average_follows_its_formula():
     average, shares = Average(net, 0.5), []
     for n in (0, 1, 8, 1000):
         average.updates = n
-        average.net.bias.zero_(), torch.nn.init.ones_(net.bias)
+        average.net.output_bias.zero_(), torch.nn.init.ones_(net.output_bias)
         average.update(net)
-        shares.append(average.net.bias[0, 0].item())
+        shares.append(average.net.output_bias[0, 0].item())
     assert shares == pytest.approx([1, 1 - 2 / 11, 0.5, 0.5]) and average.updates == 1001
 
 

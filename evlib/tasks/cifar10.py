@@ -37,7 +37,7 @@ class CIFAR10(Task):
             for i, label in enumerate(labels):
                 if not 0 <= label < len(self.answers.classes):
                     raise EvlibError(f"{path}: record {i} has the label {label}, expected 0 to 9; fetch the file again.")
-                word, source = self.answers.classes[label], f"{path.name}:{i}"
+                word, source = self.answers.classes[label], f"{path.stem}:{i}"
                 split = "test" if path.stem == "test_batch" else hold_out(source)
                 yield Item(split, lambda image=pixels[i], word=word: Example([Image(image)], [Text(word)], answer=word), source)
 
