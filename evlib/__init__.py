@@ -1,9 +1,10 @@
 """Everything is a video: text, images, sound and moving pictures drawn as 64x64 frames, answered by predicting the next.
 
-    from evlib import Text, load
-    model = load("results/demo/runs/sst2")
-    model.predict(Text("the plot is not dull"))
+from evlib import Text, load
+model = load("results/demo/runs/sst2")
+model.predict(Text("the plot is not dull"))
 """
+
 import os
 from importlib import import_module
 
@@ -11,11 +12,24 @@ from importlib import import_module
 # with another busy program, spinning made a training step twenty times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-_HOME = {"load": "predict", **dict.fromkeys(("Text", "Image", "Audio", "Clip", "Example"), "parts")}
+# What a notebook needs, and where it lives; imported when it is first asked for, because torch takes seconds.
+_HOME = {
+    **dict.fromkeys(("Text", "Image", "Audio", "Clip", "Boxes", "End", "Example"), "frames.parts"),
+    "render": "frames.render",
+    "tasks": "data",
+    "encode": "data.encode",
+    "generate": "generate",
+    "train": "training.train",
+    "evaluate": "scoring.evaluate",
+    "load": "scoring.predict",
+}
 
 
 def __getattr__(name: str):
-    """The few names most people want, imported when they are first asked for: torch takes seconds."""
     if name in _HOME:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
     raise AttributeError(f"module 'evlib' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

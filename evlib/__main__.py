@@ -1,4 +1,5 @@
 """python -m evlib ...: the whole flow from the command line. `--help` after any command explains it."""
+
 from __future__ import annotations
 
 import sys
@@ -7,10 +8,16 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .errors import EvlibError
+from evlib.utils.errors import EvlibError
 
-Data = Annotated[Path, tyro.conf.arg(help="folder that holds the data sets, each as its archive unpacks", metavar="DIR")]
-Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="sst2, cifar10, ..., lasot: see `python -m evlib tasks`", metavar="TASK")]
+Data = Annotated[
+    Path, tyro.conf.arg(help="folder that holds the data sets, each as its archive unpacks", metavar="DIR")
+]
+Name = Annotated[
+    str,
+    tyro.conf.Positional,
+    tyro.conf.arg(help="sst2, cifar10, ..., lasot: see `python -m evlib tasks`", metavar="TASK"),
+]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="run folder", metavar="RUN")]
 
 app = tyro.extras.SubcommandApp()
@@ -19,29 +26,32 @@ app = tyro.extras.SubcommandApp()
 @app.command(name="tasks")
 def list_tasks(data: Data = Path("data")) -> None:
     """The tasks, their rows of Table 2, and what is found under --data."""
-    from .miniatures import is_miniature
-    from .tasks import TASKS
+    from evlib.data.tasks import TASKS
+    from evlib.synthetic import is_miniature
+
     for task in TASKS.values():
         try:
             root = task.root(data)
             found = f"{'miniature' if is_miniature(root) else 'real'} data in {root}"
         except EvlibError:
             found = f"not found under {data}: expected {' or '.join(task.folders)}/"
-        print(f"{task.name:12} {task.row:22} {task.dataset:20} {found}")
+        print(f"{task.name:12} {task.table2_row:22} {task.dataset:20} {found}")
 
 
 @app.command
 def miniatures(out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")], seed: int = 0) -> None:
     """Write the miniatures in the official layouts under OUT."""
-    from . import miniatures
+    from evlib import synthetic as miniatures
+
     miniatures.write(out, seed)
 
 
 @app.command
 def download(task: Name, data: Data = Path("data")) -> None:
     """Fetch, check and unpack an official archive under --data."""
-    from . import tasks
-    from .download import download
+    from evlib.data import tasks
+    from evlib.data.download import download
+
     download(tasks.get(task).name, data)
 
 
@@ -49,70 +59,99 @@ def download(task: Name, data: Data = Path("data")) -> None:
 def encode(task: Name, data: Data = Path("data"), out: Path | None = None) -> None:
     """Turn official files into a store of frames (default: DIR/.evlib/TASK); does nothing if it is there."""
     store = _store(task, data, out)
-    print(f"{task}: {store.manifest['sequences']:,} sequences of {store.manifest['frames']:,} distinct frames in {store.path}")
+    print(
+        f"{task}: {store.manifest['sequences']:,} sequences of {store.manifest['frames']:,} distinct frames in {store.path}"
+    )
 
 
 @app.command
-def train(task: Name, out: Path, data: Data = Path("data"), preset: str = "demo", minutes: float | None = None, steps: int | None = None,
-          device: str | None = None, seed: int = 0,
-          set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE")] = ()) -> None:
+def train(
+    task: Name,
+    out: Path,
+    data: Data = Path("data"),
+    preset: str = "demo",
+    minutes: float | None = None,
+    steps: int | None = None,
+    device: str | None = None,
+    seed: int = 0,
+    set: Annotated[
+        tuple[str, ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE"),
+    ] = (),
+) -> None:
     """Train a network, or continue where it was stopped. Ends after --minutes or --steps, whichever comes first."""
-    from . import tasks
-    from .device import Workers
-    from .train import train
+    from evlib.data import tasks
+    from evlib.training.distributed import Distributed
+    from evlib.training.train import train
+
     config = tasks.get(task).config(preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
-    config.require_end()                                       # before a data set is encoded for nothing
-    workers = Workers.start(device)
-    if workers.first:                                          # one encodes, the others wait
+    config.require_end()  # before a data set is encoded for nothing
+    dist = Distributed.start(device)
+    if dist.is_main:  # one encodes, the others wait
         _store(task, data)
-    workers.wait()
+    dist.barrier()
     train(config, _store(task, data), out, device)
 
 
 @app.command
 def evaluate(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
     """Score a run on the test split: RUN/metrics.json, predictions.csv, samples.png, confusion.png."""
-    from .evaluate import evaluate
-    from .predict import load_network
+    from evlib.scoring.evaluate import evaluate
+    from evlib.scoring.predict import load_network
+
     evaluate(run, _store(load_network(run)[1]["task"], data), device, limit)
 
 
 @app.command
 def draw(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
     """Draw the answers of the test split and keep them, RUN/drawn.npz, for a later `evaluate` on a machine with Tesseract."""
-    from .evaluate import draw_only
-    from .predict import load_network
+    from evlib.scoring.evaluate import draw_only
+    from evlib.scoring.predict import load_network
+
     draw_only(run, _store(load_network(run)[1]["task"], data), device, limit)
 
 
 @app.command
 def keep(run: Run) -> None:
     """Keep a finished run's weights with the results, in half precision: RUN/stored.safetensors."""
-    from .stored import keep
+    from evlib.training.checkpoint import keep
+
     print(keep(run))
 
 
 @app.command
-def predict(run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run folder or Hugging Face Hub id", metavar="RUN")],
-            text: str | None = None, image: Path | None = None, audio: Path | None = None,
-            video: Annotated[Path | None, tyro.conf.arg(help="mp4, avi, gif, ... or a folder of pictures")] = None,
-            question: Annotated[str | None, tyro.conf.arg(help="about the video")] = None,
-            box: Annotated[str | None, tyro.conf.arg(help="of the target in the video's first frame, in its own pixels", metavar="X,Y,W,H")] = None,
-            out: Path = Path("prediction.png")) -> None:
+def predict(
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run folder or Hugging Face Hub id", metavar="RUN")],
+    text: str | None = None,
+    image: Path | None = None,
+    audio: Path | None = None,
+    video: Annotated[Path | None, tyro.conf.arg(help="mp4, avi, gif, ... or a folder of pictures")] = None,
+    question: Annotated[str | None, tyro.conf.arg(help="about the video")] = None,
+    box: Annotated[
+        str | None, tyro.conf.arg(help="of the target in the video's first frame, in its own pixels", metavar="X,Y,W,H")
+    ] = None,
+    out: Path = Path("prediction.png"),
+) -> None:
     """Answer one question of your own, and draw what the network saw and drew as a film strip."""
-    from . import files
-    from .audio import read_sound
-    from .boxes import parse_box
-    from .image import read_image
-    from .parts import Audio, Image, Text
-    from .predict import load
+    from evlib.frames.audio import read_sound
+    from evlib.frames.boxes import parse_box
+    from evlib.frames.image import read_image
+    from evlib.frames.parts import Audio, Image, Text
+    from evlib.scoring.predict import load
+    from evlib.utils import files
+
     model = load(run)
-    asked = model.task.answers.asked
+    asked = model.task.answers.has_question
     if video is None and (question is not None or box is not None):
-        raise EvlibError(f"--{'question' if question is not None else 'box'} is about a video: name its file with --video.")
+        raise EvlibError(
+            f"--{'question' if question is not None else 'box'} is about a video: name its file with --video."
+        )
     if video is not None and asked != (question is not None):
-        raise EvlibError(f"{model.task.name} {'answers questions: ask one with --question' if asked else 'answers no questions: leave out --question'}.")
-    if box is not None and not model.task.answers.pointed:
+        raise EvlibError(
+            f"{model.task.name} {'answers questions: ask one with --question' if asked else 'answers no questions: leave out --question'}."
+        )
+    if box is not None and not model.task.answers.needs_box:
         raise EvlibError(f"{model.task.name} follows nothing: leave out --box.")
     if asked and video is None:
         raise EvlibError(f"{model.task.name} answers questions about a video: name its file with --video.")
@@ -126,14 +165,21 @@ def predict(run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run fo
     with files.atomic(out) as temporary:
         prediction.strip().save(temporary, format="PNG")
     others = f", nearest drawings: {', '.join(list(prediction.runners_up)[:3])}" if prediction.runners_up else ""
-    print(f"{prediction.answer or '(nothing readable)'}   read {prediction.read!r}, clearness {prediction.score:.2f}{others}   -> {out}")
+    print(
+        f"{prediction.answer or '(nothing readable)'}   read {prediction.read!r}, legibility {prediction.score:.2f}{others}   -> {out}"
+    )
 
 
 @app.command
-def table(results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="results/PROFILE")],
-          readme: Annotated[Path | None, tyro.conf.arg(help="also fill the tables of this README, and of results/README.md beside it")] = None) -> None:
+def table(
+    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="results/PROFILE")],
+    readme: Annotated[
+        Path | None, tyro.conf.arg(help="also fill the tables of this README, and of results/README.md beside it")
+    ] = None,
+) -> None:
     """Collect the scored runs of a results folder into table2.csv and table2.md."""
-    from .report import blocks, fill, markdown, write_table2
+    from evlib.paper.table2 import blocks, fill, markdown, write_table2
+
     print(markdown(write_table2(results)))
     if readme is not None:
         everything = readme.parent / "results"
@@ -141,13 +187,25 @@ def table(results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="
 
 
 @app.command
-def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6400, seed: int = 0, examples: int | None = None,
-            only: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help="a variant, by its name; all, if none is named", metavar="VARIANT")] = ()) -> None:
+def compare(
+    task: Name,
+    out: Path,
+    data: Data = Path("data"),
+    sequences: int = 6400,
+    seed: int = 0,
+    examples: int | None = None,
+    only: Annotated[
+        tuple[str, ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(help="a variant, by its name; all, if none is named", metavar="VARIANT"),
+    ] = (),
+) -> None:
     """Train preset demo with one setting changed at a time; add what each scored on validation data to a CSV file."""
-    from . import tasks
-    from .compare import VARIANTS, compare, require_words, save
-    from .config import nearest
-    require_words(tasks.get(task))                             # before a data set is encoded for nothing
+    from evlib.config import nearest
+    from evlib.data import tasks
+    from evlib.paper.recipes import VARIANTS, compare, require_words, save
+
+    require_words(tasks.get(task))  # before a data set is encoded for nothing
     store = _store(task, data)
     for variant in only or VARIANTS:
         if variant not in VARIANTS:
@@ -156,22 +214,37 @@ def compare(task: Name, out: Path, data: Data = Path("data"), sequences: int = 6
 
 
 @app.command
-def bench(data: Data = Path("data"), only: Annotated[tuple[Literal["ends", "network", "peers", "growth"], ...], tyro.conf.arg(help="a part or several; all, if none is named")] = (),
-          device: str | None = None, preset: Annotated[Literal["demo", "paper", "fast"] | None, tyro.conf.arg(help="of the network; demo, paper and on a GPU fast, if none is named")] = None,
-          out: Path = Path("results/bench")) -> None:
+def bench(
+    data: Data = Path("data"),
+    only: Annotated[
+        tuple[Literal["ends", "network", "peers", "growth"], ...],
+        tyro.conf.arg(help="a part or several; all, if none is named"),
+    ] = (),
+    device: str | None = None,
+    preset: Annotated[
+        Literal["demo", "paper", "fast"] | None,
+        tyro.conf.arg(help="of the network; demo, paper and on a GPU fast, if none is named"),
+    ] = None,
+    out: Path = Path("results/bench"),
+) -> None:
     """Time the ends of the flow, the network, its peers and how cost grows: a CSV file each in the folder --out, and bench.png."""
-    from .bench import bench
+    from evlib.bench import bench
+
     bench(data, out, only, device, preset)
 
 
 @app.command
-def reproduce(profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="demo, real, paper, fast or seeds")], data: Path | None = None,
-              minutes: Annotated[float | None, tyro.conf.arg(help="of training a row, instead of the profile's")] = None,
-              retrain: Annotated[bool, tyro.conf.arg(help="train the rows again whose weights are kept")] = False) -> None:
+def reproduce(
+    profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="demo, real, paper, fast or seeds")],
+    data: Path | None = None,
+    minutes: Annotated[float | None, tyro.conf.arg(help="of training a row, instead of the profile's")] = None,
+    retrain: Annotated[bool, tyro.conf.arg(help="train the rows again whose weights are kept")] = False,
+) -> None:
     """What ./reproduce.sh runs: the notebooks of a profile, or the demo rows with more seeds."""
-    from .config import nearest
-    from .reproduce import PROFILES, more_seeds, reproduce
-    from .report import write_table2
+    from evlib.config import nearest
+    from evlib.paper.runner import PROFILES, more_seeds, reproduce
+    from evlib.paper.table2 import write_table2
+
     if profile == "seeds":
         write_table2(more_seeds())
     elif profile in PROFILES:
@@ -181,13 +254,15 @@ def reproduce(profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="
 
 
 def _store(task: str, data: Path, out: Path | None = None):
-    from . import tasks
-    from .encode import encode
+    from evlib.data import tasks
+    from evlib.data.encode import encode
+
     return encode(tasks.get(task), data, out)
 
 
 def _settings(pairs: tuple[str, ...]) -> dict:
     import json
+
     values = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -208,7 +283,7 @@ def main() -> None:
     except EvlibError as error:
         print(f"evlib: {error}", file=sys.stderr)
         sys.exit(2)
-    except OSError as error:                                   # a disk that is full or gone, a file that is not ours to read
+    except OSError as error:  # a disk that is full or gone, a file that is not ours to read
         print(f"evlib: {error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 Only time attention crosses frames, so its keys and values are kept, and each new frame costs one frame's work.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .model import Cache, NextFrame
-from .store import Split
+from evlib.data.store import Split
+from evlib.model import Cache, NextFrame
 
 
 @torch.inference_mode()
@@ -25,12 +26,18 @@ def generate(net: NextFrame, frames: Tensor, count: int) -> Tensor:
     return torch.cat(drawn, dim=1)
 
 
-def answer(net: NextFrame, split: Split, batch: int = 64, count: int | None = None, tell: Callable[[int], None] = lambda rows: None) -> list[Tensor]:
+def answer(
+    net: NextFrame,
+    split: Split,
+    batch: int = 64,
+    count: int | None = None,
+    tell: Callable[[int], None] = lambda rows: None,
+) -> list[Tensor]:
     """The generated answer of every row of a split, in its order: uint8 (count, 64, 64, 3) each; without a `count`, as many
     frames as the true answer has. After every batch `tell` hears how many rows it had."""
     answers: list = [None] * len(split)
     for rows in split.batches(batch):
-        n_in, n_out = (int(split.table[name].values[rows[0]]) for name in ("n_in", "n_out"))
+        n_in, n_out = (int(split.metadata[name].values[rows[0]]) for name in ("n_in", "n_out"))
         drawn = to_uint8(generate(net, split.gather(rows)[:, :n_in], count or n_out))
         for row, frames in zip(rows, drawn):
             answers[row] = frames

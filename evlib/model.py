@@ -17,10 +17,10 @@ from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from .config import ModelConfig
+from evlib.config import ModelConfig
 
-SIZE = 64         # height and width of a frame
-Cache = dict     # time attention -> its past keys and values, (B', heads, T, d); "frames" -> how many it has seen
+SIZE = 64  # height and width of a frame
+Cache = dict  # time attention -> its past keys and values, (B', heads, T, d); "frames" -> how many it has seen
 
 
 class Attention(nn.Module):
@@ -58,24 +58,26 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, grid: int, local: bool):
         super().__init__()
         K, p = config.width, config.dropout
-        self.window = 2 if local else None                   # frames that time attention reaches over
+        self.window = 2 if local else None  # frames that time attention reaches over
         self.space, self.time = Attention(K, config.heads, p), Attention(K, config.heads, p)
         self.mlp = nn.Sequential(nn.Linear(K, config.mlp * K), nn.GELU(), nn.Dropout(p), nn.Linear(config.mlp * K, K))
-        self.norms = nn.ModuleList(nn.LayerNorm(K) for _ in range(3))    # RMSNorm is a tenth slower on a CPU
+        self.norms = nn.ModuleList(nn.LayerNorm(K) for _ in range(3))  # RMSNorm is a tenth slower on a CPU
         self.dropout = nn.Dropout(p)
         self.register_buffer("near", neighbours(grid) if local else None, persistent=False)
 
     def forward(self, x: Tensor, cache: Cache | None = None, last: int | None = None) -> Tensor:
         """(B, T, N, K) -> (B, last, N, K). With `last`, frames before the last so many serve as keys and values alone."""
-        B, T, N, K = x.shape                                                          # N = G * G patches
+        B, T, N, K = x.shape  # N = G * G patches
         y = self.space(rearrange(self.norms[0](x), "b t n k -> (b t) n k"), self.near)
         x = x + self.dropout(rearrange(y, "(b t) n k -> b t n k", b=B))
         past = cache[self.time][0].shape[2] if cache and self.time in cache else 0
-        y = self.time(rearrange(self.norms[1](x), "b t n k -> (b n) t k"), causal(T, past, self.window, x.device), cache, last)
+        y = self.time(
+            rearrange(self.norms[1](x), "b t n k -> (b n) t k"), causal(T, past, self.window, x.device), cache, last
+        )
         x = x if last is None else x[:, -last:]
         x = x + self.dropout(rearrange(y, "(b n) t k -> b t n k", b=B))
-        if cache is not None and self.window:                 # the next frame will not look further back
-            cache[self.time] = tuple(kv[:, :, 1 - self.window:] for kv in cache[self.time])
+        if cache is not None and self.window:  # the next frame will not look further back
+            cache[self.time] = tuple(kv[:, :, 1 - self.window :] for kv in cache[self.time])
         return x + self.dropout(self.mlp(self.norms[2](x)))
 
 
@@ -97,11 +99,13 @@ class ConvStem(nn.Module):
     def __init__(self, patch: int, width: int, channels: int):
         super().__init__()
         halvings = patch.bit_length() - 1
-        sizes = [3, *(channels * 2 ** i for i in range(halvings - 1)), width]
+        sizes = [3, *(channels * 2**i for i in range(halvings - 1)), width]
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(sizes, sizes[1:]))
         self.norms = nn.ModuleList(nn.GroupNorm(8, c) for c in sizes[1:-1])
         self.branches = nn.ModuleList(
-            nn.Sequential(nn.GroupNorm(8, c), nn.Conv2d(c, c, 3, padding=1), nn.GELU(), nn.Conv2d(c, c, 3, padding=1)) for c in sizes[1:-1])
+            nn.Sequential(nn.GroupNorm(8, c), nn.Conv2d(c, c, 3, padding=1), nn.GELU(), nn.Conv2d(c, c, 3, padding=1))
+            for c in sizes[1:-1]
+        )
 
     def forward(self, frames: Tensor) -> Tensor:
         B = len(frames)
@@ -112,20 +116,25 @@ class ConvStem(nn.Module):
         return rearrange(self.down[-1](x), "(b t) k g h -> b t (g h) k", b=B)
 
 
-class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["next-frame-prediction"],
-                coders={ModelConfig: (lambda c: c.__dict__, lambda d: ModelConfig(**d))}):
+class NextFrame(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="evlib",
+    tags=["next-frame-prediction"],
+    coders={ModelConfig: (lambda c: c.__dict__, lambda d: ModelConfig(**d))},
+):
     """Predicts, for every frame, the frame that follows it.
 
     `save_pretrained`, `from_pretrained` and `push_to_hub` come from the mixin, which reads the type of `model` at run time;
     so this file does without postponed annotations.
     """
 
-    def __init__(self, model: ModelConfig = ModelConfig()):        # `model` as in a run's config.json
+    def __init__(self, model: ModelConfig = ModelConfig()):  # `model` as in a run's config.json
         super().__init__()
         self.config = config = model
         K, P, G, p = config.width, config.patch, SIZE // config.patch, config.dropout
         self.embed = ConvStem(P, K, config.stem) if config.stem else PatchEmbedding(P, K)
-        self.time_embed = nn.Parameter(0.02 * torch.randn(config.max_frames, 1, K))         # temporal encoding
+        self.time_embed = nn.Parameter(0.02 * torch.randn(config.max_frames, 1, K))  # temporal encoding
         self.pos_embed = nn.ParameterList(0.02 * torch.randn(n, K) for n in (G * G, G * G // 4, G * G))
         self.encoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
         self.merge = nn.Linear(4 * K, K, bias=False)
@@ -134,7 +143,7 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
         self.mix = nn.Linear(2 * K, K, bias=False)
         self.decoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
         self.norm, self.head = nn.LayerNorm(K), nn.Linear(K, 3 * P * P, bias=False)
-        self.output_bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))                       # one a pixel: see init_output_bias
+        self.output_bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))  # one a pixel: see init_output_bias
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
         if config.zero_init:
@@ -145,7 +154,7 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
     @staticmethod
     def _init(module: nn.Module) -> None:
         if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=module.in_features ** -0.5)
+            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
@@ -161,7 +170,7 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
             raise ValueError(f"{past + T} frames, but this network's temporal encoding has {self.config.max_frames}")
         if frames.dtype == torch.uint8:
             frames = frames.to(self.output_bias.dtype) / 255
-        x = self.dropout(self.embed(frames) + self.time_embed[past:past + T] + self.pos_embed[0])
+        x = self.dropout(self.embed(frames) + self.time_embed[past : past + T] + self.pos_embed[0])
         for block in self.encoder:
             x = block(x, cache)
         skip = x
@@ -171,14 +180,14 @@ class NextFrame(nn.Module, PyTorchModelHubMixin, library_name="evlib", tags=["ne
         for block in self.middle[:-1]:
             x = block(x, cache)
         x = self.middle[-1](x, cache, last=reach)
-        skip = skip[:, T - reach:]
+        skip = skip[:, T - reach :]
         x = rearrange(self.unmerge(x), "b t (g h) (i j k) -> b t (g i h j) k", i=2, j=2, h=G // 2)
         x = self.mix(torch.cat([x, skip], dim=-1)) + self.pos_embed[2]
         for block in self.decoder:
             x = block(x, cache)
         if cache is not None:
             cache["frames"] = past + T
-        x = torch.sigmoid(self.head(self.norm(x[:, reach - last:])) + self.output_bias)
+        x = torch.sigmoid(self.head(self.norm(x[:, reach - last :])) + self.output_bias)
         return rearrange(x, "b t (g h) (c p q) -> b t c (g p) (h q)", h=G, p=P, q=P)
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 Tests on real data look for it in the folder that the environment variable EVLIB_DATA names, and skip without it.
 """
+
 import json
 import os
 import sys
@@ -16,10 +17,11 @@ import soundfile
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from evlib import miniatures, tasks
+from evlib import synthetic
 from evlib.__main__ import main
+from evlib.data import tasks
+from evlib.frames.render import fingerprint
 from evlib.model import NextFrame
-from evlib.render import fingerprint
 
 WORDS = "a charming film , not dull but often warm and bright".split()
 
@@ -37,7 +39,7 @@ def one_thread():
 def miniature(tmp_path_factory) -> Path:
     """The miniatures of SST-2 and CIFAR-10."""
     out = tmp_path_factory.mktemp("miniatures")
-    miniatures.write(out, names=["sst2", "cifar10"], log=lambda line: None)
+    synthetic.write(out, names=["sst2", "cifar10"], log=lambda line: None)
     return out
 
 
@@ -65,22 +67,31 @@ def data(tmp_path) -> Path:
 @pytest.fixture
 def make_run(tmp_path):
     """make_run("sst2") -> the run folder of a tiny network that was never trained. Answers of several frames say how many, and open ones their words."""
+
     def make(task: str = "sst2", answer_frames: int = 1, vocabulary: Sequence[str] | None = None) -> Path:
         run = tmp_path / f"run-{task}"
         run.mkdir()
         config = tasks.get(task).config("demo", width=32, heads=1, local_blocks=1, global_blocks=1, steps=1)
         torch.manual_seed(0)
         safetensors.torch.save_model(NextFrame(config.model), run / "model.safetensors")
-        settings = {**json.loads(config.to_json()), "renderer": fingerprint(), "data": "miniature", "examples": "0" * 16, "answer_frames": answer_frames,
-                    "vocabulary": tasks.get(task).answers.classes if vocabulary is None else list(vocabulary)}
+        settings = {
+            **json.loads(config.to_json()),
+            "renderer": fingerprint(),
+            "data": "miniature",
+            "examples": "0" * 16,
+            "answer_frames": answer_frames,
+            "vocabulary": tasks.get(task).answers.classes if vocabulary is None else list(vocabulary),
+        }
         (run / "config.json").write_text(json.dumps(settings))
         return run
+
     return make
 
 
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Runs a command in this process. Returns its exit status, what it printed, and what it complained of."""
+
     def run(*words) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["evlib", *map(str, words)])
         try:
@@ -89,6 +100,7 @@ def command(monkeypatch, capsys):
         except SystemExit as stop:
             status = stop.code
         return status, *capsys.readouterr()
+
     return run
 
 
@@ -100,19 +112,23 @@ def largest_tensor():
     class Watch(TorchDispatchMode):
         def __torch_dispatch__(self, work, types, arguments=(), options=None):
             made = work(*arguments, **(options or {}))
-            sizes.extend(t.nbytes for t in (made if isinstance(made, (list, tuple)) else [made]) if isinstance(t, torch.Tensor))
+            sizes.extend(
+                t.nbytes for t in (made if isinstance(made, (list, tuple)) else [made]) if isinstance(t, torch.Tensor)
+            )
             return made
 
     @contextmanager
     def watch() -> Iterator[Callable[[], int]]:
         with Watch():
             yield lambda: max(sizes)
+
     return watch
 
 
 @pytest.fixture
 def official():
     """official("SST-2") -> that folder of real data; skips the test where there is none."""
+
     def find(name: str) -> Path:
         if "EVLIB_DATA" not in os.environ:
             pytest.skip("needs real data: set EVLIB_DATA to a folder with the official data sets")
@@ -120,4 +136,5 @@ def official():
         if not found.exists():
             pytest.skip(f"needs real data: no {name} under EVLIB_DATA")
         return found
+
     return find

@@ -1,4 +1,5 @@
 """Where the network looks, on networks whose weights are set by hand so that the answer is known."""
+
 import itertools
 
 import numpy as np
@@ -6,19 +7,34 @@ import pytest
 import torch
 from torch import Tensor
 
-from evlib.attention import (bright, central, coloured, draw_and_look, enlarge, in_boxes, inside, look, moving, occlusion, recorded, table,
-                             temporal)
 from evlib.config import ModelConfig
-from evlib.errors import EvlibError
 from evlib.generate import generate
 from evlib.model import Attention, NextFrame, causal
+from evlib.utils.errors import EvlibError
+from evlib.viz.attention import (
+    bright,
+    central,
+    coloured,
+    draw_and_look,
+    enlarge,
+    in_boxes,
+    inside,
+    look,
+    moving,
+    occlusion,
+    recorded,
+    table,
+    temporal,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(**changes) -> NextFrame:
     torch.manual_seed(0)
-    return NextFrame(ModelConfig(**{**dict(width=32, heads=2, local_blocks=1, global_blocks=2, max_frames=8), **changes})).eval()
+    return NextFrame(
+        ModelConfig(**{**dict(width=32, heads=2, local_blocks=1, global_blocks=2, max_frames=8), **changes})
+    ).eval()
 
 
 def video(frames: int = 5, batch: int = 2) -> Tensor:
@@ -30,6 +46,7 @@ def untouched(attention: Attention) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------ one attention
+
 
 def test_the_weights_are_those_of_the_plain_formula():
     """softmax(q k / sqrt d), by loops; and they explain what the attention returned."""
@@ -43,7 +60,7 @@ def test_the_weights_are_those_of_the_plain_formula():
         for h in range(2):
             for i in range(5):
                 scores = [float(q[b, i, h] @ k[b, j, h]) / 4**0.5 for j in range(i + 1)]
-                expected[b, h, i, :i + 1] = torch.tensor(scores).softmax(dim=0)
+                expected[b, h, i, : i + 1] = torch.tensor(scores).softmax(dim=0)
     assert len(seen) == 1 and torch.allclose(seen[0], expected, atol=1e-6)
     mixed = torch.einsum("bhij,bjhd->bihd", seen[0], v).reshape(3, 5, 8)
     assert torch.allclose(attention.out(mixed), y, atol=1e-6)
@@ -57,28 +74,39 @@ def test_a_planted_attention_looks_where_it_was_told():
     with torch.no_grad():
         attention.qkv.weight.zero_()
         attention.qkv.bias.zero_()
-        attention.qkv.bias[0] = torch.log(torch.tensor(3.0)) * 4**0.5          # q
-        attention.qkv.weight[4, 0] = 1                                         # k
+        attention.qkv.bias[0] = torch.log(torch.tensor(3.0)) * 4**0.5  # q
+        attention.qkv.weight[4, 0] = 1  # k
         with recorded([attention]) as seen:
             attention(x, None)
             attention(x, torch.ones(4, 4, dtype=torch.bool).tril())
     unmasked, masked = (weights[0, 0] for weights in seen)
     assert torch.allclose(unmasked, torch.tensor([1, 1, 3, 1]).expand(4, 4) / 6)
-    assert torch.allclose(masked[1], torch.tensor([1, 1, 0, 0]) / 2) and torch.allclose(masked[2], torch.tensor([1, 1, 3, 0]) / 5)
+    assert torch.allclose(masked[1], torch.tensor([1, 1, 0, 0]) / 2) and torch.allclose(
+        masked[2], torch.tensor([1, 1, 3, 0]) / 5
+    )
 
 
 # ------------------------------------------------------------------------------------------------ a network
 
+
 def test_no_weight_on_what_is_masked():
     net, T = network(), 5
     blocks = [*net.encoder, *net.middle, *net.decoder]
-    with torch.no_grad(), recorded([block.time for block in blocks]) as times, recorded([net.encoder[0].space]) as spaces:
+    with (
+        torch.no_grad(),
+        recorded([block.time for block in blocks]) as times,
+        recorded([net.encoder[0].space]) as spaces,
+    ):
         net(video(T))
-    assert len(times) == len(blocks) and all(torch.allclose(w.sum(dim=-1), torch.ones(()), atol=1e-5) for w in (*times, *spaces))
+    assert len(times) == len(blocks) and all(
+        torch.allclose(w.sum(dim=-1), torch.ones(()), atol=1e-5) for w in (*times, *spaces)
+    )
     later = torch.ones(T, T, dtype=torch.bool).triu(1)
     assert all((weights[:, :, later] == 0).all() for weights in times)
-    assert (times[0][:, :, torch.ones(T, T, dtype=torch.bool).tril(-2)] == 0).all()        # a local block: this frame and the one before
-    assert (times[1][:, :, ~later] > 0).all()                                              # a global one: all so far
+    assert (
+        times[0][:, :, torch.ones(T, T, dtype=torch.bool).tril(-2)] == 0
+    ).all()  # a local block: this frame and the one before
+    assert (times[1][:, :, ~later] > 0).all()  # a global one: all so far
     assert (spaces[0][:, :, ~net.encoder[0].near] == 0).all()
 
 
@@ -109,7 +137,7 @@ def looks_at_white(times: float) -> NextFrame:
     global blocks looks at white frames so many `times` as much as at black ones; the others look everywhere alike."""
     net = network(zero_init=True)
     K, d = net.config.width, net.config.width // net.config.heads
-    sign = torch.tensor([1.0, -1.0]).repeat(K // 2)                                        # a layer norm leaves it alone
+    sign = torch.tensor([1.0, -1.0]).repeat(K // 2)  # a layer norm leaves it alone
     net.embed.weight.copy_(sign[:, None].expand_as(net.embed.weight) / net.embed.in_features)
     for encoding in (net.time_embed, *net.pos_embed):
         encoding.zero_()
@@ -117,8 +145,8 @@ def looks_at_white(times: float) -> NextFrame:
     for block in net.middle:
         block.time.qkv.weight.zero_()
     looks = net.middle[0].time.qkv
-    looks.bias[:d] = torch.log(torch.tensor(times)) * sign[:d] * d**0.5 / d                # q: wherever it is drawn
-    looks.weight[K:2 * K] = torch.eye(K)                                                   # k: what is there
+    looks.bias[:d] = torch.log(torch.tensor(times)) * sign[:d] * d**0.5 / d  # q: wherever it is drawn
+    looks.weight[K : 2 * K] = torch.eye(K)  # k: what is there
     return net
 
 
@@ -142,12 +170,15 @@ def test_places_count_alike():
 
 def test_shares_of_the_frames():
     weights = temporal(network(), video())
-    assert weights.shape == (2, 5) and torch.allclose(weights.sum(dim=1), torch.ones(2), atol=1e-5) and (weights > 0).all()
+    assert (
+        weights.shape == (2, 5) and torch.allclose(weights.sum(dim=1), torch.ones(2), atol=1e-5) and (weights > 0).all()
+    )
     assert torch.allclose(temporal(network(), video() / 255), weights, atol=1e-6)
     assert temporal(network(), video(1)).tolist() == [[1], [1]]
 
 
 # ------------------------------------------------------------------------------------------------ several targets
+
 
 def test_each_target_counts_alike_on_the_inputs():
     """By loops over the weights of every target: what falls on the inputs, scaled to 1; and in even looks on all that was seen."""
@@ -155,8 +186,10 @@ def test_each_target_counts_alike_on_the_inputs():
     with torch.no_grad(), recorded([block.time for block in net.middle]) as layers:
         net(frames)
     seen = look(net, frames, targets=n)
-    assert seen.n_in == 4 and seen.time.shape == (2, 3, 6) and seen.temporal.shape == (2, 4) and seen.gain.shape == (2, 6)
-    weights = torch.stack([layer.view(2, -1, *layer.shape[1:]) for layer in layers]).mean(dim=(0, 2, 3))          # (B, T, T)
+    assert (
+        seen.n_in == 4 and seen.time.shape == (2, 3, 6) and seen.temporal.shape == (2, 4) and seen.gain.shape == (2, 6)
+    )
+    weights = torch.stack([layer.view(2, -1, *layer.shape[1:]) for layer in layers]).mean(dim=(0, 2, 3))  # (B, T, T)
     for b in range(2):
         shares, gains = torch.zeros(4), [[] for _ in range(6)]
         for query in (3, 4, 5):
@@ -166,7 +199,9 @@ def test_each_target_counts_alike_on_the_inputs():
                 gains[t].append(float(row[t]) * (query + 1))
         assert torch.allclose(seen.temporal[b], shares, atol=1e-5)
         assert torch.allclose(seen.gain[b], torch.tensor([sum(g) / len(g) for g in gains]), atol=1e-5)
-    assert torch.allclose(seen.temporal.sum(dim=1), torch.ones(2), atol=1e-5) and torch.allclose(seen.time.sum(dim=2), torch.ones(2, 3), atol=1e-5)
+    assert torch.allclose(seen.temporal.sum(dim=1), torch.ones(2), atol=1e-5) and torch.allclose(
+        seen.time.sum(dim=2), torch.ones(2, 3), atol=1e-5
+    )
     assert torch.allclose(temporal(net, frames, targets=n), seen.temporal, atol=1e-6)
     assert torch.allclose(look(net, frames[:, :4]).temporal, temporal(net, frames[:, :4]), atol=1e-6)
 
@@ -179,7 +214,9 @@ def test_a_network_that_looks_everywhere_alike_scores_one():
             torch.nn.init.zeros_(attention.qkv.weight)
     seen = look(net, video(6), targets=3)
     assert torch.allclose(seen.space, torch.ones(2, 6, 8, 8), atol=1e-5)
-    assert torch.allclose(seen.gain, torch.ones(2, 6), atol=1e-5) and torch.allclose(seen.temporal, torch.full((2, 4), 1 / 4), atol=1e-5)
+    assert torch.allclose(seen.gain, torch.ones(2, 6), atol=1e-5) and torch.allclose(
+        seen.temporal, torch.full((2, 4), 1 / 4), atol=1e-5
+    )
 
 
 def test_one_pass_sees_what_generation_with_its_cache_saw():
@@ -188,15 +225,17 @@ def test_one_pass_sees_what_generation_with_its_cache_saw():
         drawn = generate(net, inputs, n)
     again, seen = draw_and_look(net, inputs, n)
     assert torch.equal(drawn, again)
-    for i in range(n):                                                                     # two layers a step; the last row draws
-        step = torch.stack([weights[:, :, -1] for weights in calls[2 * i:2 * i + 2]])
-        assert torch.allclose(seen.time[:, i, :4 + i], step.mean(dim=(0, 2)).view(2, -1, 4 + i).mean(dim=1), atol=1e-5)
+    for i in range(n):  # two layers a step; the last row draws
+        step = torch.stack([weights[:, :, -1] for weights in calls[2 * i : 2 * i + 2]])
+        assert torch.allclose(seen.time[:, i, : 4 + i], step.mean(dim=(0, 2)).view(2, -1, 4 + i).mean(dim=1), atol=1e-5)
 
 
 @pytest.mark.parametrize("targets", [0, 5])
 def test_as_many_targets_as_there_are_frames_to_predict_from(targets):
     net = network()
-    with pytest.raises(EvlibError, match=f"targets: expected 1 to 4, as there are 4 frames to predict from, found {targets}"):
+    with pytest.raises(
+        EvlibError, match=f"targets: expected 1 to 4, as there are 4 frames to predict from, found {targets}"
+    ):
         look(net, video(4), targets)
     assert all(untouched(block.time) for block in net.middle)
 
@@ -213,7 +252,7 @@ def seeks_red(patch: int = 8, **changes) -> NextFrame:
     net = network(**{**dict(heads=1, patch=patch, zero_init=True, global_blocks=1, local_blocks=0), **changes})
     K = net.config.width
     sign = torch.tensor([1.0, -1.0]).repeat(K // 2)
-    red = torch.arange(net.embed.in_features) < patch * patch                               # channels come first
+    red = torch.arange(net.embed.in_features) < patch * patch  # channels come first
     net.embed.weight.copy_(sign[:, None] * red)
     for encoding in (net.time_embed, *net.pos_embed):
         encoding.zero_()
@@ -222,12 +261,12 @@ def seeks_red(patch: int = 8, **changes) -> NextFrame:
         for attention in (block.space, block.time):
             attention.qkv.weight.zero_()
             attention.qkv.bias[:K] = torch.log(torch.tensor(100.0)) * sign * K**-0.5
-            attention.qkv.weight[K:2 * K] = torch.eye(K)
+            attention.qkv.weight[K : 2 * K] = torch.eye(K)
     for attention in (net.middle[0].space, net.middle[0].time):
-        attention.qkv.weight[2 * K:] = torch.eye(K)
+        attention.qkv.weight[2 * K :] = torch.eye(K)
         attention.out.weight.copy_(torch.eye(K))
     net.unmerge.weight.copy_(torch.eye(K).repeat(4, 1))
-    net.mix.weight[:, :K] = torch.eye(K)                                                    # not the skip: it shows the last frame
+    net.mix.weight[:, :K] = torch.eye(K)  # not the skip: it shows the last frame
     net.head.weight.copy_(sign.expand_as(net.head.weight))
     return net
 
@@ -236,7 +275,7 @@ def one_red_patch(patch: int = 8) -> Tensor:
     """Five frames of green and blue noise, and a little red in the patch at ROW, COLUMN of FRAME: uint8 (1, 5, 3, 64, 64)."""
     frames = video(5, batch=1)
     frames[:, :, 0] = 0
-    frames[0, FRAME, 0, ROW * patch:(ROW + 1) * patch, COLUMN * patch:(COLUMN + 1) * patch] = 90
+    frames[0, FRAME, 0, ROW * patch : (ROW + 1) * patch, COLUMN * patch : (COLUMN + 1) * patch] = 90
     return frames
 
 
@@ -246,15 +285,15 @@ def test_the_answer_depends_on_one_patch_of_one_frame_and_the_maps_name_it():
     blackened = frames.repeat(5 * 64, 1, 1, 1, 1)
     for i in range(5 * 64):
         t, row, column = i // 64, i % 64 // 8, i % 8
-        blackened[i, t, :, row * 8:row * 8 + 8, column * 8:column * 8 + 8] = 0
+        blackened[i, t, :, row * 8 : row * 8 + 8, column * 8 : column * 8 + 8] = 0
     with torch.no_grad():
         change = (net(blackened, last=1) - net(frames, last=1)).abs().amax(dim=(1, 2, 3, 4)).view(5, 8, 8)
     assert change[FRAME, ROW, COLUMN] > 0.1 and (change > 1e-6).sum() == 1
     seen = look(net, frames)
     assert seen.temporal[0].argmax() == FRAME and seen.temporal[0, FRAME] > 0.9
-    square = seen.space[0, FRAME] == seen.space[0, FRAME].max()                             # a global block sees 2x2 patches as one
+    square = seen.space[0, FRAME] == seen.space[0, FRAME].max()  # a global block sees 2x2 patches as one
     assert square.nonzero().tolist() == [[0, 4], [0, 5], [1, 4], [1, 5]]
-    assert torch.allclose(seen.space[0, 0], torch.ones(8, 8), atol=1e-5)                    # nothing to see there
+    assert torch.allclose(seen.space[0, 0], torch.ones(8, 8), atol=1e-5)  # nothing to see there
 
 
 @pytest.mark.parametrize("patch", [4, 8])
@@ -262,14 +301,16 @@ def test_local_blocks_name_the_patch_itself(patch):
     """By loops, with 3x3 neighbourhoods: the mean over a local block on each side and a global one, enlarged by kron."""
     G, frames = 64 // patch, one_red_patch(patch)
     net = seeks_red(patch, local_blocks=1)
-    net.middle[0].space.out.weight.detach().zero_()                                         # else the decoder sees red everywhere
+    net.middle[0].space.out.weight.detach().zero_()  # else the decoder sees red everywhere
     net.middle[0].time.out.weight.detach().zero_()
-    net.mix.weight.detach()[:, net.config.width:] = torch.eye(net.config.width)             # and this red alone
-    net.mix.weight.detach()[:, :net.config.width] = 0
+    net.mix.weight.detach()[:, net.config.width :] = torch.eye(net.config.width)  # and this red alone
+    net.mix.weight.detach()[:, : net.config.width] = 0
     maps = look(net, frames).space
     received, even = np.zeros((G, G)), np.zeros((G, G))
     for row, column in itertools.product(range(G), repeat=2):
-        near = [(r, c) for r in range(row - 1, row + 2) for c in range(column - 1, column + 2) if 0 <= r < G and 0 <= c < G]
+        near = [
+            (r, c) for r in range(row - 1, row + 2) for c in range(column - 1, column + 2) if 0 <= r < G and 0 <= c < G
+        ]
         looks = np.array([100.0 if place == (ROW, COLUMN) else 1.0 for place in near])
         for place, share in zip(near, looks / looks.sum()):
             received[place] += share
@@ -279,18 +320,24 @@ def test_local_blocks_name_the_patch_itself(patch):
     far = small / small.mean()
     expected = (2 * received / even + np.kron(far, np.ones((2, 2)))) / 3
     assert np.allclose(maps[0, FRAME].numpy(), expected, atol=2e-3)
-    assert np.unravel_index(expected.argmax(), (G, G)) == (ROW, COLUMN) and (maps[0, FRAME] == maps[0, FRAME].max()).sum() == 1
+    assert (
+        np.unravel_index(expected.argmax(), (G, G)) == (ROW, COLUMN)
+        and (maps[0, FRAME] == maps[0, FRAME].max()).sum() == 1
+    )
     top = table(["x"], [look(net, frames)]).set_index("frame").loc[FRAME]
     assert (top.top_row, top.top_column, top.grid) == (ROW, COLUMN, G)
 
 
 def test_maps_are_enlarged_exactly():
     small = torch.arange(12.0).view(3, 2, 2)
-    assert np.array_equal(enlarge(small, 6).numpy(), np.stack([np.kron(layer, np.ones((3, 3))) for layer in small.numpy()]))
+    assert np.array_equal(
+        enlarge(small, 6).numpy(), np.stack([np.kron(layer, np.ones((3, 3))) for layer in small.numpy()])
+    )
     assert enlarge(small).shape == (3, 64, 64) and enlarge(small)[1, 0, 63] == 5 and enlarge(small)[1, 63, 0] == 6
 
 
 # ------------------------------------------------------------------------------------------------ what for, and where
+
 
 def test_blackening_finds_the_frame_that_matters():
     net, frames = seeks_red(), one_red_patch()[0]
@@ -304,7 +351,7 @@ def test_the_share_inside_by_the_share_of_the_area():
     space = torch.ones(2, 8, 8)
     space[0, ROW, COLUMN] = 4
     mask = torch.zeros(2, 64, 64, dtype=torch.bool)
-    mask[:, 8:16, 32:48] = True                                                             # that patch and the one left of it
+    mask[:, 8:16, 32:48] = True  # that patch and the one left of it
     ratio = inside(space, mask)
     assert torch.allclose(ratio, torch.tensor([(5 / 67) / (2 / 64), 1.0]))
     assert inside(space, torch.zeros(2, 64, 64, dtype=torch.bool)).isnan().all()
@@ -312,24 +359,44 @@ def test_the_share_inside_by_the_share_of_the_area():
 
 def test_places_in_frames():
     frames = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
-    frames[2, :, 3, 50] = 20                                                                # appears, and is gone again
+    frames[2, :, 3, 50] = 20  # appears, and is gone again
     frames[:, 0, 10, 20] = 70
     assert moving(frames).nonzero().tolist() == [[1, 3, 50], [2, 3, 50], [3, 3, 50]] and not moving(frames[:1]).any()
     assert coloured(frames).nonzero().tolist() == [[t, 10, 20] for t in range(4)]
     assert bright(frames).sum(dim=(1, 2)).tolist() == [1, 1, 2, 1]
     assert central(frames)[1].sum() == 32 * 32 and central(frames)[1, 16, 47] and not central(frames)[1, 16, 48]
     boxes = in_boxes([[50, 3, 2, 1], None, [0.4, 61.6, 3.2, 9]])
-    assert boxes[0].nonzero().tolist() == [[3, 50], [3, 51]] and not boxes[1].any() and boxes[2].nonzero().tolist() == [[y, x] for y in (62, 63) for x in range(4)]
+    assert (
+        boxes[0].nonzero().tolist() == [[3, 50], [3, 51]]
+        and not boxes[1].any()
+        and boxes[2].nonzero().tolist() == [[y, x] for y in (62, 63) for x in range(4)]
+    )
 
 
 def test_the_numbers_behind_the_picture():
     net = seeks_red()
     drawn, seen = draw_and_look(net, one_red_patch(), 3)
     rows = table(["a", "b"], [seen, seen])
-    assert rows.columns.tolist() == ["example", "frame", "part", "temporal", "gain", "top_row", "top_column", "top_attention", "grid"]
-    assert drawn.shape == (1, 3, 3, 64, 64) and len(rows) == 2 * 7 and rows.part.tolist() == (["input"] * 5 + ["drawn"] * 2) * 2
+    assert rows.columns.tolist() == [
+        "example",
+        "frame",
+        "part",
+        "temporal",
+        "gain",
+        "top_row",
+        "top_column",
+        "top_attention",
+        "grid",
+    ]
+    assert (
+        drawn.shape == (1, 3, 3, 64, 64)
+        and len(rows) == 2 * 7
+        and rows.part.tolist() == (["input"] * 5 + ["drawn"] * 2) * 2
+    )
     one = rows[rows.example == "b"].set_index("frame")
     assert one.temporal.sum() == pytest.approx(1, abs=1e-3) and one.temporal.isna().tolist() == [False] * 5 + [True] * 2
-    assert one.temporal.idxmax() == FRAME and one.gain[FRAME] > 2 and (one.top_row[FRAME], one.top_column[FRAME]) == (0, 4)
+    assert (
+        one.temporal.idxmax() == FRAME and one.gain[FRAME] > 2 and (one.top_row[FRAME], one.top_column[FRAME]) == (0, 4)
+    )
     with pytest.raises(ValueError):
         table(["a"], [seen, seen])

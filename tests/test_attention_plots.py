@@ -1,13 +1,14 @@
 """Figure 10, drawn: what is lighter and darker, where the colours and numbers stand."""
+
 import io
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from evlib.attention_plots import BAR, SCALE, VEIL, Seen, figure10, overlay
-from evlib.errors import EvlibError
-from evlib.plots import GAP, LINE, RED
+from evlib.utils.errors import EvlibError
+from evlib.viz.attention_plots import BAR, SCALE, VEIL, Seen, figure10, overlay
+from evlib.viz.plots import GAP, LINE, RED
 
 TOP = LINE + BAR
 
@@ -32,6 +33,7 @@ def place(t: int, n_in: int) -> int:
 
 # ------------------------------------------------------------------------------------------------ a veil
 
+
 def test_an_even_look_leaves_a_frame_as_it_is():
     frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert np.array_equal(overlay(frame, np.ones((8, 8))), frame)
@@ -50,49 +52,71 @@ def test_lighter_is_more_and_darker_less_up_to_twice_and_half():
 
 # ------------------------------------------------------------------------------------------------ the figure
 
+
 def test_frames_bars_and_the_red_line_are_in_their_places():
     spatial = even(3)
     spatial[1, 1, 5] = 2
     picture = pixels(figure10([Seen(grey(4), np.array([0.1, 0.6, 0.3]), spatial, "a caption")]))
     light = round(100 * (1 - VEIL) + 255 * VEIL)
     for t in range(4):
-        patch = picture[TOP:TOP + 64, place(t, 3):place(t, 3) + 64]
+        patch = picture[TOP : TOP + 64, place(t, 3) : place(t, 3) + 64]
         expected = np.full((64, 64), 100)
         if t == 1:
             expected[8:16, 40:48] = light
-        assert np.abs(patch - expected[..., None]).max() <= 2                               # 256 colours
+        assert np.abs(patch - expected[..., None]).max() <= 2  # 256 colours
     for t, share in enumerate((0.1, 0.6, 0.3)):
-        bar = picture[LINE:TOP - 1, place(t, 3):place(t, 3) + 64]
+        bar = picture[LINE : TOP - 1, place(t, 3) : place(t, 3) + 64]
         assert np.abs(bar - 255 * np.array(SCALE(share / 0.6)[:3])).max() <= 4
-    assert (picture[LINE:TOP - 1, place(3, 3):place(3, 3) + 64] == 255).all()               # nothing sees the last one drawn
+    assert (picture[LINE : TOP - 1, place(3, 3) : place(3, 3) + 64] == 255).all()  # nothing sees the last one drawn
     red = np.abs(picture - RED).max(axis=2) <= 4
-    assert red[TOP:TOP + 64, place(3, 3) - 2 * GAP:place(3, 3) - GAP].all() and not red[:, :place(3, 3) - 2 * GAP].any()
+    assert (
+        red[TOP : TOP + 64, place(3, 3) - 2 * GAP : place(3, 3) - GAP].all()
+        and not red[:, : place(3, 3) - 2 * GAP].any()
+    )
 
 
 def test_the_shares_are_written_above():
     def above(share: float) -> np.ndarray:
-        return pixels(figure10([Seen(grey(2), np.array([share, 1 - share]), even(2))]))[:LINE, :GAP + 64]
+        return pixels(figure10([Seen(grey(2), np.array([share, 1 - share]), even(2))]))[:LINE, : GAP + 64]
 
-    assert (above(0.25) < 128).any() and np.array_equal(above(0.25), above(0.2501)) and not np.array_equal(above(0.25), above(0.35))
+    assert (
+        (above(0.25) < 128).any()
+        and np.array_equal(above(0.25), above(0.2501))
+        and not np.array_equal(above(0.25), above(0.35))
+    )
     assert (above(0.001) < 128).any()
 
 
 def test_long_parts_are_thinned_and_long_lines_broken():
-    frames = np.repeat(np.arange(31, dtype=np.uint8)[:, None, None, None] * 8, 64, axis=1).repeat(64, axis=2).repeat(3, axis=3)
+    frames = (
+        np.repeat(np.arange(31, dtype=np.uint8)[:, None, None, None] * 8, 64, axis=1)
+        .repeat(64, axis=2)
+        .repeat(3, axis=3)
+    )
     seen = Seen(frames, np.arange(1, 12) / 66, even(11))
     thin = pixels(figure10([seen], most=4))
     shown = [thin[TOP + 32, place(i, 5) + 32, 0] // 8 for i in range(7)]
-    assert shown == [0, 3, 6, 9, 10, 11, 30]                                                # 0-9, the separator, 11-30
+    assert shown == [0, 3, 6, 9, 10, 11, 30]  # 0-9, the separator, 11-30
     whole = pixels(figure10([seen], width=4 * 66 + 3 * GAP))
     line = TOP + 64 + GAP
-    assert [whole[row * line + TOP + 32, place(column, 9) + 32, 0] // 8 for row in range(2) for column in range(4)] == list(range(8))
+    assert [
+        whole[row * line + TOP + 32, place(column, 9) + 32, 0] // 8 for row in range(2) for column in range(4)
+    ] == list(range(8))
     assert whole.shape[0] >= 8 * line and figure10([seen]).width > 900
 
 
 def test_short_examples_stand_side_by_side_and_long_ones_below_each_other():
     rng = np.random.default_rng(0)
     smooth = rng.integers(40, 216, (24, 8, 8, 3), dtype=np.uint8)
-    clips = [np.stack([np.asarray(Pillow.fromarray(frame).resize((64, 64), Pillow.Resampling.BICUBIC)) for frame in smooth[i:i + 8]]) for i in (0, 8, 16)]
+    clips = [
+        np.stack(
+            [
+                np.asarray(Pillow.fromarray(frame).resize((64, 64), Pillow.Resampling.BICUBIC))
+                for frame in smooth[i : i + 8]
+            ]
+        )
+        for i in (0, 8, 16)
+    ]
     examples = [Seen(clip, np.full(7, 1 / 7), rng.uniform(0.4, 2.2, (7, 8, 8)), "x") for clip in clips]
     one, three = figure10(examples[:1]), figure10(examples)
     assert three.height - one.height == 2 * (TOP + 64 + LINE + 4 * GAP)
@@ -106,17 +130,30 @@ def test_short_examples_stand_side_by_side_and_long_ones_below_each_other():
 
 
 def test_the_key_has_a_line_of_its_own():
-    picture = pixels(figure10([Seen(grey(2), np.ones(1), even(2))], width=1200))             # where there was room beside the strip
-    assert picture.shape[1] == 1200 and (picture[:TOP + 64, 150:] == 255).all() and (picture[TOP + 64:, 150:] < 100).any()
+    picture = pixels(
+        figure10([Seen(grey(2), np.ones(1), even(2))], width=1200)
+    )  # where there was room beside the strip
+    assert (
+        picture.shape[1] == 1200
+        and (picture[: TOP + 64, 150:] == 255).all()
+        and (picture[TOP + 64 :, 150:] < 100).any()
+    )
 
 
 def test_an_untrained_network_is_no_problem():
     picture = pixels(figure10([Seen(grey(3), np.zeros(2), even(2))]))
-    assert np.abs(picture[TOP:TOP + 64, GAP:GAP + 64] - 100).max() <= 2
+    assert np.abs(picture[TOP : TOP + 64, GAP : GAP + 64] - 100).max() <= 2
 
 
-@pytest.mark.parametrize("seen", [Seen(grey(2), np.ones(3) / 3, even(2)), Seen(grey(2), np.ones(1), even(3)), Seen(grey(2), np.ones(1), even(2, 7)),
-                                  Seen(grey(2), np.ones(0), even(2))])
+@pytest.mark.parametrize(
+    "seen",
+    [
+        Seen(grey(2), np.ones(3) / 3, even(2)),
+        Seen(grey(2), np.ones(1), even(3)),
+        Seen(grey(2), np.ones(1), even(2, 7)),
+        Seen(grey(2), np.ones(0), even(2)),
+    ],
+)
 def test_what_does_not_fit_is_refused(seen):
     with pytest.raises(EvlibError, match=r"A strip of 2 frames of 64x64 needs temporal \(n_in,\) and spatial"):
         figure10([seen])

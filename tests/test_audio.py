@@ -1,10 +1,11 @@
 """Sounds of every kind become one spectrogram frame."""
+
 import numpy as np
 import pytest
 import soundfile
 
-from evlib.audio import read_sound, spectrogram
-from evlib.errors import EvlibError, UnreadableFile
+from evlib.frames.audio import read_sound, spectrogram
+from evlib.utils.errors import EvlibError, UnreadableFile
 
 RATE = 8000
 
@@ -12,7 +13,7 @@ RATE = 8000
 def chirp(rate: int = RATE, seconds: float = 1.0) -> np.ndarray:
     """From 200 Hz to 3,200 Hz."""
     t = np.arange(int(rate * seconds)) / rate
-    return (0.5 * np.sin(2 * np.pi * (200 * t + 1500 / seconds * t ** 2))).astype(np.float32)
+    return (0.5 * np.sin(2 * np.pi * (200 * t + 1500 / seconds * t**2))).astype(np.float32)
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -21,11 +22,12 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 # ---- the frame -------------------------------------------------------------------------------------------------------
 
+
 def test_spectrogram_of_a_chirp():
     frame = spectrogram(chirp(), RATE)
     assert (frame.dtype, frame.shape) == (np.uint8, (64, 64))
     assert frame.mean() == pytest.approx(18.73, abs=0.1) and frame.std() == pytest.approx(54.26, abs=0.2)
-    loudest = frame.argmax(axis=0)[::9]                # time to the right, frequency upwards
+    loudest = frame.argmax(axis=0)[::9]  # time to the right, frequency upwards
     assert np.abs(loudest - [54, 42, 32, 25, 19, 14, 9, 6]).max() <= 1
 
 
@@ -45,7 +47,7 @@ def test_silence_is_black(wave):
 
 @pytest.mark.parametrize("samples", [1, 3, 255, 257])
 def test_very_short_sounds_are_drawn(samples):
-    frame = spectrogram(chirp()[100:100 + samples], RATE)
+    frame = spectrogram(chirp()[100 : 100 + samples], RATE)
     assert frame.shape == (64, 64) and frame.max() == 255
 
 
@@ -61,7 +63,11 @@ def test_what_is_not_one_sound_is_refused(wave):
 
 # ---- files -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("subtype, error", [("PCM_U8", 1 / 128), ("PCM_16", 1 / 32768), ("PCM_24", 1e-6), ("FLOAT", 1e-7), ("DOUBLE", 1e-7), ("ULAW", 0.03)])
+
+@pytest.mark.parametrize(
+    "subtype, error",
+    [("PCM_U8", 1 / 128), ("PCM_16", 1 / 32768), ("PCM_24", 1e-6), ("FLOAT", 1e-7), ("DOUBLE", 1e-7), ("ULAW", 0.03)],
+)
 def test_every_sample_format_is_read(tmp_path, subtype, error):
     path = tmp_path / "sound.wav"
     soundfile.write(path, chirp(), RATE, subtype=subtype)

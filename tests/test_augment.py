@@ -1,9 +1,10 @@
 """Questions are varied, separators and answers are not, and several processes vary a batch as one would."""
+
 import pytest
 import torch
 
-from evlib import tasks
-from evlib.augment import BAND, CHANGES, DROP, SHIFT, augment
+from evlib.data import tasks
+from evlib.training.augment import BAND, CHANGES, DROP, SHIFT, augment
 
 
 def chance(seed: int = 0) -> torch.Generator:
@@ -39,16 +40,21 @@ def test_two_processes_do_what_one_does(video, how):
 
 def test_none_is_the_very_same(video):
     assert augment(video, 4, "none", chance()) is video
-    assert augment(video, 1, "flip", chance()) is video                          # a separator alone
+    assert augment(video, 1, "flip", chance()) is video  # a separator alone
 
 
 def test_a_picture_is_moved_and_half_of_them_are_mirrored(video):
     seen = augment(video, 4, "flip", chance())
     mirrored = 0
     for before, after in zip(video, seen):
-        found = [(flip, dy, dx) for flip in (False, True) for dy in range(-SHIFT, SHIFT + 1) for dx in range(-SHIFT, SHIFT + 1)
-                 if torch.equal(moved(before[:3], flip, dy, dx), after[:3])]
-        assert len(found) == 1                                                   # all three frames alike
+        found = [
+            (flip, dy, dx)
+            for flip in (False, True)
+            for dy in range(-SHIFT, SHIFT + 1)
+            for dx in range(-SHIFT, SHIFT + 1)
+            if torch.equal(moved(before[:3], flip, dy, dx), after[:3])
+        ]
+        assert len(found) == 1  # all three frames alike
         mirrored += found[0][0]
     assert 8 <= mirrored <= 24
 
@@ -85,10 +91,19 @@ def test_a_tenth_of_the_words_is_dropped():
 
 def test_a_task_says_what_preserves_its_answers():
     allowed = {name: task.augment for name, task in tasks.TASKS.items()}
-    assert allowed == {"sst2": "drop", "cifar10": "flip", "tinyvirat": "shift", "audiomnist": "mask", "fsdd": "mask",
-                       "clevrer": "none", "tgifqa": "none", "colorization": "none", "lasot": "none"}
+    assert allowed == {
+        "sst2": "drop",
+        "cifar10": "flip",
+        "tinyvirat": "shift",
+        "audiomnist": "mask",
+        "fsdd": "mask",
+        "clevrer": "none",
+        "tgifqa": "none",
+        "colorization": "none",
+        "lasot": "none",
+    }
     for preset in ("paper", "demo"):
         assert {task.config(preset, steps=1).train.augment for task in tasks.TASKS.values()} == {"none"}
     fast = {name for name, task in tasks.TASKS.items() if task.config("fast", steps=1).train.augment != "none"}
-    assert fast == {"cifar10"}                                                   # where a comparison supports it: results/recipe
+    assert fast == {"cifar10"}  # where a comparison supports it: results/recipe
     assert tasks.get("cifar10").config("fast", steps=1, augment="none").train.augment == "none"

@@ -2,6 +2,7 @@
 
 A mistake ends with status 2 and one sentence that names the file or the argument, and leaves nothing half-written.
 """
+
 import errno
 import json
 import subprocess
@@ -9,25 +10,29 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 import pytesseract
+import pytest
 import soundfile
 from PIL import Image as Pillow
 
-from evlib import decode, encode, files, tasks
-from evlib.errors import EvlibError
+from evlib.data import encode, tasks
+from evlib.scoring import ocr as decode
+from evlib.utils import files
+from evlib.utils.errors import EvlibError
 
 
 @pytest.fixture
 def refused(command, tmp_path):
     """Runs a command that has to fail, and checks how: returns its sentence."""
+
     def run(*words) -> str:
         before = everything(tmp_path)
         status, _, complaint = command(*words)
         assert status == 2, complaint
         assert complaint.startswith("evlib: ") and complaint.count("\n") == 1 and "Traceback" not in complaint
-        assert everything(tmp_path) <= before | {tmp_path / "data" / ".evlib"}          # nothing new but an empty folder
+        assert everything(tmp_path) <= before | {tmp_path / "data" / ".evlib"}  # nothing new but an empty folder
         return complaint
+
     return run
 
 
@@ -41,6 +46,7 @@ def full(*args, **kwargs):
 
 # ---- commands and arguments ------------------------------------------------------------------------------------------
 
+
 def evlib(*words) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "evlib", *map(str, words)], capture_output=True, text=True)
 
@@ -48,7 +54,10 @@ def evlib(*words) -> subprocess.CompletedProcess:
 def test_from_a_shell_a_mistake_is_one_line_and_status_2(tmp_path):
     done = evlib("encode", "sst2", "--data", tmp_path / "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"evlib: {tmp_path}/nowhere: expected a folder with data sets, found none; name it with --data.\n"
+    assert (
+        done.stderr
+        == f"evlib: {tmp_path}/nowhere: expected a folder with data sets, found none; name it with --data.\n"
+    )
 
 
 def test_from_a_shell_an_answer_is_status_0(make_run, tmp_path):
@@ -57,7 +66,16 @@ def test_from_a_shell_an_answer_is_status_0(make_run, tmp_path):
     assert "nearest drawings: " in done.stdout and Pillow.open(tmp_path / "strip.png").height >= 64
 
 
-@pytest.mark.parametrize("words", [["encode", "sst2", "--dta", "x"], ["encod", "sst2"], ["encode"], ["train", "sst2", "--out", "x", "--steps", "many"], []])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["encode", "sst2", "--dta", "x"],
+        ["encod", "sst2"],
+        ["encode"],
+        ["train", "sst2", "--out", "x", "--steps", "many"],
+        [],
+    ],
+)
 def test_an_unknown_command_or_option_is_status_2(command, words):
     status, _, complaint = command(*words)
     assert status == 2 and "Traceback" not in complaint
@@ -69,18 +87,22 @@ def test_an_unknown_task_offers_the_nearest(refused, words):
     assert "Unknown task 'sst3': did you mean 'sst2'?" in refused(*words)
 
 
-@pytest.mark.parametrize("option, says", [
-    (["--preset", "dem"], "Unknown preset 'dem': did you mean 'demo'?"),
-    (["--set", "widht=64"], "Unknown setting 'widht': did you mean 'width'?"),
-    (["--set", "width"], "--set width: expected NAME=VALUE"),
-    ([], "Training needs an end: give --steps or --minutes."),
-])
+@pytest.mark.parametrize(
+    "option, says",
+    [
+        (["--preset", "dem"], "Unknown preset 'dem': did you mean 'demo'?"),
+        (["--set", "widht=64"], "Unknown setting 'widht': did you mean 'width'?"),
+        (["--set", "width"], "--set width: expected NAME=VALUE"),
+        ([], "Training needs an end: give --steps or --minutes."),
+    ],
+)
 def test_training_options(refused, data, tmp_path, option, says):
     encode.encode(tasks.get("sst2"), data, log=lambda line: None)
     assert says in refused("train", "sst2", "--data", data, "--out", tmp_path / "run", *option)
 
 
 # ---- data ------------------------------------------------------------------------------------------------------------
+
 
 def test_a_data_set_that_is_not_there(refused, data, tmp_path):
     assert f"AudioMNIST is not under {data}" in refused("encode", "audiomnist", "--data", data)
@@ -100,15 +122,55 @@ SST2, CIFAR, FSDD = "SST-2", "cifar-10-batches-bin", "free-spoken-digit-dataset/
 BROKEN = {
     "missing file": ("sst2", f"{SST2}/dev.tsv", Path.unlink, "expected a file of the official data set, found none"),
     "empty file": ("sst2", f"{SST2}/train.tsv", lambda p: replace(p, b""), "the file is empty"),
-    "wrong header": ("sst2", f"{SST2}/train.tsv", lambda p: replace(p, b"index\tsentence\n0\tgood\n"), "expected the header 'sentence<TAB>label', found 'index\\tsentence'"),
-    "no tab": ("sst2", f"{SST2}/dev.tsv", lambda p: replace(p, b"sentence\tlabel\ngood 1\n"), "expected a sentence, a tab and the label 0 or 1, found 'good 1'"),
-    "label 2": ("sst2", f"{SST2}/dev.tsv", lambda p: replace(p, b"sentence\tlabel\ngood\t2\n"), "the label 0 or 1, found 'good\\t2'"),
-    "not text": ("sst2", f"{SST2}/dev.tsv", lambda p: replace(p, b"sentence\tlabel\ngood \xff\xfe\t1\n"), "expected text in UTF-8"),
-    "cut batch": ("cifar10", f"{CIFAR}/data_batch_3.bin", lambda p: cut(p, 5000), "expected records of 3073 bytes, found 5000 bytes"),
-    "label 10": ("cifar10", f"{CIFAR}/test_batch.bin", lambda p: replace(p, bytes([10]) * 3073), "record 0 has the label 10, expected 0 to 9"),
-    "text as sound": ("fsdd", f"{FSDD}/0_ann_9.wav", lambda p: replace(p, b"not a sound at all"), "expected a sound file"),
+    "wrong header": (
+        "sst2",
+        f"{SST2}/train.tsv",
+        lambda p: replace(p, b"index\tsentence\n0\tgood\n"),
+        "expected the header 'sentence<TAB>label', found 'index\\tsentence'",
+    ),
+    "no tab": (
+        "sst2",
+        f"{SST2}/dev.tsv",
+        lambda p: replace(p, b"sentence\tlabel\ngood 1\n"),
+        "expected a sentence, a tab and the label 0 or 1, found 'good 1'",
+    ),
+    "label 2": (
+        "sst2",
+        f"{SST2}/dev.tsv",
+        lambda p: replace(p, b"sentence\tlabel\ngood\t2\n"),
+        "the label 0 or 1, found 'good\\t2'",
+    ),
+    "not text": (
+        "sst2",
+        f"{SST2}/dev.tsv",
+        lambda p: replace(p, b"sentence\tlabel\ngood \xff\xfe\t1\n"),
+        "expected text in UTF-8",
+    ),
+    "cut batch": (
+        "cifar10",
+        f"{CIFAR}/data_batch_3.bin",
+        lambda p: cut(p, 5000),
+        "expected records of 3073 bytes, found 5000 bytes",
+    ),
+    "label 10": (
+        "cifar10",
+        f"{CIFAR}/test_batch.bin",
+        lambda p: replace(p, bytes([10]) * 3073),
+        "record 0 has the label 10, expected 0 to 9",
+    ),
+    "text as sound": (
+        "fsdd",
+        f"{FSDD}/0_ann_9.wav",
+        lambda p: replace(p, b"not a sound at all"),
+        "expected a sound file",
+    ),
     "empty sound": ("fsdd", f"{FSDD}/0_ann_9.wav", lambda p: replace(p, b""), "expected a sound file"),
-    "no samples": ("fsdd", f"{FSDD}/0_ann_9.wav", lambda p: soundfile.write(p, np.zeros(0), 8000), "the sound is empty"),
+    "no samples": (
+        "fsdd",
+        f"{FSDD}/0_ann_9.wav",
+        lambda p: soundfile.write(p, np.zeros(0), 8000),
+        "the sound is empty",
+    ),
 }
 
 
@@ -132,14 +194,24 @@ def pickled(data: Path, content: bytes) -> Path:
     return root.parent
 
 
-@pytest.mark.parametrize("content", [b"nonsense", b"\x80\x02}.", b"\x80\x02}(U\x06labels](K\x01eU\x04data](K\x01eu.",
-                                     b"\x80\x02}(U\x06labels](J\xff\xff\xff\xffeU\x04data](" + b"K\x01" * 3072 + b"eu."],
-                         ids=["nonsense", "no labels", "too few pixels", "label -1"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"nonsense",
+        b"\x80\x02}.",
+        b"\x80\x02}(U\x06labels](K\x01eU\x04data](K\x01eu.",
+        b"\x80\x02}(U\x06labels](J\xff\xff\xff\xffeU\x04data](" + b"K\x01" * 3072 + b"eu.",
+    ],
+    ids=["nonsense", "no labels", "too few pixels", "label -1"],
+)
 def test_a_broken_pickle_is_named(refused, data, content):
-    assert "data_batch_1" in refused("encode", "cifar10", "--data", pickled(data, content), "--out", data / ".evlib" / "store")
+    assert "data_batch_1" in refused(
+        "encode", "cifar10", "--data", pickled(data, content), "--out", data / ".evlib" / "store"
+    )
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("owner, name", [(encode.FrameFile, "append"), (np, "save")])
 def test_a_full_disk_leaves_nothing(refused, data, monkeypatch, owner, name):
@@ -158,7 +230,10 @@ def test_only_what_is_written_cannot_be_written(tmp_path, monkeypatch):
     for out in (tmp_path / "out", Path("out")):
         with pytest.raises(FileNotFoundError, match="missing.txt"), files.atomic(out):
             (tmp_path / "missing.txt").read_text()
-        with pytest.raises(EvlibError, match="Cannot write .*out: No such file or directory. Nothing was left behind"), files.atomic(out) as temporary:
+        with (
+            pytest.raises(EvlibError, match="Cannot write .*out: No such file or directory. Nothing was left behind"),
+            files.atomic(out) as temporary,
+        ):
             (temporary.absolute() / "folder" / "file").write_text("")
         with pytest.raises(EvlibError, match="Cannot write .*out: No space left"), files.atomic(out):
             full()
@@ -167,7 +242,20 @@ def test_only_what_is_written_cannot_be_written(tmp_path, monkeypatch):
 
 def test_a_full_disk_while_training(command, data, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", full)
-    status, _, complaint = command("train", "sst2", "--data", data, "--out", tmp_path / "run", "--steps", 1, "--set", "width=32", "--set", "heads=1")
+    status, _, complaint = command(
+        "train",
+        "sst2",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "run",
+        "--steps",
+        1,
+        "--set",
+        "width=32",
+        "--set",
+        "heads=1",
+    )
     assert status == 2 and f"Cannot write {tmp_path}/run/model.safetensors: No space left" in complaint
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
 
@@ -175,8 +263,12 @@ def test_a_full_disk_while_training(command, data, tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_written(refused, data, make_run, tmp_path):
     (tmp_path / "file").write_text("in the way")
     run = make_run("sst2")
-    assert f"Cannot write {tmp_path}/file/sub" in refused("encode", "sst2", "--data", data, "--out", tmp_path / "file" / "sub")
-    assert f"Cannot write {tmp_path}/file/sub.png" in refused("predict", run, "--text", "good", "--out", tmp_path / "file" / "sub.png")
+    assert f"Cannot write {tmp_path}/file/sub" in refused(
+        "encode", "sst2", "--data", data, "--out", tmp_path / "file" / "sub"
+    )
+    assert f"Cannot write {tmp_path}/file/sub.png" in refused(
+        "predict", run, "--text", "good", "--out", tmp_path / "file" / "sub.png"
+    )
 
 
 def test_training_into_a_folder_that_cannot_be_written(command, data, tmp_path):
@@ -188,11 +280,14 @@ def test_training_into_a_folder_that_cannot_be_written(command, data, tmp_path):
 def test_a_picture_never_replaces_a_folder(refused, make_run, tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "holiday.jpg").write_text("precious")
-    assert f"Cannot write {tmp_path}/pictures: Is a directory" in refused("predict", make_run("sst2"), "--text", "good", "--out", tmp_path / "pictures")
+    assert f"Cannot write {tmp_path}/pictures: Is a directory" in refused(
+        "predict", make_run("sst2"), "--text", "good", "--out", tmp_path / "pictures"
+    )
     assert (tmp_path / "pictures" / "holiday.jpg").read_text() == "precious"
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------
+
 
 def change(run: Path, **settings) -> None:
     config = json.loads((run / "config.json").read_text())
@@ -202,17 +297,26 @@ def change(run: Path, **settings) -> None:
 
 
 UNFIT = {
-    "another renderer": (lambda run: change(run, renderer="0123456789ab"), "was trained on frames of the renderer 0123456789ab"),
+    "another renderer": (
+        lambda run: change(run, renderer="0123456789ab"),
+        "was trained on frames of the renderer 0123456789ab",
+    ),
     "another shape": (lambda run: change(run, width=64), "the weights do not fit the settings in config.json"),
     "more blocks": (lambda run: change(run, global_blocks=2), "the weights do not fit the settings in config.json"),
     "impossible shape": (lambda run: change(run, heads=5), "found width 32, heads 5"),
     "unknown setting": (lambda run: change(run, model={"depth": 3}), "depth"),
-    "no settings": (lambda run: (run / "config.json").write_text("{}"), "config.json is not that of a run, it has no task"),
+    "no settings": (
+        lambda run: (run / "config.json").write_text("{}"),
+        "config.json is not that of a run, it has no task",
+    ),
     "damaged settings": (lambda run: (run / "config.json").write_text('{"task": "ss'), "config.json is damaged"),
     "cut weights": (lambda run: cut(run / "model.safetensors", 4000), "the weights do not fit"),
     "damaged weights": (lambda run: replace(run / "model.safetensors", b"\xff" * 5000), "the weights do not fit"),
     "empty weights": (lambda run: replace(run / "model.safetensors", b""), "the weights do not fit"),
-    "no weights": (lambda run: (run / "model.safetensors").unlink(), "expected a run folder with config.json and model.safetensors"),
+    "no weights": (
+        lambda run: (run / "model.safetensors").unlink(),
+        "expected a run folder with config.json and model.safetensors",
+    ),
     "unknown task": (lambda run: change(run, task="sst3"), "Unknown task 'sst3'"),
 }
 
@@ -226,17 +330,23 @@ def test_a_run_that_cannot_be_used(refused, make_run, tmp_path, spoil, says):
 
 
 def test_no_run(refused, data, tmp_path):
-    for words in (["predict", tmp_path / "nowhere", "--text", "good"], ["evaluate", tmp_path / "nowhere", "--data", data]):
+    for words in (
+        ["predict", tmp_path / "nowhere", "--text", "good"],
+        ["evaluate", tmp_path / "nowhere", "--data", data],
+    ):
         assert f"{tmp_path}/nowhere: expected a run folder" in refused(*words)
 
 
 def test_tesseract_is_missing(refused, make_run, tmp_path, monkeypatch):
     monkeypatch.setattr(pytesseract.pytesseract, "tesseract_cmd", "/nowhere/tesseract")
     decode.require_tesseract.cache_clear()
-    assert "Tesseract is not installed" in refused("predict", make_run("sst2"), "--text", "good", "--out", tmp_path / "strip.png")
+    assert "Tesseract is not installed" in refused(
+        "predict", make_run("sst2"), "--text", "good", "--out", tmp_path / "strip.png"
+    )
 
 
 # ---- questions -------------------------------------------------------------------------------------------------------
+
 
 def test_nothing_asked(refused, make_run):
     assert "Nothing to answer: give --text, --image, --audio or --video." in refused("predict", make_run("sst2"))
@@ -248,12 +358,20 @@ def test_files_that_cannot_be_read(refused, make_run, tmp_path):
     cut(tmp_path / "cut.png", 2000)
     (tmp_path / "text.wav").write_text("this is no sound")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
-    for option, name in [("--image", "cut.png"), ("--image", "missing.png"), ("--audio", "text.wav"), ("--audio", "empty.wav"), ("--audio", "missing.wav")]:
+    for option, name in [
+        ("--image", "cut.png"),
+        ("--image", "missing.png"),
+        ("--audio", "text.wav"),
+        ("--audio", "empty.wav"),
+        ("--audio", "missing.wav"),
+    ]:
         assert f"{tmp_path}/{name}: " in refused("predict", run, option, tmp_path / name)
 
 
 def test_more_frames_than_the_network_sees(refused, make_run, tmp_path):
-    assert "101 input frames are too many: this network sees at most 63" in refused("predict", make_run("cifar10"), "--text", "good " * 100)
+    assert "101 input frames are too many: this network sees at most 63" in refused(
+        "predict", make_run("cifar10"), "--text", "good " * 100
+    )
 
 
 @pytest.mark.parametrize("text", ["", "good " * 100, "top-notch , isn't it ?"])
@@ -264,17 +382,28 @@ def test_text_of_any_length_is_answered(command, make_run, tmp_path, text):
 
 @pytest.mark.parametrize("kind", ["1x1", "palette", "16-bit", "narrow"])
 def test_pictures_of_any_kind_are_answered(command, make_run, tmp_path, kind):
-    image = {"1x1": lambda: Pillow.new("RGB", (1, 1), "red"), "palette": lambda: Pillow.new("P", (20, 20)), "narrow": lambda: Pillow.new("LA", (10, 3000)),
-             "16-bit": lambda: Pillow.fromarray(np.full((9, 9), 40_000, np.uint16))}[kind]()
+    image = {
+        "1x1": lambda: Pillow.new("RGB", (1, 1), "red"),
+        "palette": lambda: Pillow.new("P", (20, 20)),
+        "narrow": lambda: Pillow.new("LA", (10, 3000)),
+        "16-bit": lambda: Pillow.fromarray(np.full((9, 9), 40_000, np.uint16)),
+    }[kind]()
     image.save(tmp_path / "image.png")
-    status, said, complaint = command("predict", make_run("cifar10"), "--image", tmp_path / "image.png", "--out", tmp_path / "strip.png")
+    status, said, complaint = command(
+        "predict", make_run("cifar10"), "--image", tmp_path / "image.png", "--out", tmp_path / "strip.png"
+    )
     assert (status, complaint) == (0, "") and "nearest drawings: " in said
 
 
 @pytest.mark.parametrize("kind", ["three samples", "silence", "30 seconds of stereo at 96 kHz"])
 def test_sounds_of_any_kind_are_answered(command, make_run, tmp_path, kind):
-    wave, rate = {"three samples": (np.full(3, 0.5), 8000), "silence": (np.zeros(8000), 8000),
-                  "30 seconds of stereo at 96 kHz": (np.random.default_rng(0).normal(0, 0.1, (30 * 96_000, 2)), 96_000)}[kind]
+    wave, rate = {
+        "three samples": (np.full(3, 0.5), 8000),
+        "silence": (np.zeros(8000), 8000),
+        "30 seconds of stereo at 96 kHz": (np.random.default_rng(0).normal(0, 0.1, (30 * 96_000, 2)), 96_000),
+    }[kind]
     soundfile.write(tmp_path / "sound.wav", wave, rate, subtype="PCM_24")
-    status, said, complaint = command("predict", make_run("fsdd"), "--audio", tmp_path / "sound.wav", "--out", tmp_path / "strip.png")
+    status, said, complaint = command(
+        "predict", make_run("fsdd"), "--audio", tmp_path / "sound.wav", "--out", tmp_path / "strip.png"
+    )
     assert (status, complaint) == (0, "") and "nearest drawings: " in said

@@ -1,4 +1,5 @@
 """The benchmark at tiny sizes: that it measures what it says, and keeps what it measured. No second is asserted."""
+
 import json
 import subprocess
 import sys
@@ -10,16 +11,16 @@ import pandas as pd
 import pytest
 import torch
 
-from evlib import cost
 from evlib.bench import GPU, MISSING, bench, clock, ends, growth, joined, network, peers, picture
 from evlib.config import ModelConfig, preset
-from evlib.encode import encode
-from evlib.errors import EvlibError
+from evlib.data.encode import encode
+from evlib.data.store import Split, VideoStore
+from evlib.data.tasks import get
 from evlib.generate import generate
 from evlib.model import NextFrame
-from evlib.store import Split, VideoStore
-from evlib.tasks import get
-from evlib.train import train
+from evlib.paper import cost
+from evlib.training.train import train
+from evlib.utils.errors import EvlibError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,10 +39,11 @@ def quiet(line: str) -> None:
 
 # ------------------------------------------------------------------------------------ the clock
 
+
 def test_works_take_turns():
     order = []
     seconds = clock.in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, CPU, repeats=3)
-    assert "".join(order) == "ab" * 4                                     # the first turn is not counted
+    assert "".join(order) == "ab" * 4  # the first turn is not counted
     assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
 
 
@@ -58,13 +60,15 @@ def test_a_cpus_seconds_are_those_it_worked():
 
 def test_the_yardstick_is_counted_right():
     work, flop = clock.product(torch.float32, CPU)
-    assert work().shape == (64, 64) and flop == 2 * 64 ** 3
+    assert work().shape == (64, 64) and flop == 2 * 64**3
 
 
 def test_what_is_kept_for_the_backward_pass_is_counted():
     layer = torch.nn.Linear(8, 4)
     x = torch.rand(16, 8)
-    assert clock.kept_bytes(layer, lambda: layer(x).relu()) == 16 * 8 * 4 + 16 * 4 * 4      # the input, and relu's output; not the weight
+    assert (
+        clock.kept_bytes(layer, lambda: layer(x).relu()) == 16 * 8 * 4 + 16 * 4 * 4
+    )  # the input, and relu's output; not the weight
 
 
 def test_the_peak_of_memory_is_that_of_a_second_step(monkeypatch):
@@ -78,6 +82,7 @@ def test_the_peak_of_memory_is_that_of_a_second_step(monkeypatch):
 
 # ------------------------------------------------------------------------------------ the network
 
+
 def test_shapes_are_those_of_table_1():
     assert {(2, 1, 128), (21, 1, 16), (11, 1, 16), (11, 10, 16), (21, 20, 8)} == set(network.SHAPES.values())
 
@@ -85,7 +90,9 @@ def test_shapes_are_those_of_table_1():
 def test_a_row_of_the_network():
     row = network.utilisation("training step", SMALL, 3, 1, "cpu")
     flop = cost.step_flops(SMALL.model, 3, 1, 2, "muon").total
-    assert row["gflop"] == round(flop / 1e9, 3) and row["batch"] == 2 and row["threads"] == 1 and row["dtype"] == "float32"
+    assert (
+        row["gflop"] == round(flop / 1e9, 3) and row["batch"] == 2 and row["threads"] == 1 and row["dtype"] == "float32"
+    )
     assert row["frames_per_second"] == pytest.approx(2 * 4 / row["seconds"], rel=0.01)
     assert row["utilisation"] == pytest.approx(flop / 1e9 / row["seconds"] / row["matmul_gflop_per_second"], rel=0.05)
     assert 50 < row["peak_megabytes"] < 20_000
@@ -103,10 +110,15 @@ def test_the_step_is_the_loops():
 
 def test_a_random_split_is_a_split():
     split = network.random_split(4, 3, 5, CPU, frames=7)
-    assert split.gather([0, 4]).shape == (2, 7, 3, 64, 64) and split.shapes().keys() == {(4, 3)} and split.sequences.max() < 7
+    assert (
+        split.gather([0, 4]).shape == (2, 7, 3, 64, 64)
+        and split.shapes().keys() == {(4, 3)}
+        and split.sequences.max() < 7
+    )
 
 
 # ------------------------------------------------------------------------------------ peers
+
 
 def test_generation_without_a_cache_draws_the_same():
     torch.manual_seed(0)
@@ -122,7 +134,9 @@ def test_the_other_library_does_the_same_work():
     assert len(network_.layers) == 1 and network_.layers[0][0].fn.to_qkv.in_features == 32
     pair, note = peers.step_pair(SMALL.model, 16, 3, 2, CPU)
     row = peers.compared("a step", "ours", "theirs", pair, CPU, note, repeats=1)
-    assert row["ratio"] == pytest.approx(row["peer_seconds"] / row["ours_seconds"], abs=0.02) and "times as much" in note
+    assert (
+        row["ratio"] == pytest.approx(row["peer_seconds"] / row["ours_seconds"], abs=0.02) and "times as much" in note
+    )
 
 
 def test_without_the_other_library_a_row_says_so(monkeypatch):
@@ -135,23 +149,31 @@ def test_a_sample_from_files_is_the_stores(data, tmp_path):
     task = get("fsdd")
     split = encode(task, data, tmp_path / "store", log=quiet).split("train")
     samples = peers.FromFiles(task, data)
-    assert len(samples) == len(split) == 3 * 2                            # of ten recordings a digit, two are for training
+    assert len(samples) == len(split) == 3 * 2  # of ten recordings a digit, two are for training
     for i in (0, len(split) - 1):
         assert torch.equal(samples[i].permute(0, 3, 1, 2), split.gather([i])[0])
 
 
 def test_seconds_are_for_one_of_many_things(monkeypatch):
-    monkeypatch.setattr(peers, "in_turns", lambda pair, device, repeats: {"ours": [2.0, 1.0, 3.0], "peer": [4.0, 8.0, 6.0]})
+    monkeypatch.setattr(
+        peers, "in_turns", lambda pair, device, repeats: {"ours": [2.0, 1.0, 3.0], "peer": [4.0, 8.0, 6.0]}
+    )
     row = peers.compared("reading", "a", "b", {}, CPU, each={"ours": 100, "peer": 10})
     assert (row["ours_seconds"], row["peer_seconds"], row["ratio"], row["repeats"]) == (0.02, 0.6, 30.0, 3)
 
 
 # ------------------------------------------------------------------------------------ growth
 
+
 def test_slopes():
     assert growth.slope([1, 10, 100], [3, 300, 30_000]) == pytest.approx(2)
-    group = pd.DataFrame({"axis": "frames", "value": [1, 2, 4], "seconds": [1.0, 2.0, 8.0], "megabytes": [5.0, 5.0, 5.0]})
-    assert growth.slopes(group) == "seconds ~ frames^1.50 (2.00 in the last step); bytes ~ frames^0.00 (0.00 in the last step)"
+    group = pd.DataFrame(
+        {"axis": "frames", "value": [1, 2, 4], "seconds": [1.0, 2.0, 8.0], "megabytes": [5.0, 5.0, 5.0]}
+    )
+    assert (
+        growth.slopes(group)
+        == "seconds ~ frames^1.50 (2.00 in the last step); bytes ~ frames^0.00 (0.00 in the last step)"
+    )
 
 
 def test_growth_of_tiny_sizes(monkeypatch):
@@ -159,11 +181,18 @@ def test_growth_of_tiny_sizes(monkeypatch):
     table = growth.measure(CPU, quiet, frames=(2, 4), widths=(32, 64), batches=(1, 2), sequences=(100, 200))
     assert table.columns.tolist() == growth.COLUMNS
     steps = table[table.what == "training step"]
-    assert list(zip(steps.axis, steps.value)) == [("frames", 2), ("frames", 4), ("width", 32), ("width", 64), ("batch", 1), ("batch", 2)]
+    assert list(zip(steps.axis, steps.value)) == [
+        ("frames", 2),
+        ("frames", 4),
+        ("width", 32),
+        ("width", 64),
+        ("batch", 1),
+        ("batch", 2),
+    ]
     assert np.allclose(steps.megabytes, steps.formula_megabytes, rtol=0.05)
     stores = table[table.axis == "sequences"]
     assert set(stores.what) == {"store opened", "split to the device", "epoch shuffled", "batch gathered"}
-    assert (stores.megabytes == (stores.value * growth.LENGTH * 4 / 1e6).round(3)).all()         # 4 bytes a frame shown
+    assert (stores.megabytes == (stores.value * growth.LENGTH * 4 / 1e6).round(3)).all()  # 4 bytes a frame shown
 
 
 def test_the_synthetic_store_is_a_store(tmp_path):
@@ -176,9 +205,20 @@ def test_the_synthetic_store_is_a_store(tmp_path):
 
 # ------------------------------------------------------------------------------------ tables, picture, command
 
+
 def rows(device: str, seconds: float, preset: str = "demo") -> pd.DataFrame:
-    return pd.DataFrame({"what": ["forward", "generation"], "shape": "video", "n_in": 11, "n_out": 1, "preset": preset, "seconds": seconds,
-                         "device": device, "note": ""})
+    return pd.DataFrame(
+        {
+            "what": ["forward", "generation"],
+            "shape": "video",
+            "n_in": 11,
+            "n_out": 1,
+            "preset": preset,
+            "seconds": seconds,
+            "device": device,
+            "note": "",
+        }
+    )
 
 
 def test_a_gpus_rows_wait_until_there_is_one(tmp_path):
@@ -192,11 +232,11 @@ def test_a_gpus_rows_wait_until_there_is_one(tmp_path):
     assert table.device.tolist() == ["CPU, 1 thread"] * 2 + ["NVIDIA A100"] * 2
     table.to_csv(path, index=False)
 
-    table = joined(rows("CPU, 2 threads", 1.5), path)                      # again on a CPU: the GPU's rows stay
+    table = joined(rows("CPU, 2 threads", 1.5), path)  # again on a CPU: the GPU's rows stay
     assert list(zip(table.device, table.seconds)) == [("CPU, 2 threads", 1.5)] * 2 + [("NVIDIA A100", 0.1)] * 2
     table.to_csv(path, index=False)
 
-    table = joined(rows("CPU, 2 threads", 9.0, preset="paper"), path)      # and so do those of another preset
+    table = joined(rows("CPU, 2 threads", 9.0, preset="paper"), path)  # and so do those of another preset
     assert sorted(table.seconds.dropna()) == [0.1, 0.1, 1.5, 1.5, 9.0, 9.0] and (table.device == GPU).sum() == 2
 
 
@@ -217,11 +257,12 @@ def test_the_picture(tmp_path, names):
     for name in names:
         (tmp_path / f"{name}.csv").write_text((kept / f"{name}.csv").read_text())
     pixels = np.asarray(plt_read(picture.draw(tmp_path)))
-    assert pixels.shape[1] == 1210 and pixels.std() > 20                   # 11 inches at 110 dots
+    assert pixels.shape[1] == 1210 and pixels.std() > 20  # 11 inches at 110 dots
 
 
 def plt_read(path: Path):
     from PIL import Image
+
     return Image.open(path).convert("RGB")
 
 
@@ -231,7 +272,9 @@ def test_the_command(command, data, tmp_path, monkeypatch):
     monkeypatch.setattr(network, "ON_CPU", {"demo": 1, "paper": 1})
     monkeypatch.setattr(network.measure, "__defaults__", (("video",),))
     monkeypatch.setattr(network, "in_a_process", lambda device, work, *arguments: work(*arguments))
-    status, said, _ = command("bench", "--data", data, "--only", "network", "--preset", "demo", "--device", "cpu", "--out", tmp_path / "out")
+    status, said, _ = command(
+        "bench", "--data", data, "--only", "network", "--preset", "demo", "--device", "cpu", "--out", tmp_path / "out"
+    )
     assert status == 0 and "demo training step, video 3 -> 1, batch 1" in said
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["bench.png", "network.csv"]
     table = pd.read_csv(tmp_path / "out" / "network.csv")
@@ -273,13 +316,16 @@ def test_ends_without_data_say_so(tmp_path, monkeypatch):
 
 # ------------------------------------------------------------------------------------ no file is read while training
 
+
 def test_training_opens_no_file_but_its_own(data, tmp_path, monkeypatch):
     """From the first batch to the end, the only files that are opened are those of the run's folder."""
     store = encode(get("sst2"), data, tmp_path / "store", log=quiet)
     config = get("sst2").config("demo", width=32, heads=1, global_blocks=1, batch=4, steps=6)
-    train(config, store, tmp_path / "first", "cpu", quiet)                  # what Python imports when it is first needed
+    train(config, store, tmp_path / "first", "cpu", quiet)  # what Python imports when it is first needed
     opened, listening = [], [False]
-    sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if listening[0] and event == "open" else None)
+    sys.addaudithook(
+        lambda event, arguments: opened.append(str(arguments[0])) if listening[0] and event == "open" else None
+    )
     videos = Split.videos
 
     def first_batch(self, *arguments):
@@ -290,5 +336,7 @@ def test_training_opens_no_file_but_its_own(data, tmp_path, monkeypatch):
     train(config, store, tmp_path / "run", "cpu", quiet)
     listening[0] = False
     assert json.loads((tmp_path / "run" / "env.json").read_text())["steps"] == 6
-    own = [path for path in opened if path.startswith(str(tmp_path / "run")) or path.isdigit()]        # a number is an open folder
+    own = [
+        path for path in opened if path.startswith(str(tmp_path / "run")) or path.isdigit()
+    ]  # a number is an open folder
     assert len(own) > 3 and sorted(set(opened) - set(own)) == []

@@ -1,4 +1,5 @@
 """Boxes survive being drawn and read: on clean, soft, broken and noisy lines, beside red things, and on real clips."""
+
 import time
 
 import numpy as np
@@ -6,15 +7,17 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from evlib.boxes import draw_box, parse_box, read_box, read_boxes
-from evlib.errors import EvlibError
-from evlib.image import image_frame, read_image
-from evlib.metrics import iou
+from evlib.frames.boxes import draw_box, parse_box, read_box, read_boxes
+from evlib.frames.image import image_frame, read_image
+from evlib.scoring.metrics import iou
+from evlib.utils.errors import EvlibError
 
 
 def scene(rng: np.random.Generator) -> np.ndarray:
     """Soft blots of any colour."""
-    return np.asarray(Pillow.fromarray(rng.integers(20, 220, (6, 6, 3), dtype=np.uint8)).resize((64, 64), Pillow.Resampling.BICUBIC))
+    return np.asarray(
+        Pillow.fromarray(rng.integers(20, 220, (6, 6, 3), dtype=np.uint8)).resize((64, 64), Pillow.Resampling.BICUBIC)
+    )
 
 
 def some_box(rng: np.random.Generator) -> tuple[float, ...]:
@@ -28,7 +31,7 @@ def eight_bits(values: np.ndarray) -> np.ndarray:
 
 def blurred(frame: np.ndarray) -> np.ndarray:
     padded = np.pad(frame.astype(float), ((1, 1), (1, 1), (0, 0)), mode="edge")
-    return eight_bits(sum(padded[i:i + 64, j:j + 64] for i in range(3) for j in range(3)) / 9)
+    return eight_bits(sum(padded[i : i + 64, j : j + 64] for i in range(3) for j in range(3)) / 9)
 
 
 def noisy(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -49,6 +52,7 @@ def overlaps(frames, boxes) -> np.ndarray:
 
 
 # ---- drawing ---------------------------------------------------------------------------------------------------------
+
 
 def test_the_line_is_pure_red_and_runs_along_the_edge():
     frame = np.full((64, 64, 3), 90, np.uint8)
@@ -89,11 +93,16 @@ def test_bad_boxes_are_named(box):
 def test_a_box_that_is_typed():
     assert parse_box("-1.5, 2,3e1,4") == (-1.5, 2, 30, 4)
     for text in ("", "1,2,3", "1,2,3,4,5", "1,2,three,4", "1,2,0,4", "1,2,3,-4", "nan,2,3,4", "1,2,inf,4"):
-        with pytest.raises(EvlibError, match=f"The box '{text}' is not one: expected four numbers x,y,w,h with a width and height above 0."):
+        with pytest.raises(
+            EvlibError,
+            match=f"The box '{text}' is not one: expected four numbers x,y,w,h with a width and height above 0.",
+        ):
             parse_box(text)
 
 
-@pytest.mark.parametrize("frame", [np.zeros((64, 64, 3)), np.zeros((32, 64, 3), np.uint8), np.zeros((2, 64, 64, 3), np.uint8), None])
+@pytest.mark.parametrize(
+    "frame", [np.zeros((64, 64, 3)), np.zeros((32, 64, 3), np.uint8), np.zeros((2, 64, 64, 3), np.uint8), None]
+)
 def test_bad_frames_are_named(frame):
     for call in (lambda: read_box(frame), lambda: draw_box(frame, (1, 2, 3, 4))):
         with pytest.raises(EvlibError, match=r"must be uint8 of shape \(64, 64, 3\)"):
@@ -103,6 +112,7 @@ def test_bad_frames_are_named(frame):
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_boxes_are_read_back(damage):
@@ -140,7 +150,7 @@ def test_confidence_says_how_much_of_the_outline_is_there():
     plain = np.full((64, 64, 3), 100, np.uint8)
     whole = draw_box(plain, (12, 15, 30, 22))
     gaps, half_faded = whole.copy(), eight_bits(0.5 * plain + 0.5 * whole)
-    gaps[:, 20:34] = plain[:, 20:34]                                  # 28 of 104 px of line
+    gaps[:, 20:34] = plain[:, 20:34]  # 28 of 104 px of line
     assert read_box(whole).confidence > 0.99
     assert 0.65 < read_box(gaps).confidence < 0.8
     assert 0.4 < read_box(half_faded).confidence < 0.6
@@ -150,7 +160,9 @@ def test_confidence_says_how_much_of_the_outline_is_there():
 def test_no_box_is_an_answer():
     rng = np.random.default_rng(5)
     noise = rng.integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
-    grounds = np.stack([np.full((64, 64, 3), colour, np.uint8) for colour in ((0, 0, 0), (255, 255, 255), (255, 0, 0), (130, 0, 10))])
+    grounds = np.stack(
+        [np.full((64, 64, 3), colour, np.uint8) for colour in ((0, 0, 0), (255, 255, 255), (255, 0, 0), (130, 0, 10))]
+    )
     assert read_boxes(grounds) == [None] * 4
     assert sum(read is not None for read in read_boxes(noise)) <= 1
 
@@ -176,10 +188,11 @@ def test_reading_takes_about_a_millisecond():
     frames = np.stack([draw_box(scene(rng), some_box(rng)) for _ in range(50)])
     started = time.process_time()
     read_boxes(frames)
-    assert (time.process_time() - started) / len(frames) < 0.01           # generous: cores are shared
+    assert (time.process_time() - started) / len(frames) < 0.01  # generous: cores are shared
 
 
 # ---- real clips ------------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def clips(official) -> tuple[np.ndarray, np.ndarray]:

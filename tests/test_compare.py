@@ -1,15 +1,16 @@
 """The comparison of recipes: what it can judge, and what it writes."""
+
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from evlib import compare as comparing
-from evlib import tasks
-from evlib.compare import compare, save
-from evlib.encode import encode
-from evlib.errors import EvlibError
-from evlib.store import VideoStore
+from evlib.data import tasks
+from evlib.data.encode import encode
+from evlib.data.store import VideoStore
+from evlib.paper import recipes as comparing
+from evlib.paper.recipes import compare, save
+from evlib.utils.errors import EvlibError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,6 +29,6 @@ def test_a_variant_is_a_row(data, tmp_path):
     store = encode(tasks.get("sst2"), data, log=lambda line: None)
     for _ in range(2):
         save(compare(store, 16, variants=["batch 8"], log=lambda line: None), tmp_path / "recipe.csv")
-    [row] = pd.read_csv(tmp_path / "recipe.csv").to_dict("records")                          # the second in place of the first
+    [row] = pd.read_csv(tmp_path / "recipe.csv").to_dict("records")  # the second in place of the first
     assert (row["task"], row["variant"], row["batch"], row["steps"], row["sequences"]) == ("sst2", "batch 8", 8, 2, 16)
     assert 0 <= row["validation_accuracy"] <= 1 and row["n"] == store.manifest["splits"]["validation"]

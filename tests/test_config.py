@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from evlib.config import PRESETS, RANGES, Config, ModelConfig, TrainConfig, nearest, preset
-from evlib.errors import EvlibError
-from evlib.loss import ms_ssim
+from evlib.training.loss import ms_ssim
+from evlib.utils.errors import EvlibError
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -31,7 +31,7 @@ def test_the_paper_preset_is_section_3_3():
 def test_override_reaches_the_dataclass_that_has_the_name():
     config = preset("paper").override(width=48, lr=0.01, seed=5, steps=9)
     assert config == Config(seed=5, steps=9, model=ModelConfig(width=48), train=TrainConfig(lr=0.01))
-    assert preset("paper") == Config()                                      # a copy: the preset is as it was
+    assert preset("paper") == Config()  # a copy: the preset is as it was
 
 
 def test_every_setting_has_one_owner():
@@ -39,7 +39,9 @@ def test_every_setting_has_one_owner():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("wrong, right", [("widht", "width"), ("learning_rate", "decay"), ("muonlr", "muon_lr"), ("step", "steps")])
+@pytest.mark.parametrize(
+    "wrong, right", [("widht", "width"), ("learning_rate", "decay"), ("muonlr", "muon_lr"), ("step", "steps")]
+)
 def test_an_unknown_setting_offers_the_nearest(wrong, right):
     with pytest.raises(EvlibError, match=f"Unknown setting '{wrong}'") as error:
         preset("demo").override(**{wrong: 1})
@@ -66,50 +68,67 @@ def test_presets_are_frozen(part):
         setattr(config, dataclasses.fields(config)[0].name, 1)
 
 
-@pytest.mark.parametrize("wrong, sentence", [
-    (dict(width=30, heads=4), "width must be a multiple of heads.*found width 30, heads 4"),
-    (dict(heads=0), "heads must be at least 1; found 0"),
-    (dict(patch=7), "patch must be 1, 2, 4, 8, 16 or 32, .* found 7"),
-    (dict(patch=64), "patch must be .* which divide 64 into an even number of patches; found 64"),
-    (dict(patch=-8), "patch must be .* found -8"),
-    (dict(dropout=1.0), "dropout must be at least 0 and below 1; found 1.0"),
-    (dict(dropout=-0.1), "dropout must be at least 0 and below 1; found -0.1"),
-    (dict(max_frames=1), "max_frames must be at least 2.*; found 1"),
-    (dict(local_blocks=-1), "local_blocks must be at least 0; found -1"),
-    (dict(window=11), "window must be from 1 to 4: .*; found 11"),
-    (dict(window=0), "window must be from 1 to 4: .*; found 0"),
-    (dict(validation_size=0), "validation_size must be at least 1; found 0"),
-    (dict(seed=-1), "seed must be from 0 to 4294967295; found -1"),
-    (dict(seed=2**32), "seed must be from 0 to 4294967295; found 4294967296"),
-    (dict(lr=-1e-3), "lr must be at least 0, and finite; found -0.001"),
-    (dict(muon_lr=float("inf")), "muon_lr must be at least 0, and finite; found inf"),
-    (dict(l1=float("nan")), "l1 must be at least 0, and finite; found nan"),
-    (dict(grad_clip=-1.0), "grad_clip must be at least 0, and finite; found -1.0"),
-    (dict(warmup=1.5), "warmup must be from 0 to 1; found 1.5"),
-    (dict(decay=-0.5), "decay must be from 0 to 1; found -0.5"),
-    (dict(average=1.0), "average must be at least 0 and below 1; found 1.0"),
-    (dict(shards=0), "shards must be at least 1; found 0"),
-    (dict(batch=6, shards=4), "shards must be at least 1 and divide the batch of 6; found 4"),
-    (dict(batch=0), "batch must be at least 1; found 0"),
-    (dict(steps=0), "steps must be more than 0; found 0"),
-    (dict(minutes=-1.0), "minutes must be more than 0; found -1.0"),
-    (dict(lr="fast"), "lr must be float; found 'fast'"),
-    (dict(width=64.5), "width must be int; found 64.5"),
-    (dict(mean_bias=1), "mean_bias must be bool; found 1"),
-    (dict(steps=True), "steps must be .*int.*; found True"),
-    (dict(optimizer="sgd"), "optimizer must be 'adamw' or 'muon'; found 'sgd'"),
-])
+@pytest.mark.parametrize(
+    "wrong, sentence",
+    [
+        (dict(width=30, heads=4), "width must be a multiple of heads.*found width 30, heads 4"),
+        (dict(heads=0), "heads must be at least 1; found 0"),
+        (dict(patch=7), "patch must be 1, 2, 4, 8, 16 or 32, .* found 7"),
+        (dict(patch=64), "patch must be .* which divide 64 into an even number of patches; found 64"),
+        (dict(patch=-8), "patch must be .* found -8"),
+        (dict(dropout=1.0), "dropout must be at least 0 and below 1; found 1.0"),
+        (dict(dropout=-0.1), "dropout must be at least 0 and below 1; found -0.1"),
+        (dict(max_frames=1), "max_frames must be at least 2.*; found 1"),
+        (dict(local_blocks=-1), "local_blocks must be at least 0; found -1"),
+        (dict(window=11), "window must be from 1 to 4: .*; found 11"),
+        (dict(window=0), "window must be from 1 to 4: .*; found 0"),
+        (dict(validation_size=0), "validation_size must be at least 1; found 0"),
+        (dict(seed=-1), "seed must be from 0 to 4294967295; found -1"),
+        (dict(seed=2**32), "seed must be from 0 to 4294967295; found 4294967296"),
+        (dict(lr=-1e-3), "lr must be at least 0, and finite; found -0.001"),
+        (dict(muon_lr=float("inf")), "muon_lr must be at least 0, and finite; found inf"),
+        (dict(l1=float("nan")), "l1 must be at least 0, and finite; found nan"),
+        (dict(grad_clip=-1.0), "grad_clip must be at least 0, and finite; found -1.0"),
+        (dict(warmup=1.5), "warmup must be from 0 to 1; found 1.5"),
+        (dict(decay=-0.5), "decay must be from 0 to 1; found -0.5"),
+        (dict(average=1.0), "average must be at least 0 and below 1; found 1.0"),
+        (dict(shards=0), "shards must be at least 1; found 0"),
+        (dict(batch=6, shards=4), "shards must be at least 1 and divide the batch of 6; found 4"),
+        (dict(batch=0), "batch must be at least 1; found 0"),
+        (dict(steps=0), "steps must be more than 0; found 0"),
+        (dict(minutes=-1.0), "minutes must be more than 0; found -1.0"),
+        (dict(lr="fast"), "lr must be float; found 'fast'"),
+        (dict(width=64.5), "width must be int; found 64.5"),
+        (dict(mean_bias=1), "mean_bias must be bool; found 1"),
+        (dict(steps=True), "steps must be .*int.*; found True"),
+        (dict(optimizer="sgd"), "optimizer must be 'adamw' or 'muon'; found 'sgd'"),
+    ],
+)
 def test_impossible_values_are_a_sentence(wrong, sentence):
     with pytest.raises(EvlibError, match=sentence):
         preset("demo").override(**wrong)
 
 
 def test_the_ends_of_the_ranges_are_possible():
-    ends = dict(window=4, patch=32, max_frames=2, dropout=0.0, seed=2**32 - 1, validation_size=1, validations=0, lr=0.0, warmup=1.0, decay=1, grad_clip=0)
+    ends = dict(
+        window=4,
+        patch=32,
+        max_frames=2,
+        dropout=0.0,
+        seed=2**32 - 1,
+        validation_size=1,
+        validations=0,
+        lr=0.0,
+        warmup=1.0,
+        decay=1,
+        grad_clip=0,
+    )
     config = preset("demo").override(**ends)
     assert Config.from_json(config.to_json()) == config
     frames = torch.zeros(1, 3, 64, 64)
-    assert [bool(ms_ssim(frames, frames, window).isfinite()) for window in range(1, 5)] == [True] * 4        # and 5 does not fit
+    assert [bool(ms_ssim(frames, frames, window).isfinite()) for window in range(1, 5)] == [
+        True
+    ] * 4  # and 5 does not fit
     with pytest.raises(ValueError, match="at least 80 pixels"):
         ms_ssim(frames, frames, 5)
 

@@ -1,4 +1,5 @@
 """The closed formulas against what torch counts when the network runs."""
+
 import dataclasses
 
 import pytest
@@ -6,13 +7,13 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from evlib import cost
 from evlib.bench.clock import kept_bytes
 from evlib.config import ModelConfig, preset
 from evlib.generate import generate
-from evlib.loss import next_frame_loss
 from evlib.model import NextFrame
-from evlib.optim import make_optimizers
+from evlib.paper import cost
+from evlib.training.loss import next_frame_loss
+from evlib.training.optim import make_optimizers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,7 +32,9 @@ def net(request) -> NextFrame:
 
 
 def video(n_in: int, n_out: int, batch: int = 2) -> torch.Tensor:
-    return torch.randint(256, (batch, n_in + n_out, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        256, (batch, n_in + n_out, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def counted(work) -> int:
@@ -42,6 +45,7 @@ def counted(work) -> int:
 
 
 # ------------------------------------------------------------------------------------ parameters, arithmetic
+
 
 @pytest.mark.parametrize("name", ["demo", "paper"])
 def test_parameters_of_the_presets(name):
@@ -100,6 +104,7 @@ def test_the_paper_preset_costs_what_was_measured_by_hand():
 
 # ------------------------------------------------------------------------------------ memory
 
+
 def kept(net: NextFrame, n_in: int, n_out: int, batch: int, dtype: str) -> int:
     """Bytes that the forward pass and the loss keep for the backward pass."""
     frames = video(n_in, n_out, batch)
@@ -127,9 +132,16 @@ def test_weights_gradients_and_optimiser(net, optimizer):
         p.grad = torch.rand_like(p)
     for o in optimizers:
         o.step()
-    states = [t for o in optimizers for state in o.state.values() for t in state.values() if torch.is_tensor(t) and t.dim()]
+    states = [
+        t for o in optimizers for state in o.state.values() for t in state.values() if torch.is_tensor(t) and t.dim()
+    ]
     estimate = cost.memory(net.config, 4, 3, 1, optimizer=optimizer, data=1e6)
-    assert estimate.weights == sum(p.nbytes for p in net.parameters()) == estimate.gradients == sum(p.grad.nbytes for p in net.parameters())
+    assert (
+        estimate.weights
+        == sum(p.nbytes for p in net.parameters())
+        == estimate.gradients
+        == sum(p.grad.nbytes for p in net.parameters())
+    )
     assert estimate.optimizer == sum(t.nbytes for t in states)
     assert estimate.total == 2 * estimate.weights + estimate.optimizer + estimate.activations + 1e6
     net.zero_grad()
@@ -140,7 +152,7 @@ def test_dropout_adds_a_byte_an_element():
     plain = preset("demo").model
     thin = dataclasses.replace(plain, dropout=0.1)
     more = cost.memory(thin, 2, 5, 1).activations - cost.memory(plain, 2, 5, 1).activations
-    assert more == 2 * 5 * (64 + 3 * 16 * 7) * 96                # the embedding's, and seven widths in each of three blocks
+    assert more == 2 * 5 * (64 + 3 * 16 * 7) * 96  # the embedding's, and seven widths in each of three blocks
 
 
 def test_store(tmp_path):
@@ -148,6 +160,7 @@ def test_store(tmp_path):
 
 
 # ------------------------------------------------------------------------------------ time and money
+
 
 def test_minutes_and_dollars():
     a100 = cost.DEVICES["a100"]

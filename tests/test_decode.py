@@ -1,23 +1,28 @@
 """What is drawn can be read: Tesseract, the matching to the vocabulary, and the template reader."""
+
 import csv
 
 import numpy as np
-import pytest
 import pytesseract
+import pytest
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
-from evlib import tasks
-from evlib.decode import BORDER, HEIGHT, TemplateReader, nearest_word, prepare, read_words, require_tesseract
-from evlib.errors import EvlibError
-from evlib.render import blank, word_frame
+from evlib.data import tasks
+from evlib.frames.render import blank, word_frame
+from evlib.scoring.ocr import BORDER, HEIGHT, TemplateReader, nearest_word, prepare, read_words, require_tesseract
+from evlib.utils.errors import EvlibError
 
 TINYVIRAT = """Opening Interacts Pull activity_carrying Entering vehicle_moving Exiting Loading Talking activity_running
     vehicle_turning_left vehicle_stopping Riding Closing activity_walking Push specialized_using_tool vehicle_starting
     specialized_miscellaneous activity_standing Transport_HeavyCarry activity_gesturing vehicle_turning_right
     specialized_talking_phone specialized_texting_phone Misc""".replace("_", " ").split()
-CLEVRER = """0 1 2 3 4 5 yes no blue brown cyan gray green purple red yellow metal rubber cube cylinder sphere""".split()
-VOCABULARY = sorted({*TINYVIRAT, *CLEVRER, *(word for task in tasks.TASKS.values() for word in getattr(task.answers, "classes", ()))})
+CLEVRER = (
+    """0 1 2 3 4 5 yes no blue brown cyan gray green purple red yellow metal rubber cube cylinder sphere""".split()
+)
+VOCABULARY = sorted(
+    {*TINYVIRAT, *CLEVRER, *(word for task in tasks.TASKS.values() for word in getattr(task.answers, "classes", ()))}
+)
 
 
 def frames_of(words: list[str]) -> np.ndarray:
@@ -38,6 +43,7 @@ def check_readers(words: list[str]) -> None:
 
 # ---- clean frames ----------------------------------------------------------------------------------------------------
 
+
 def test_every_answer_of_our_tasks_and_two_more_is_read():
     assert len(VOCABULARY) == 76
     check_readers(VOCABULARY)
@@ -52,13 +58,15 @@ def test_the_answers_of_a_large_open_vocabulary_are_read(official):
 
 def test_many_frames_keep_their_order():
     words = [("frog", "", "truck", "", "", "seven")[i % 6] if i % 7 else "" for i in range(600)]
-    assert 250 < sum(map(bool, words)) < 260                           # two calls, and blank frames in between
+    assert 250 < sum(map(bool, words)) < 260  # two calls, and blank frames in between
     assert read_words(frames_of(words)) == words
 
 
 def test_no_frames_and_only_blank_frames():
     assert read_words(np.zeros((0, 64, 64, 3), np.uint8)) == []
-    assert read_words(np.stack([blank().pixels, np.full((64, 64, 3), 255, np.uint8), np.full((64, 64, 3), 128, np.uint8)])) == ["", "", ""]
+    assert read_words(
+        np.stack([blank().pixels, np.full((64, 64, 3), 255, np.uint8), np.full((64, 64, 3), 128, np.uint8)])
+    ) == ["", "", ""]
 
 
 def test_faint_marks_are_not_read():
@@ -68,6 +76,7 @@ def test_faint_marks_are_not_read():
 
 # ---- frames as a network draws them ----------------------------------------------------------------------------------
 
+
 def worse(word: str, how: str) -> np.ndarray:
     frame, rng = word_frame(word), np.random.default_rng(0)
     if how == "blurred":
@@ -76,7 +85,7 @@ def worse(word: str, how: str) -> np.ndarray:
         return np.clip(frame + rng.normal(0, 12, frame.shape), 0, 255).astype(np.uint8)
     if how == "pale":
         return (frame * 0.55 + 30).astype(np.uint8)
-    return 255 - frame                                                 # black on white
+    return 255 - frame  # black on white
 
 
 @pytest.mark.parametrize("how", ["blurred", "noisy", "pale", "inverted"])
@@ -90,15 +99,19 @@ def test_imperfect_frames_are_read(how):
 
 # ---- matching --------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("read, known, nearest", [
-    ("positve", ["negative", "positive"], "positive"),
-    ("FROG", ["dog", "frog"], "frog"),
-    ("C", ["a", "c"], "c"),
-    ("talking", ["Talking", "talking"], "talking"),
-    ("Talking", ["talking", "Talking"], "Talking"),
-    ("", ["negative", "positive"], ""),
-    ("aut0mobi1e", ["airplane", "automobile"], "automobile"),
-])
+
+@pytest.mark.parametrize(
+    "read, known, nearest",
+    [
+        ("positve", ["negative", "positive"], "positive"),
+        ("FROG", ["dog", "frog"], "frog"),
+        ("C", ["a", "c"], "c"),
+        ("talking", ["Talking", "talking"], "talking"),
+        ("Talking", ["talking", "Talking"], "Talking"),
+        ("", ["negative", "positive"], ""),
+        ("aut0mobi1e", ["airplane", "automobile"], "automobile"),
+    ],
+)
 def test_nearest_word(read, known, nearest):
     assert nearest_word(read, known) == nearest
 
@@ -126,9 +139,10 @@ def test_a_whole_test_set_is_compared_in_chunks(largest_tensor):
 
 # ---- without Tesseract -----------------------------------------------------------------------------------------------
 
+
 def test_without_tesseract_a_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(pytesseract.pytesseract, "tesseract_cmd", "/nowhere/tesseract")
-    require_tesseract.cache_clear()                                    # a failure is not remembered
+    require_tesseract.cache_clear()  # a failure is not remembered
     with pytest.raises(EvlibError, match="Tesseract is not installed.*apt-get install tesseract-ocr"):
         read_words(frames_of(["frog"]))
 

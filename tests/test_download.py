@@ -1,4 +1,5 @@
 """Downloading: every way in which the network, the disk or an archive can misbehave, against a server on this machine."""
+
 from __future__ import annotations
 
 import errno
@@ -20,12 +21,14 @@ from pathlib import Path
 
 import pytest
 
-from evlib import archives, download as module, progress
-from evlib.archives import ARCHIVES, Archive
-from evlib.download import download, unpack
-from evlib.errors import EvlibError
+from evlib.data import download as module
+from evlib.data import sources as archives
+from evlib.data.download import download, unpack
+from evlib.data.sources import ARCHIVES, Archive
+from evlib.utils import progress
+from evlib.utils.errors import EvlibError
 
-NOISE = b"".join(hashlib.sha256(bytes([i // 256, i % 256])).digest() for i in range(20_000))      # 640 kB, incompressible
+NOISE = b"".join(hashlib.sha256(bytes([i // 256, i % 256])).digest() for i in range(20_000))  # 640 kB, incompressible
 FILES = {"set-1.0/a.tsv": b"sentence\tlabel\n", "set-1.0/deep/b.bin": NOISE}
 
 
@@ -37,14 +40,14 @@ def data():
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
-    body = b""                 # of every address that is not in `bodies`
+    body = b""  # of every address that is not in `bodies`
     status = 200
-    busy = 0                   # so many requests get 503 first
-    ranges = True              # honour Range
-    wrong_range = False        # answer 206 with other bytes than were asked for
-    length = True              # say how long the body is
-    cut = None                 # end the connection after so many bytes of a response
-    stall = 0.0                # seconds before the answer
+    busy = 0  # so many requests get 503 first
+    ranges = True  # honour Range
+    wrong_range = False  # answer 206 with other bytes than were asked for
+    length = True  # say how long the body is
+    cut = None  # end the connection after so many bytes of a response
+    stall = 0.0  # seconds before the answer
 
     @property
     def url(self) -> str:
@@ -54,7 +57,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server, wanted = self.server, self.headers.get("Range")
-        server.asked.append(wanted)
+        server.has_question.append(wanted)
         time.sleep(server.stall)
         body, start, status = server.bodies.get(self.path, server.body), 0, server.status
         if server.busy:
@@ -74,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         if server.length:
             self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
-        self.wfile.write(body[start:][:server.cut])
+        self.wfile.write(body[start:][: server.cut])
         self.close_connection = True
 
     def log_message(self, *_):
@@ -87,7 +90,7 @@ def server(monkeypatch):
         monkeypatch.setenv(name, "127.0.0.1")
     monkeypatch.setattr(module, "PAUSES", (0.0, 0.0))
     with Server(("127.0.0.1", 0), Handler) as server:
-        server.asked, server.body, server.bodies = [], tar_of(FILES), {}
+        server.has_question, server.body, server.bodies = [], tar_of(FILES), {}
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -98,13 +101,22 @@ def server(monkeypatch):
 @pytest.fixture
 def offer(server, monkeypatch):
     """Offer the server's archive as the task "toy"; keyword arguments change what is known of it."""
+
     def put(**changes) -> Archive:
-        known = dict(url=server.url, filename="set.tar.gz", md5=md5(server.body), size_bytes=len(server.body),
-                     unpacks_to="set-1.0", rename="set", files={"a.tsv": md5(FILES["set-1.0/a.tsv"]), "deep/b.bin": None},
-                     licence="none")
+        known = dict(
+            url=server.url,
+            filename="set.tar.gz",
+            md5=md5(server.body),
+            size_bytes=len(server.body),
+            unpacks_to="set-1.0",
+            rename="set",
+            files={"a.tsv": md5(FILES["set-1.0/a.tsv"]), "deep/b.bin": None},
+            licence="none",
+        )
         archive = Archive(**(known | changes))
         monkeypatch.setitem(ARCHIVES, "toy", (archive,))
         return archive
+
     put()
     return put
 
@@ -177,12 +189,13 @@ def test_the_table_is_well_formed():
             for digest in (archive.md5, *archive.files.values()):
                 assert digest is None or (len(digest) == 32 and int(digest, 16) >= 0)
     rows = {(archive.url, archive.filename, archive.path) for parts in ARCHIVES.values() for archive in parts}
-    assert all(len(set(column)) == len(rows) for column in zip(*rows))      # none takes another's place
+    assert all(len(set(column)) == len(rows) for column in zip(*rows))  # none takes another's place
     assert set(archives.BEFORE) | set(archives.AFTER) <= set(ARCHIVES)
 
 
 def test_folders_are_those_that_the_tasks_read():
-    from evlib.tasks import TASKS
+    from evlib.data.tasks import TASKS
+
     assert set(ARCHIVES) == set(TASKS)
     for task, parts in ARCHIVES.items():
         assert {archive.folder for archive in parts} <= set(TASKS[task].folders[:1])
@@ -213,7 +226,7 @@ def test_fetch_check_unpack_rename_and_record(data, server, offer):
 
 def test_second_call_does_nothing(data, server, offer):
     fetch(data)
-    assert "already there" in fetch(data)[0] and len(server.asked) == 1
+    assert "already there" in fetch(data)[0] and len(server.has_question) == 1
 
 
 def test_unknown_checksum_prints_and_records_what_was_found(data, server, offer):
@@ -232,7 +245,7 @@ def test_a_cut_connection_continues(data, server, offer, monkeypatch, ranges, wr
     server.cut, server.ranges, server.wrong_range = None, ranges, wrong_range
     fetch(data)
     assert_complete(data)
-    assert server.asked == [None, "bytes=300001-", *([None] if wrong_range else [])]
+    assert server.has_question == [None, "bytes=300001-", *([None] if wrong_range else [])]
 
 
 @pytest.mark.parametrize("extra", [b"", b"too much"])
@@ -268,15 +281,17 @@ def test_within_one_call_a_cut_connection_is_tried_again(data, server, offer):
     server.cut = 300_001
     lines = fetch(data)
     assert_complete(data)
-    assert server.asked == [None, "bytes=300001-", "bytes=600002-"]
+    assert server.has_question == [None, "bytes=300001-", "bytes=600002-"]
     assert [line for line in lines if "next try" in line] == [
-        f"set.tar.gz: the connection ended after {done} of {len(server.body):,} bytes; next try in 0 s." for done in ("300,001", "600,002")]
+        f"set.tar.gz: the connection ended after {done} of {len(server.body):,} bytes; next try in 0 s."
+        for done in ("300,001", "600,002")
+    ]
 
 
 def test_the_third_try_is_the_last(data, server, offer):
     server.cut = 100_000
     fails("300,000 of", "run the same command again", call=lambda: fetch(data))
-    assert len(server.asked) == 3 and (data / "set.tar.gz.part").stat().st_size == 300_000
+    assert len(server.has_question) == 3 and (data / "set.tar.gz.part").stat().st_size == 300_000
 
 
 def test_pauses_grow(data, server, offer, monkeypatch):
@@ -293,14 +308,14 @@ def test_pauses_grow(data, server, offer, monkeypatch):
 def test_the_server_refuses(data, server, offer, status, tries):
     server.status = status
     fails(str(status), server.url, str(data / "set.tar.gz"), call=lambda: fetch(data))
-    assert names(data) == [] and len(server.asked) == tries
+    assert names(data) == [] and len(server.has_question) == tries
 
 
 def test_the_server_does_not_answer(data, server, offer, monkeypatch):
     monkeypatch.setattr(module, "TIMEOUT", 0.1)
     server.stall = 0.4
     fails("no answer for", server.url, call=lambda: fetch(data))
-    assert len(server.asked) == 3
+    assert len(server.has_question) == 3
 
 
 def test_offline_says_what_to_fetch_by_hand_and_where_to_put_it(data, offer):
@@ -309,8 +324,13 @@ def test_offline_says_what_to_fetch_by_hand_and_where_to_put_it(data, offer):
         url = f"http://127.0.0.1:{free.getsockname()[1]}/set.tar.gz"
     offer(url=url)
     lines = []
-    fails(url, f"put the file at {data / 'set.tar.gz'}", "run the same command again", call=lambda: download("toy", data, lines.append))
-    assert not any("next try" in line for line in lines)       # nobody is there: waiting would not help
+    fails(
+        url,
+        f"put the file at {data / 'set.tar.gz'}",
+        "run the same command again",
+        call=lambda: download("toy", data, lines.append),
+    )
+    assert not any("next try" in line for line in lines)  # nobody is there: waiting would not help
 
 
 def test_an_archive_put_there_by_hand_is_used_and_kept(data, server, offer):
@@ -318,7 +338,7 @@ def test_an_archive_put_there_by_hand_is_used_and_kept(data, server, offer):
     (data / "set.tar.gz").write_bytes(server.body)
     (data / "set.tar.gz.part").write_bytes(b"of an earlier try")
     fetch(data)
-    assert server.asked == [] and names(data) == ["set", "set.tar.gz"]
+    assert server.has_question == [] and names(data) == ["set", "set.tar.gz"]
     assert json.loads((data / "set/DOWNLOAD.json").read_text())["placed_by_hand"]
 
 
@@ -337,7 +357,7 @@ def test_wrong_size(data, server, offer):
 def test_wrong_checksum_of_a_file_inside(data, offer):
     offer(files={"a.tsv": "0" * 32})
     fails("a.tsv", "0" * 32, md5(FILES["set-1.0/a.tsv"]), call=lambda: fetch(data))
-    assert names(data) == ["set.tar.gz"]                   # no folder of that name, no hidden one
+    assert names(data) == ["set.tar.gz"]  # no folder of that name, no hidden one
 
 
 def test_missing_file_or_folder_inside(data, offer):
@@ -364,8 +384,17 @@ QUESTIONS = b'[{"scene_index": 0}]'
 def questions(server, offer):
     """Offer a single file as the task "toy"."""
     server.body = QUESTIONS
-    return lambda **changes: offer(**dict(filename="toy-train.json", md5=None, size_bytes=None, unpacks_to=None,
-                                          rename="toy/questions/train.json", files={}) | changes)
+    return lambda **changes: offer(
+        **dict(
+            filename="toy-train.json",
+            md5=None,
+            size_bytes=None,
+            unpacks_to=None,
+            rename="toy/questions/train.json",
+            files={},
+        )
+        | changes
+    )
 
 
 def test_a_single_file_is_put_in_place_with_its_record(data, server, questions):
@@ -374,8 +403,10 @@ def test_a_single_file_is_put_in_place_with_its_record(data, server, questions):
     folder = data / "toy/questions"
     assert (folder / "train.json").read_bytes() == QUESTIONS
     assert names(data) == ["toy"] and names(folder) == ["train.json", "train.json.DOWNLOAD.json"]
-    assert json.loads((folder / "train.json.DOWNLOAD.json").read_text())["sha256"] == hashlib.sha256(QUESTIONS).hexdigest()
-    assert fetch(data) == [f"{folder / 'train.json'}: already there."] and len(server.asked) == 1
+    assert (
+        json.loads((folder / "train.json.DOWNLOAD.json").read_text())["sha256"] == hashlib.sha256(QUESTIONS).hexdigest()
+    )
+    assert fetch(data) == [f"{folder / 'train.json'}: already there."] and len(server.has_question) == 1
 
 
 def test_a_single_file_continues_and_is_checked(data, server, questions):
@@ -383,13 +414,15 @@ def test_a_single_file_continues_and_is_checked(data, server, questions):
     (data / "toy-train.json.part").write_bytes(QUESTIONS[:5])
     questions(md5="0" * 32)
     fails(str(data / "toy-train.json"), "0" * 32, md5(QUESTIONS), call=lambda: fetch(data))
-    assert server.asked == ["bytes=5-"] and not (data / "toy/questions/train.json").exists()
+    assert server.has_question == ["bytes=5-"] and not (data / "toy/questions/train.json").exists()
     questions(md5=md5(QUESTIONS), size_bytes=len(QUESTIONS))
-    fetch(data)                                                # the file that is there counts as put there by hand, and is kept
+    fetch(data)  # the file that is there counts as put there by hand, and is kept
     assert (data / "toy/questions/train.json").read_bytes() == QUESTIONS and names(data) == ["toy", "toy-train.json"]
 
 
-@pytest.mark.parametrize("content, words", [(b"\n<!doctype html><title>Sign in</title>", "a web page"), (b"", "an empty one")])
+@pytest.mark.parametrize(
+    "content, words", [(b"\n<!doctype html><title>Sign in</title>", "a web page"), (b"", "an empty one")]
+)
 def test_a_web_page_is_not_taken_for_a_file(data, server, questions, content, words):
     questions()
     server.body = content
@@ -403,12 +436,13 @@ def test_a_single_file_put_in_place_by_hand_is_checked(data, server, questions):
     (data / "toy/questions/train.json").write_bytes(b"[]")
     fails("train.json", md5(b"[]"), "Move", call=lambda: fetch(data))
     (data / "toy/questions/train.json").write_bytes(QUESTIONS)
-    assert "not fetched by this command" in fetch(data)[0] and server.asked == []
+    assert "not fetched by this command" in fetch(data)[0] and server.has_question == []
 
 
 @pytest.fixture
 def local(server, monkeypatch):
     """local("clevrer"): the real table of a task, with the files it asks for at the server on this machine."""
+
     def serve(task: str) -> None:
         parts = []
         for archive in ARCHIVES[task]:
@@ -417,6 +451,7 @@ def local(server, monkeypatch):
             members = {"/".join(filter(None, (archive.unpacks_to, name))): b"mp4" for name in archive.files}
             server.bodies[path] = QUESTIONS if archive.unpacks_to is None else zip_of(members)
         monkeypatch.setitem(ARCHIVES, task, tuple(parts))
+
     return serve
 
 
@@ -428,11 +463,12 @@ def clevrer(data, local):
 
 @pytest.mark.parametrize("task", ["tinyvirat", "colorization", "clevrer", "tgifqa", "lasot"])
 def test_what_is_fetched_lies_where_the_task_looks(data, server, local, task):
-    from evlib.tasks import TASKS
+    from evlib.data.tasks import TASKS
+
     local(task)
     root = download(task, data, lambda line: None)
     assert TASKS[task].root(data) == root and all(path.is_file() for path in TASKS[task].lists(root).values())
-    assert names(data) == [root.name] and len(server.asked) == len(ARCHIVES[task])
+    assert names(data) == [root.name] and len(server.has_question) == len(ARCHIVES[task])
 
 
 def test_clevrer_comes_in_four_parts(data, server, clevrer):
@@ -450,26 +486,29 @@ def test_what_a_data_set_has_already_is_not_fetched_again(data, server, clevrer)
     fails(path, "expected a zip or tar archive", call=lambda: download("clevrer", data, lambda line: None))
     data.joinpath(path[1:]).unlink()
     server.bodies[path] = archive
-    server.asked.clear()
+    server.has_question.clear()
     lines = []
     download("clevrer", data, lines.append)
-    assert sum("already there" in line for line in lines) == 2 and len(server.asked) == 2
+    assert sum("already there" in line for line in lines) == 2 and len(server.has_question) == 2
     lines.clear()
     download("clevrer", data, lines.append)
-    assert all(line.endswith(": already there.") for line in lines) and len(lines) == 4      # and nothing about gigabytes
+    assert all(line.endswith(": already there.") for line in lines) and len(lines) == 4  # and nothing about gigabytes
 
 
 def test_a_miniature_is_not_filled_up_with_real_data(data, server, clevrer):
     clevrer.mkdir(parents=True)
     (clevrer / "MINIATURE.json").write_text("{}")
     fails("miniature", str(clevrer), call=lambda: download("clevrer", data, lambda line: None))
-    assert server.asked == [] and names(clevrer) == ["MINIATURE.json"]
+    assert server.has_question == [] and names(clevrer) == ["MINIATURE.json"]
 
 
 def test_advice_at_the_end_names_the_place(data, offer, monkeypatch):
     monkeypatch.setitem(archives.AFTER, "toy", archives.AFTER["tgifqa"])
-    for _ in range(2):                                         # also where everything is there already
-        assert f"{data}/set/gifs/<gif_name>.gif; questions whose GIF is not there are left out and counted" in fetch(data)[-1]
+    for _ in range(2):  # also where everything is there already
+        assert (
+            f"{data}/set/gifs/<gif_name>.gif; questions whose GIF is not there are left out and counted"
+            in fetch(data)[-1]
+        )
 
 
 # ---- folders that are there already ----------------------------------------------------------------------------------
@@ -489,7 +528,7 @@ def test_a_folder_unpacked_by_hand_is_checked(data, server, offer):
     assert "not fetched by this command" in fetch(data)[0]
     (data / "set/a.tsv").write_bytes(b"cut")
     fails("a.tsv", md5(b"cut"), call=lambda: fetch(data))
-    assert server.asked == [] and names(data / "set") == ["a.tsv", "deep"]
+    assert server.has_question == [] and names(data / "set") == ["a.tsv", "deep"]
 
 
 def test_leftovers_of_a_killed_run_are_removed(data, offer):
@@ -518,8 +557,13 @@ def test_the_disk_fills_up_while_fetching(data, server, offer, monkeypatch):
 
     original = Path.open
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", lambda self, mode="r", *rest, **more:
-                      Full(self, mode) if self.suffix == ".part" else original(self, mode, *rest, **more))
+        patch.setattr(
+            Path,
+            "open",
+            lambda self, mode="r", *rest, **more: (
+                Full(self, mode) if self.suffix == ".part" else original(self, mode, *rest, **more)
+            ),
+        )
         fails("the disk is full", "Free some space", "is kept", call=lambda: fetch(data))
     assert (data / "set.tar.gz.part").stat().st_size > 0
     fetch(data)
@@ -535,7 +579,7 @@ def test_the_disk_fills_up_while_unpacking(data, server, offer, monkeypatch):
         fails("the disk is full", "Free some space", call=lambda: fetch(data))
     assert names(data) == ["set.tar.gz"]
     fetch(data)
-    assert len(server.asked) == 1 and (data / "set/deep/b.bin").exists()
+    assert len(server.has_question) == 1 and (data / "set/deep/b.bin").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
@@ -566,7 +610,12 @@ def test_every_step_tells_its_progress(data, server, offer, monkeypatch, capsys)
     monkeypatch.setattr(progress, "EVERY", 0.0)
     download("toy", data)
     out, size = capsys.readouterr().out, f"{len(server.body) / 1e6:.1f} of {len(server.body) / 1e6:.1f} MB (100 %), "
-    assert f"set.tar.gz: fetching {size}" in out and f"set.tar.gz: checking {size}" in out and "set.tar.gz: unpacking " in out and " MB/s, 0:00 left" in out
+    assert (
+        f"set.tar.gz: fetching {size}" in out
+        and f"set.tar.gz: checking {size}" in out
+        and "set.tar.gz: unpacking " in out
+        and " MB/s, 0:00 left" in out
+    )
 
 
 # ---- hostile and broken archives -------------------------------------------------------------------------------------
@@ -596,7 +645,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_archives_are_refused_before_anything_is_written(data, kind, monkeypatch):
-    if kind == "zip bomb":               # deflate reaches a factor of 1,032 only on larger files
+    if kind == "zip bomb":  # deflate reaches a factor of 1,032 only on larger files
         monkeypatch.setattr(module, "MOST_RATIO", 500)
     content, words = HOSTILE[kind]
     data.mkdir()
@@ -612,10 +661,19 @@ def test_more_bytes_than_any_data_set(data, monkeypatch):
     fails("4 bytes, more than 3", call=lambda: unpack(data / "a.zip", data / "into"))
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"<html>Sign in to the network</html>", tar_of(FILES)[:300_000], tar_of(FILES, mode="w:bz2")[:300_000],
-    tar_of(FILES, mode="w:xz")[:300_000], tar_of(FILES)[:-8] + b"\0" * 8, zip_of(FILES)[:300_000],
-    zip_of(FILES).replace(NOISE[5000:5010], bytes(10))])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>Sign in to the network</html>",
+        tar_of(FILES)[:300_000],
+        tar_of(FILES, mode="w:bz2")[:300_000],
+        tar_of(FILES, mode="w:xz")[:300_000],
+        tar_of(FILES)[:-8] + b"\0" * 8,
+        zip_of(FILES)[:300_000],
+        zip_of(FILES).replace(NOISE[5000:5010], bytes(10)),
+    ],
+)
 def test_broken_archives(data, content):
     data.mkdir()
     (data / "broken").write_bytes(content)

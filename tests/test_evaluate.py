@@ -1,12 +1,13 @@
 """Answers drawn on one machine and read on another are those drawn and read on one."""
+
 import numpy as np
 import pandas as pd
 import pytest
 
-import evlib.evaluate as evaluation
-from evlib import tasks
-from evlib.encode import encode
-from evlib.evaluate import DRAWN, draw_only, evaluate
+import evlib.scoring.evaluate as evaluation
+from evlib.data import tasks
+from evlib.data.encode import encode
+from evlib.scoring.evaluate import DRAWN, draw_only, evaluate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,9 +25,13 @@ def test_drawn_before_and_read_later(make_run, store, monkeypatch):
     run = make_run("sst2")
     draw_only(run, store, limit=8, log=quiet)
     with np.load(run / DRAWN, allow_pickle=False) as kept:
-        assert kept["frames"].shape == (8, 64, 64, 3) and kept["frames"].dtype == np.uint8 and kept["counts"].tolist() == [1] * 8
+        assert (
+            kept["frames"].shape == (8, 64, 64, 3)
+            and kept["frames"].dtype == np.uint8
+            and kept["counts"].tolist() == [1] * 8
+        )
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "draw", None)                                   # nothing is drawn again
+        patch.setattr(evaluation, "draw", None)  # nothing is drawn again
         later = evaluate(run, store, limit=8, log=quiet)
     predictions = pd.read_csv(run / "predictions.csv")
     (run / DRAWN).unlink()

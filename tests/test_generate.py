@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from evlib.config import ModelConfig
+from evlib.data.store import Split
 from evlib.generate import answer, generate, to_uint8
 from evlib.model import NextFrame
-from evlib.store import Split
-
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -15,9 +14,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def network(**changes) -> NextFrame:
     """The paper's blocks at a small width."""
     torch.manual_seed(0)
-    net = NextFrame(ModelConfig(**{**dict(width=32, heads=2, local_blocks=2, global_blocks=5, max_frames=40), **changes})).eval()
+    net = NextFrame(
+        ModelConfig(**{**dict(width=32, heads=2, local_blocks=2, global_blocks=5, max_frames=40), **changes})
+    ).eval()
     with torch.no_grad():
-        net.head.weight *= 4                                           # frames that differ from each other
+        net.head.weight *= 4  # frames that differ from each other
     return net
 
 
@@ -39,7 +40,7 @@ def test_the_cache_changes_nothing(given):
     drawn = generate(net, video(given), 20)
     assert drawn.shape == (2, 20, 3, 64, 64)
     assert (drawn - without_cache(net, video(given), 20)).abs().max() < 1e-4
-    assert (drawn[:, 1:] - drawn[:, :-1]).abs().amax(dim=(0, 2, 3, 4)).min() > 1e-4      # not one frame, repeated
+    assert (drawn[:, 1:] - drawn[:, :-1]).abs().amax(dim=(0, 2, 3, 4)).min() > 1e-4  # not one frame, repeated
 
 
 def test_frames_may_come_in_pieces():
@@ -67,13 +68,16 @@ def test_local_blocks_remember_one_frame_and_global_blocks_all():
     net, cache = network(), {}
     with torch.no_grad():
         net(video(6), last=1, cache=cache)
-    held = {name: {cache[block.time][0].shape[2] for block in getattr(net, name)} for name in ("encoder", "middle", "decoder")}
+    held = {
+        name: {cache[block.time][0].shape[2] for block in getattr(net, name)}
+        for name in ("encoder", "middle", "decoder")
+    }
     assert held == {"encoder": {1}, "middle": {6}, "decoder": {1}}
 
 
 def test_the_temporal_encoding_ends_generation_with_a_sentence():
     net = network(global_blocks=1, max_frames=8)
-    assert generate(net, video(6), 3).shape[1] == 3                    # the last frame drawn is not looked at
+    assert generate(net, video(6), 3).shape[1] == 3  # the last frame drawn is not looked at
     with pytest.raises(ValueError, match="9 frames, but this network's temporal encoding has 8"):
         generate(net, video(6), 4)
 
@@ -84,9 +88,11 @@ def test_answers_come_in_the_order_of_the_rows():
     rng = np.random.default_rng(0)
     sequences = np.full((len(shapes), 4), -1, dtype=np.int32)
     for row, (n_in, n_out) in zip(sequences, shapes):
-        row[:n_in + n_out] = rng.integers(12, size=n_in + n_out)
+        row[: n_in + n_out] = rng.integers(12, size=n_in + n_out)
     frames = rng.integers(256, size=(12, 64, 64, 3), dtype=np.uint8)
-    split = Split("test", torch.from_numpy(frames), torch.from_numpy(sequences), pd.DataFrame(shapes, columns=["n_in", "n_out"]))
+    split = Split(
+        "test", torch.from_numpy(frames), torch.from_numpy(sequences), pd.DataFrame(shapes, columns=["n_in", "n_out"])
+    )
     net = network(global_blocks=1, max_frames=8)
     answers = answer(net, split, batch=2)
     for (n_in, n_out), row, found in zip(shapes, sequences, answers):

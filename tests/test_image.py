@@ -1,15 +1,18 @@
 """Pictures of every kind become RGB, upright, and 64x64."""
+
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from evlib.errors import EvlibError
-from evlib.image import image_frame, read_image
+from evlib.frames.image import image_frame, read_image
+from evlib.utils.errors import EvlibError
 
 
 def picture(height: int = 20, width: int = 30) -> np.ndarray:
     y, x = np.mgrid[:height, :width]
-    return np.stack([255 * x / max(width - 1, 1), 255 * y / max(height - 1, 1), np.full_like(x, 80)], axis=-1).astype(np.uint8)
+    return np.stack([255 * x / max(width - 1, 1), 255 * y / max(height - 1, 1), np.full_like(x, 80)], axis=-1).astype(
+        np.uint8
+    )
 
 
 def save(path, image: Pillow.Image, **options):
@@ -19,11 +22,14 @@ def save(path, image: Pillow.Image, **options):
 
 # ---- files -----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_colour_pictures_keep_their_colours(tmp_path, mode):
     read = read_image(save(tmp_path / "colour.png", Pillow.fromarray(picture()).convert(mode)))
     assert (read.dtype, read.shape) == (np.uint8, (20, 30, 3))
-    assert np.abs(read.astype(int) - picture()).mean() < (30 if mode == "P" else 0.01)      # a palette of web colours is coarse
+    assert np.abs(read.astype(int) - picture()).mean() < (
+        30 if mode == "P" else 0.01
+    )  # a palette of web colours is coarse
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1", "CMYK"])
@@ -35,7 +41,7 @@ def test_grey_and_print_modes_are_read(tmp_path, mode):
 
 def test_transparency_lies_over_white(tmp_path):
     pixels = np.zeros((4, 4, 4), np.uint8)
-    pixels[..., 3] = [255, 255, 128, 0]                              # black: two opaque columns, half, none
+    pixels[..., 3] = [255, 255, 128, 0]  # black: two opaque columns, half, none
     read = read_image(save(tmp_path / "clear.png", Pillow.fromarray(pixels)))
     assert read[0, :, 0].tolist() == [0, 0, 127, 255]
     grey = Pillow.fromarray(pixels[..., [0, 3]], mode="LA")
@@ -60,7 +66,7 @@ def test_floats_are_scaled_to_their_largest(tmp_path):
 def test_photographs_are_turned_upright(tmp_path):
     image = Pillow.fromarray(np.repeat(picture(), 8, axis=0).repeat(8, axis=1))
     exif = Pillow.Exif()
-    exif[0x0112] = 6                                                 # the camera was held a quarter turn
+    exif[0x0112] = 6  # the camera was held a quarter turn
     read = read_image(save(tmp_path / "turned.jpg", image, exif=exif, quality=95))
     assert read.shape == (240, 160, 3)
     assert np.abs(read.astype(int) - np.rot90(np.asarray(image), -1)).mean() < 4
@@ -73,21 +79,33 @@ def test_an_animation_gives_its_first_picture(tmp_path):
 
 
 def test_unreadable_pictures_are_named(tmp_path):
-    whole = save(tmp_path / "whole.png", Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)))
+    whole = save(
+        tmp_path / "whole.png", Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8))
+    )
     Pillow.open(whole).save(tmp_path / "whole.jpg")
     for ending in ("png", "jpg"):
         data = (tmp_path / f"whole.{ending}").read_bytes()
-        (tmp_path / f"cut.{ending}").write_bytes(data[:len(data) // 2])
+        (tmp_path / f"cut.{ending}").write_bytes(data[: len(data) // 2])
         (tmp_path / f"header.{ending}").write_bytes(data[:30])
     (tmp_path / "text.png").write_text("this is no picture")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
-    for name in ("cut.png", "cut.jpg", "header.png", "header.jpg", "text.png", "empty.png", "folder.png", "missing.png"):
+    for name in (
+        "cut.png",
+        "cut.jpg",
+        "header.png",
+        "header.jpg",
+        "text.png",
+        "empty.png",
+        "folder.png",
+        "missing.png",
+    ):
         with pytest.raises(EvlibError, match=f"{name}: expected a whole image file"):
             read_image(tmp_path / name)
 
 
 # ---- frames ----------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("height, width", [(1, 1), (3000, 10), (10, 3000), (64, 64), (32, 32)])
 def test_any_size_becomes_a_frame(height, width):
@@ -100,7 +118,10 @@ def test_a_frame_stays_as_it_is():
     assert (image_frame(picture(64, 64)) == picture(64, 64)).all()
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)],
+)
 def test_other_arrays_are_refused(wrong):
     with pytest.raises(EvlibError, match="An image must be uint8 of shape"):
         image_frame(wrong)

@@ -1,4 +1,5 @@
 """The paper's thesis in the import graph: what learns and what draws know frames, and nothing of where they come from."""
+
 import ast
 from pathlib import Path
 
@@ -7,7 +8,15 @@ import pytest
 import evlib
 
 PACKAGE = Path(evlib.__file__).parent
-SOURCES = {"evlib.tasks", "evlib.audio", "evlib.video", "evlib.render", "evlib.boxes", "evlib.answers", "evlib.miniatures"}     # they know of data sets and modalities
+SOURCES = {
+    "evlib.data.tasks",
+    "evlib.frames.audio",
+    "evlib.frames.video",
+    "evlib.frames.render",
+    "evlib.frames.boxes",
+    "evlib.scoring.answers",
+    "evlib.synthetic",
+}  # they know of data sets and modalities
 
 
 def file_of(module: str) -> Path | None:
@@ -28,9 +37,9 @@ def imports_of(module: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
-            parent = package[:len(package) - node.level + 1] if node.level else []
+            parent = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*parent, *([node.module] if node.module else [])])
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}      # a name may be a module or not
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}  # a name may be a module or not
         waiting += ast.iter_child_nodes(node)
     return {name for name in found if name.startswith("evlib.") and file_of(name)}
 
@@ -47,14 +56,20 @@ def reach(module: str) -> set[str]:
 
 @pytest.mark.parametrize("module", ["model", "loss", "store", "train", "generate", "attention"])
 def test_what_learns_knows_only_frames(module):
-    strangers = {name for name in reach(f"evlib.{module}") if any(name == s or name.startswith(s + ".") for s in SOURCES)}
+    strangers = {
+        name for name in reach(f"evlib.{module}") if any(name == s or name.startswith(s + ".") for s in SOURCES)
+    }
     assert strangers == set()
 
 
 def test_the_graph_is_read_right():
-    assert imports_of("evlib.loss") == set()
+    assert imports_of("evlib.training.loss") == set()
     assert imports_of("evlib.model") == {"evlib.config"}
-    assert {"evlib.model", "evlib.loss", "evlib.store", "evlib.config", "evlib.errors"} <= reach("evlib.train")
-    assert {"evlib.store", "evlib.render", "evlib.audio"} <= reach("evlib.encode")           # through render
-    assert "evlib.tasks" not in imports_of("evlib.encode")                                  # for type checkers only
-    assert "evlib.tasks" in imports_of("evlib.__main__")                                    # inside functions
+    assert {"evlib.model", "evlib.training.loss", "evlib.data.store", "evlib.config", "evlib.utils.errors"} <= reach(
+        "evlib.training.train"
+    )
+    assert {"evlib.data.store", "evlib.frames.render", "evlib.frames.audio"} <= reach(
+        "evlib.data.encode"
+    )  # through render
+    assert "evlib.data.tasks" not in imports_of("evlib.data.encode")  # for type checkers only
+    assert "evlib.data.tasks" in imports_of("evlib.__main__")  # inside functions

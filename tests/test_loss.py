@@ -3,30 +3,30 @@ import pytorch_msssim
 import torch
 
 from evlib.config import ModelConfig
-from evlib.loss import blur, ms_ssim, next_frame_loss, ssim_map
 from evlib.model import NextFrame
+from evlib.training.loss import blur, ms_ssim, next_frame_loss, ssim_map
 
 
-def pair(likeness: float, seed: int = 0, n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+def pair(legibility_of: float, seed: int = 0, n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
     """Two batches of random pictures, smooth and grainy at once, the second made from the first."""
     g = torch.Generator().manual_seed(seed)
     smooth = torch.nn.functional.interpolate(torch.rand(n, 3, 8, 8, generator=g), size=64, mode="bilinear")
     x = (smooth + torch.rand(n, 3, 64, 64, generator=g)) / 2
-    return x, likeness * x + (1 - likeness) * torch.rand(n, 3, 64, 64, generator=g)
+    return x, legibility_of * x + (1 - legibility_of) * torch.rand(n, 3, 64, 64, generator=g)
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("likeness", [0.3, 0.6, 0.9, 0.99])
-def test_ms_ssim_is_that_of_pytorch_msssim(likeness, seed):
-    x, y = pair(likeness, seed)
+@pytest.mark.parametrize("legibility_of", [0.3, 0.6, 0.9, 0.99])
+def test_ms_ssim_is_that_of_pytorch_msssim(legibility_of, seed):
+    x, y = pair(legibility_of, seed)
     expected = pytorch_msssim.ms_ssim(x, y, data_range=1, win_size=3, size_average=False)
     assert (ms_ssim(x, y) - expected).abs().max() < 1e-5
-    assert expected.max() - expected.min() > 0                       # one number a picture
+    assert expected.max() - expected.min() > 0  # one number a picture
 
 
-@pytest.mark.parametrize("likeness", [0.0, 0.5, 0.9])
-def test_ssim_is_that_of_pytorch_msssim(likeness):
-    x, y = pair(likeness)
+@pytest.mark.parametrize("legibility_of", [0.0, 0.5, 0.9])
+def test_ssim_is_that_of_pytorch_msssim(legibility_of):
+    x, y = pair(legibility_of)
     ssim = ssim_map(x, y, 11)
     assert ssim.shape == (4, 3, 54, 54)
     expected = pytorch_msssim.ssim(x, y, data_range=1, win_size=11, size_average=False)
@@ -47,22 +47,36 @@ def test_identical_frames_cost_nothing():
 
 
 def test_a_better_guess_costs_less():
-    losses = [next_frame_loss(*(p[None] for p in pair(likeness))).item() for likeness in (0.3, 0.6, 0.9, 0.99)]
+    losses = [
+        next_frame_loss(*(p[None] for p in pair(legibility_of))).item() for legibility_of in (0.3, 0.6, 0.9, 0.99)
+    ]
     assert losses == sorted(losses, reverse=True)
 
 
 def test_uint8_targets_are_0_to_255():
     x, y = pair(0.7)
     y = (y * 255).round()
-    assert next_frame_loss(x[None], y[None].to(torch.uint8)).item() == pytest.approx(next_frame_loss(x[None], y[None] / 255).item(), abs=1e-6)
+    assert next_frame_loss(x[None], y[None].to(torch.uint8)).item() == pytest.approx(
+        next_frame_loss(x[None], y[None] / 255).item(), abs=1e-6
+    )
 
 
 BLACK, RANDOM = torch.zeros(1, 2, 3, 64, 64), torch.rand(1, 2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("drawn, target", [(BLACK, BLACK), (BLACK, 1 - BLACK), (RANDOM, BLACK), (BLACK, RANDOM), (RANDOM, RANDOM),
-                                           (RANDOM, 1 - RANDOM), (RANDOM.round(), 1 - RANDOM.round())],
-                         ids=["black", "black on white", "random on black", "black on random", "identical", "inverted", "inverted, hard"])
+@pytest.mark.parametrize(
+    "drawn, target",
+    [
+        (BLACK, BLACK),
+        (BLACK, 1 - BLACK),
+        (RANDOM, BLACK),
+        (BLACK, RANDOM),
+        (RANDOM, RANDOM),
+        (RANDOM, 1 - RANDOM),
+        (RANDOM.round(), 1 - RANDOM.round()),
+    ],
+    ids=["black", "black on white", "random on black", "black on random", "identical", "inverted", "inverted, hard"],
+)
 def test_the_gradient_is_finite(drawn, target):
     drawn = drawn.clone().requires_grad_()
     loss = next_frame_loss(drawn, target)
@@ -102,7 +116,15 @@ def test_a_loss_first_computed_without_gradients_still_has_one():
     assert x.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("x, y", [((1, 3, 32, 32), (1, 3, 32, 32)), ((1, 3, 64, 40), (1, 3, 64, 40)), ((1, 3, 64, 64), (2, 3, 64, 64)), ((3, 64, 64), (3, 64, 64))])
+@pytest.mark.parametrize(
+    "x, y",
+    [
+        ((1, 3, 32, 32), (1, 3, 32, 32)),
+        ((1, 3, 64, 40), (1, 3, 64, 40)),
+        ((1, 3, 64, 64), (2, 3, 64, 64)),
+        ((3, 64, 64), (3, 64, 64)),
+    ],
+)
 def test_pictures_that_do_not_fit_are_refused(x, y):
     with pytest.raises(ValueError, match="at least 48 pixels"):
         ms_ssim(torch.zeros(x), torch.zeros(y))
@@ -115,8 +137,8 @@ def test_the_usual_window_does_not_fit():
 
 def test_mean_absolute_error_is_added_on_request():
     x, y = pair(0.6)
-    x, y = x[:, None], y[:, None]                                    # one frame each
+    x, y = x[:, None], y[:, None]  # one frame each
     expected = next_frame_loss(x, y) + 0.5 * (x - y).abs().mean()
     assert torch.isclose(next_frame_loss(x, y, l1=0.5), expected)
-    shifted = (y * 0.8 + 0.1).clamp(0, 1)                            # MS-SSIM hardly sees a shift of brightness and contrast
+    shifted = (y * 0.8 + 0.1).clamp(0, 1)  # MS-SSIM hardly sees a shift of brightness and contrast
     assert next_frame_loss(shifted, y) < 0.1 * next_frame_loss(shifted, y, l1=10.0)

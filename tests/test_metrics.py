@@ -1,4 +1,5 @@
 """The measures against independent references and examples done by hand."""
+
 import tracemalloc
 
 import numpy as np
@@ -9,10 +10,24 @@ from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import f1_score
 
-from evlib.errors import EvlibError
-from evlib.metrics import (PERFECT_DB, accuracy, cdc, classification, colorfulness, colorfulness_hs, confusion, iou, most_frequent,
-                           multilabel, psnr, ssim, success_auc, success_curve)
-from evlib.render import word_frame
+from evlib.frames.render import word_frame
+from evlib.scoring.metrics import (
+    PERFECT_DB,
+    accuracy,
+    cdc,
+    classification,
+    colorfulness,
+    colorfulness_hs,
+    confusion,
+    iou,
+    most_frequent,
+    multilabel,
+    psnr,
+    ssim,
+    success_auc,
+    success_curve,
+)
+from evlib.utils.errors import EvlibError
 
 
 def reference_psnr(predicted: np.ndarray, target: np.ndarray) -> float:
@@ -21,8 +36,16 @@ def reference_psnr(predicted: np.ndarray, target: np.ndarray) -> float:
 
 def reference_ssim(predicted: np.ndarray, target: np.ndarray) -> float:
     """Its mean leaves out the border of 5 pixels where the window would not lie wholly inside the picture, as ours does."""
-    return float(np.mean([structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255,
-                                                channel_axis=-1) for a, b in zip(predicted, target)]))
+    return float(
+        np.mean(
+            [
+                structural_similarity(
+                    a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=-1
+                )
+                for a, b in zip(predicted, target)
+            ]
+        )
+    )
 
 
 def noisy(frames: np.ndarray, sigma: float) -> np.ndarray:
@@ -30,13 +53,21 @@ def noisy(frames: np.ndarray, sigma: float) -> np.ndarray:
 
 
 WORDS = np.stack([word_frame(word) for word in ("positive", "frog", "a")])
-NOISE = np.random.default_rng(0).integers(0, 256, (70, 64, 64, 3), dtype=np.uint8)          # more than one batch of ssim
+NOISE = np.random.default_rng(0).integers(0, 256, (70, 64, 64, 3), dtype=np.uint8)  # more than one batch of ssim
 SMOOTH = np.stack([np.add.outer(np.arange(64) * 2, np.arange(64))[..., None].repeat(3, -1)] * 2).astype(np.uint8)
 
 
-@pytest.mark.parametrize("target, predicted", [
-    (WORDS, noisy(WORDS, 20)), (WORDS, np.roll(WORDS, 1, axis=0)), (NOISE, noisy(NOISE, 5)), (SMOOTH, noisy(SMOOTH, 30)), (SMOOTH, SMOOTH + np.uint8(9)),
-], ids=["noisy words", "wrong words", "noise", "a noisy slope", "a brighter slope"])
+@pytest.mark.parametrize(
+    "target, predicted",
+    [
+        (WORDS, noisy(WORDS, 20)),
+        (WORDS, np.roll(WORDS, 1, axis=0)),
+        (NOISE, noisy(NOISE, 5)),
+        (SMOOTH, noisy(SMOOTH, 30)),
+        (SMOOTH, SMOOTH + np.uint8(9)),
+    ],
+    ids=["noisy words", "wrong words", "noise", "a noisy slope", "a brighter slope"],
+)
 def test_psnr_and_ssim_agree_with_references(predicted, target):
     assert psnr(predicted, target) == pytest.approx(reference_psnr(predicted, target), rel=1e-4)
     assert ssim(predicted, target) == pytest.approx(reference_ssim(predicted, target), rel=1e-4)
@@ -48,7 +79,7 @@ def test_equal_frames_are_perfect():
 
 def test_memory_does_not_grow_with_the_test_set(largest_tensor):
     """A chunk of frames is converted at a time."""
-    target = np.concatenate([NOISE] * 10)                                    # as floats of psnr 69 MB, of ssim 34 MB
+    target = np.concatenate([NOISE] * 10)  # as floats of psnr 69 MB, of ssim 34 MB
     predicted, chunk = target // 2, 64 * target[0].nbytes
     tracemalloc.start()
     decibel = psnr(predicted, target)
@@ -63,27 +94,45 @@ def test_memory_does_not_grow_with_the_test_set(largest_tensor):
 def test_psnr_is_a_mean_over_frames():
     target = np.full((2, 64, 64, 3), 100, np.uint8)
     predicted = target.copy()
-    predicted[0] += 10                                       # 28.13 dB; the other is perfect
+    predicted[0] += 10  # 28.13 dB; the other is perfect
     assert psnr(predicted, target) == pytest.approx((20 * np.log10(25.5) + 100) / 2)
-    assert psnr(target, predicted) == psnr(predicted, target)               # no wrap-around of 8-bit numbers
+    assert psnr(target, predicted) == psnr(predicted, target)  # no wrap-around of 8-bit numbers
 
 
 # ---- colour ----------------------------------------------------------------------------------------------------------
 
-PHOTO = np.stack([data.astronaut()[i:i + 128, i:i + 128] for i in range(0, 350, 70)])                # 5 frames, panned over a photograph
+PHOTO = np.stack(
+    [data.astronaut()[i : i + 128, i : i + 128] for i in range(0, 350, 70)]
+)  # 5 frames, panned over a photograph
 DARK = PHOTO // 8
 GREY = NOISE[..., :1].repeat(3, axis=-1)
 
 
 def reference_cdc(frames: np.ndarray, gaps=(1, 2, 4)) -> float:
     def distance(x, y):
-        return jensenshannon(*(np.histogram(z, bins=256, range=(0, 256))[0] for z in (x, y))) ** 2       # SciPy returns the root
+        return (
+            jensenshannon(*(np.histogram(z, bins=256, range=(0, 256))[0] for z in (x, y))) ** 2
+        )  # SciPy returns the root
 
-    return float(np.mean([np.mean([distance(frames[i, ..., c], frames[i + t, ..., c]) for c in range(3) for i in range(len(frames) - t)])
-                          for t in gaps]))
+    return float(
+        np.mean(
+            [
+                np.mean(
+                    [
+                        distance(frames[i, ..., c], frames[i + t, ..., c])
+                        for c in range(3)
+                        for i in range(len(frames) - t)
+                    ]
+                )
+                for t in gaps
+            ]
+        )
+    )
 
 
-@pytest.mark.parametrize("frames", [NOISE[:10], PHOTO, DARK, np.concatenate([WORDS, WORDS[::-1]])], ids=["noise", "photo", "dark", "words"])
+@pytest.mark.parametrize(
+    "frames", [NOISE[:10], PHOTO, DARK, np.concatenate([WORDS, WORDS[::-1]])], ids=["noise", "photo", "dark", "words"]
+)
 def test_cdc_agrees_with_scipy(frames):
     assert cdc(frames) == pytest.approx(reference_cdc(frames), rel=1e-4)
     assert cdc(frames, gaps=[3]) == pytest.approx(reference_cdc(frames, [3]), rel=1e-4)
@@ -93,7 +142,11 @@ def test_cdc_runs_from_0_to_ln_2():
     assert cdc(NOISE[:1].repeat(5, axis=0)) == 0
     blink = np.zeros((6, 8, 8, 3), np.uint8)
     blink[::2] = 255
-    assert cdc(blink, gaps=(1,)) == pytest.approx(np.log(2)) and cdc(blink, gaps=(2,)) == 0 and cdc(blink) == pytest.approx(np.log(2) / 3)
+    assert (
+        cdc(blink, gaps=(1,)) == pytest.approx(np.log(2))
+        and cdc(blink, gaps=(2,)) == 0
+        and cdc(blink) == pytest.approx(np.log(2) / 3)
+    )
 
 
 @pytest.mark.parametrize("frames, gaps", [(NOISE[:4], (1, 2, 4)), (NOISE[:4], (0,)), (NOISE[:4], ())])
@@ -112,14 +165,20 @@ def reference_colorfulness(frames: np.ndarray, to_lab) -> float:
 
 @pytest.mark.parametrize("frames", [NOISE, PHOTO, DARK, GREY, WORDS], ids=["noise", "photo", "dark", "grey", "words"])
 def test_colorfulness_agrees_with_skimage(frames):
-    assert colorfulness(frames) == pytest.approx(reference_colorfulness(frames, lambda x: np.rint(rgb2lab(x) + [0, 128, 128])), rel=1e-4)
+    assert colorfulness(frames) == pytest.approx(
+        reference_colorfulness(frames, lambda x: np.rint(rgb2lab(x) + [0, 128, 128])), rel=1e-4
+    )
 
 
-@pytest.mark.parametrize("frames, rel", [(NOISE, 1e-4), (PHOTO, 1e-4), (GREY, 1e-4), (DARK, 5e-3)], ids=["noise", "photo", "grey", "dark"])
+@pytest.mark.parametrize(
+    "frames, rel", [(NOISE, 1e-4), (PHOTO, 1e-4), (GREY, 1e-4), (DARK, 5e-3)], ids=["noise", "photo", "grey", "dark"]
+)
 def test_colorfulness_agrees_with_opencv(frames, rel):
     """In the dark OpenCV's fixed point has few steps to spend."""
     cv2 = pytest.importorskip("cv2")
-    assert colorfulness(frames) == pytest.approx(reference_colorfulness(frames, lambda x: cv2.cvtColor(x, cv2.COLOR_RGB2LAB)), rel=rel)
+    assert colorfulness(frames) == pytest.approx(
+        reference_colorfulness(frames, lambda x: cv2.cvtColor(x, cv2.COLOR_RGB2LAB)), rel=rel
+    )
 
 
 @pytest.mark.parametrize("frames", [NOISE, PHOTO, DARK], ids=["noise", "photo", "dark"])
@@ -138,15 +197,23 @@ def test_grey_is_where_the_scales_start():
 
 
 @pytest.mark.parametrize("measure", [cdc, colorfulness, colorfulness_hs])
-@pytest.mark.parametrize("frames, found", [(PHOTO / 255, r"float64 \(5, 128, 128, 3\)"), (PHOTO[0], r"uint8 \(128, 128, 3\)"),
-                                           (PHOTO[:0], r"uint8 \(0, 128, 128, 3\)"), (PHOTO[..., :1], r"uint8 \(5, 128, 128, 1\)"),
-                                           ([], "list")])
+@pytest.mark.parametrize(
+    "frames, found",
+    [
+        (PHOTO / 255, r"float64 \(5, 128, 128, 3\)"),
+        (PHOTO[0], r"uint8 \(128, 128, 3\)"),
+        (PHOTO[:0], r"uint8 \(0, 128, 128, 3\)"),
+        (PHOTO[..., :1], r"uint8 \(5, 128, 128, 1\)"),
+        ([], "list"),
+    ],
+)
 def test_what_is_no_clip_is_refused(measure, frames, found):
     with pytest.raises(EvlibError, match=f"uint8 array .* found {found}"):
         measure(frames)
 
 
 # ---- boxes -----------------------------------------------------------------------------------------------------------
+
 
 def test_iou_counts_pixels():
     rng = np.random.default_rng(2)
@@ -155,11 +222,13 @@ def test_iou_counts_pixels():
     for boxes in zip(a, b):
         masks = np.zeros((2, 40, 40), bool)
         for mask, (x, y, w, h) in zip(masks, boxes):
-            mask[y:y + h, x:x + w] = True
+            mask[y : y + h, x : x + w] = True
         counted.append(masks.all(axis=0).sum() / masks.any(axis=0).sum())
     assert 0 in counted and max(counted) > 0.5
     np.testing.assert_allclose(iou(a, b), counted, rtol=1e-4)
-    np.testing.assert_allclose(iou((a - [9, 9, 0, 0]) / 7, (b - [9, 9, 0, 0]) / 7), counted, rtol=1e-4, atol=1e-12)      # fractions, below 0
+    np.testing.assert_allclose(
+        iou((a - [9, 9, 0, 0]) / 7, (b - [9, 9, 0, 0]) / 7), counted, rtol=1e-4, atol=1e-12
+    )  # fractions, below 0
 
 
 def test_equal_boxes_score_exactly_one():
@@ -174,7 +243,9 @@ def test_no_box():
     assert iou(np.empty((0, 4)), np.empty((0, 4))).shape == (0,)
 
 
-@pytest.mark.parametrize("a, b", [(np.ones((2, 4)), np.ones((3, 4))), (np.ones(4), np.ones(4)), (np.ones((2, 5)), np.ones((2, 5)))])
+@pytest.mark.parametrize(
+    "a, b", [(np.ones((2, 4)), np.ones((3, 4))), (np.ones(4), np.ones(4)), (np.ones((2, 5)), np.ones((2, 5)))]
+)
 def test_iou_needs_rows_of_four(a, b):
     with pytest.raises(EvlibError, match=r"\(N, 4\) of boxes x, y, w, h"):
         iou(a, b)
@@ -219,28 +290,50 @@ def test_multilabel_by_hand():
     assert scores["f1"] == pytest.approx((3 * 4 / 6 + 2 / 4 * 2) / 5)
     assert scores["f1_macro"] == pytest.approx((4 / 6 + 1 / 2) / 2)
     assert scores["f1_by_class"] == {"walk": 0.6667, "run": 0.5}
-    assert scores["f1_micro"] == pytest.approx(2 * 3 / (6 + 5))                              # the strays count once: 3 + 2 + 1 given
+    assert scores["f1_micro"] == pytest.approx(2 * 3 / (6 + 5))  # the strays count once: 3 + 2 + 1 given
     assert scores["accuracy"] == 0.25
 
 
 def test_a_class_that_the_test_set_lacks_counts_where_it_is_given():
     true, given = [{"walk"}, {"walk", "run"}, {"run"}], [{"walk"}, {"walk", "run"}, {"run", "dig"}]
     scores = multilabel(given, true, ["walk", "run", "dig"])
-    assert (scores["f1"], scores["f1_macro"], scores["f1_micro"], scores["accuracy"]) == (1, 1, pytest.approx(2 * 4 / (4 + 5)), pytest.approx(2 / 3))
-    assert multilabel(given, true, ["walk", "run", "dig", "fly"]) == scores                  # however many are known
-    assert f1_score([[1, 0, 0]], [[1, 0, 1]], average="macro", zero_division=0) == pytest.approx(1 / 3)      # scikit-learn's own counts all
+    assert (scores["f1"], scores["f1_macro"], scores["f1_micro"], scores["accuracy"]) == (
+        1,
+        1,
+        pytest.approx(2 * 4 / (4 + 5)),
+        pytest.approx(2 / 3),
+    )
+    assert multilabel(given, true, ["walk", "run", "dig", "fly"]) == scores  # however many are known
+    assert f1_score([[1, 0, 0]], [[1, 0, 1]], average="macro", zero_division=0) == pytest.approx(
+        1 / 3
+    )  # scikit-learn's own counts all
 
 
 def test_multilabel_of_one_label_each_is_classification():
-    many, one = multilabel([{g} for g in GIVEN], [{t} for t in TRUE], ["cat", "dog", "frog"]), classification(GIVEN, TRUE)
+    many, one = (
+        multilabel([{g} for g in GIVEN], [{t} for t in TRUE], ["cat", "dog", "frog"]),
+        classification(GIVEN, TRUE),
+    )
     assert {key: many[key] for key in one} == pytest.approx(one)
 
 
 def test_multilabel_at_its_ends():
     perfect = multilabel([{"a"}, set()], [{"a"}, set()], ["a"])
     assert perfect == {"accuracy": 1, "f1": 1, "f1_micro": 1, "f1_macro": 1, "f1_by_class": {"a": 1}}
-    assert multilabel([set(), {"b"}], [{"a"}, {"a"}], ["a", "b"]) == {"accuracy": 0, "f1": 0, "f1_micro": 0, "f1_macro": 0, "f1_by_class": {"a": 0}}
-    assert multilabel([set()], [set()], ["a"]) == {"accuracy": 1, "f1": 0, "f1_micro": 0, "f1_macro": 0, "f1_by_class": {}}
+    assert multilabel([set(), {"b"}], [{"a"}, {"a"}], ["a", "b"]) == {
+        "accuracy": 0,
+        "f1": 0,
+        "f1_micro": 0,
+        "f1_macro": 0,
+        "f1_by_class": {"a": 0},
+    }
+    assert multilabel([set()], [set()], ["a"]) == {
+        "accuracy": 1,
+        "f1": 0,
+        "f1_micro": 0,
+        "f1_macro": 0,
+        "f1_by_class": {},
+    }
     with pytest.raises(EvlibError, match="found 1 and 2"):
         multilabel([{"a"}], [{"a"}, {"a"}], ["a"])
     with pytest.raises(EvlibError, match="found 'c'"):
@@ -254,7 +347,12 @@ def test_accuracy_needs_as_many_answers_as_questions():
 
 def test_confusion_collects_what_is_no_class():
     table = confusion(GIVEN, TRUE, ["cat", "dog", "frog"])
-    assert table.index.tolist() == ["cat", "dog", "frog"] and table.columns.tolist() == ["cat", "dog", "frog", "(other)"]
+    assert table.index.tolist() == ["cat", "dog", "frog"] and table.columns.tolist() == [
+        "cat",
+        "dog",
+        "frog",
+        "(other)",
+    ]
     assert table.values.tolist() == [[3, 1, 0, 0], [1, 2, 0, 1], [0, 0, 1, 1]]
 
 

@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from evlib.metrics import psnr
-from evlib.miniatures import actions
-from evlib.tasks.tinyvirat import LABELS, MOST_WORDS, grey
+from evlib.data.tasks.tinyvirat import LABELS, MOST_WORDS, grey
+from evlib.scoring.metrics import psnr
+from evlib.synthetic import actions
 
 SPLITS = ("train", "test")
 
@@ -41,9 +41,14 @@ def test_layout(root):
         assert len(listed) == clips and len({tube["id"] for tube in listed}) == clips
         assert len({tube["video_id"] for tube in listed}) == cameras
         assert all(set(tube) == {"id", "video_id", "path", "dim", "label"} for tube in listed)
-        assert all(tube["path"] == f"{tube['video_id']}/{tube['id']}.mp4" and tube["video_id"].startswith("VIRAT_S_") for tube in listed)
+        assert all(
+            tube["path"] == f"{tube['video_id']}/{tube['id']}.mp4" and tube["video_id"].startswith("VIRAT_S_")
+            for tube in listed
+        )
         folder = root / "videos" / split
-        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.mp4")} == {tube["path"] for tube in listed}
+        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.mp4")} == {
+            tube["path"] for tube in listed
+        }
     assert sorted(path.name for path in root.iterdir()) == ["tiny_test.json", "tiny_train.json", "videos"]
     assert not {tube["video_id"] for tube in tubes(root, "train")} & {tube["video_id"] for tube in tubes(root, "test")}
 
@@ -87,7 +92,9 @@ def test_same_seed_same_bytes_in_any_process(root, tmp_path, monkeypatch):
     recorded = []
     monkeypatch.setattr(actions.film, "in_parallel", lambda work, shots: recorded.extend(shots) or ())
     actions.fill(tmp_path, actions.TINYVIRAT.rng(0))
-    assert all((tmp_path / f"tiny_{split}.json").read_bytes() == (root / f"tiny_{split}.json").read_bytes() for split in SPLITS)
+    assert all(
+        (tmp_path / f"tiny_{split}.json").read_bytes() == (root / f"tiny_{split}.json").read_bytes() for split in SPLITS
+    )
     for shot in recorded[::-97]:  # here, in this process, and in another order
         actions.record(shot)
         assert shot.path.read_bytes() == (root / shot.path.relative_to(tmp_path)).read_bytes()
@@ -95,7 +102,11 @@ def test_same_seed_same_bytes_in_any_process(root, tmp_path, monkeypatch):
 
 def test_another_seed_gives_another_set(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(actions.film, "in_parallel", lambda work, shots: seen.append(shots[0]._replace(path=None, frames=40, side=40)) or ())
+    monkeypatch.setattr(
+        actions.film,
+        "in_parallel",
+        lambda work, shots: seen.append(shots[0]._replace(path=None, frames=40, side=40)) or (),
+    )
     for seed in (0, 1):
         actions.fill(tmp_path, actions.TINYVIRAT.rng(seed))
     assert not np.array_equal(actions.shoot(seen[0]), actions.shoot(seen[1]))
@@ -103,7 +114,9 @@ def test_another_seed_gives_another_set(tmp_path, monkeypatch):
 
 def test_clips_of_a_camera_share_the_street():
     """Where nobody is, two clips differ by their grain alone."""
-    first, second = (actions.shoot(actions.Shot(Path(), "stands", None, 40, 64, 7, seed)).astype(float) for seed in (1, 2))
+    first, second = (
+        actions.shoot(actions.Shot(Path(), "stands", None, 40, 64, 7, seed)).astype(float) for seed in (1, 2)
+    )
     difference = np.abs(first.mean(axis=0) - second.mean(axis=0)).max(axis=-1)
     assert np.median(difference) < 2
     other = actions.shoot(actions.Shot(Path(), "stands", None, 40, 64, 8, 1)).mean(axis=0)

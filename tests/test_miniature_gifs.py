@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from evlib.miniatures import gifs
-from evlib.miniatures.gifs import COLOURS, MOTIONS, NUMBERS, PLACES, TGIFQA, THINGS, TYPES, Row, Scene
+from evlib.synthetic import gifs
+from evlib.synthetic.gifs import COLOURS, MOTIONS, NUMBERS, PLACES, TGIFQA, THINGS, TYPES, Row, Scene
 
 CHANCE = {"object": 1 / 6, "number": 1 / 3, "color": 1 / 6, "location": 1 / 5}
 COLUMNS = "gif_name question answer type vid_id key description".split()
@@ -51,7 +51,15 @@ def contents() -> tuple[list[Scene], list[Row], list[Row]]:
 
 
 def scene(**given) -> Scene:
-    usual = {"name": "", "object": "dog", "number": "one", "color": "red", "location": "field", "motion": "rocking", "seed": 0}
+    usual = {
+        "name": "",
+        "object": "dog",
+        "number": "one",
+        "color": "red",
+        "location": "field",
+        "motion": "rocking",
+        "seed": 0,
+    }
     return Scene(**usual | given)
 
 
@@ -120,9 +128,15 @@ def test_sizes_and_wording(contents):
         s, asked, words = by_name[row.gif_name], TYPES[row.type], row.question.split(" ")
         assert row.answer == getattr(s, asked) in values[asked]
         assert row.question == row.question.lower() and row.question.endswith(" ?") and 5 <= len(words) <= 9
-        assert not {form for value in values[asked] for form in (value, value + "s")} & {*words}  # the answer is not in the question
+        assert not {form for value in values[asked] for form in (value, value + "s")} & {
+            *words
+        }  # the answer is not in the question
         assert not re.search(r"[^a-z ?]", row.question) and "  " not in row.question
-        forms[asked].add(" ".join(word for word in words if word not in {v + e for vs in values.values() for v in vs for e in ("", "s")}))
+        forms[asked].add(
+            " ".join(
+                word for word in words if word not in {v + e for vs in values.values() for v in vs for e in ("", "s")}
+            )
+        )
     assert all(len(forms[asked]) >= 3 for asked in TYPES)
 
 
@@ -155,7 +169,9 @@ def test_attributes_know_nothing_of_each_other(contents):
             counts = Counter(zip(table[:, a], table[:, b]))
             rows, columns = len({*table[:, a]}), len({*table[:, b]})
             expected = len(table) / (rows * columns)
-            squares = sum((n - expected) ** 2 / expected for n in counts.values()) + expected * (rows * columns - len(counts))
+            squares = sum((n - expected) ** 2 / expected for n in counts.values()) + expected * (
+                rows * columns - len(counts)
+            )
             freedom = (rows - 1) * (columns - 1)
             assert squares < freedom + 4 * np.sqrt(2 * freedom)  # chi-square: four standard deviations
 
@@ -172,7 +188,9 @@ def share(frame: np.ndarray, colour: str) -> float:
 def test_the_colour_is_unmistakable(place):
     for i, thing in enumerate(THINGS):
         for j, colour in enumerate(COLOURS):
-            frame = gifs.film(scene(object=thing, color=colour, location=place, number=[*NUMBERS][(i + j) % 3], seed=i))[0]
+            frame = gifs.film(
+                scene(object=thing, color=colour, location=place, number=[*NUMBERS][(i + j) % 3], seed=i)
+            )[0]
             others = max(share(frame, other) for other in COLOURS if other != colour)
             assert share(frame, colour) > 0.02 and others < 0.01, (thing, colour)
 
@@ -190,12 +208,22 @@ def test_things_can_be_counted(number):
 
 def test_places_differ_at_a_glance():
     """A mean over 4 x 4 pixels tells them apart: the nearest of one example each is always right."""
+
     def small(place: str, i: int) -> np.ndarray:
-        given = dict(object=[*THINGS][i % 6], color=[*COLOURS][i // 6 % 6], number=[*NUMBERS][i % 3], motion=[*MOTIONS][i % 4])
-        return np.asarray(Image.fromarray(gifs.film(scene(location=place, seed=i, **given))[0]).resize((4, 4), Image.Resampling.BOX), float)
+        given = dict(
+            object=[*THINGS][i % 6], color=[*COLOURS][i // 6 % 6], number=[*NUMBERS][i % 3], motion=[*MOTIONS][i % 4]
+        )
+        return np.asarray(
+            Image.fromarray(gifs.film(scene(location=place, seed=i, **given))[0]).resize((4, 4), Image.Resampling.BOX),
+            float,
+        )
 
     known = {place: np.mean([small(place, i) for i in range(12)], axis=0) for place in PLACES}
-    right = [min(known, key=lambda p: np.abs(known[p] - small(place, i)).sum()) == place for place in PLACES for i in range(12, 36)]
+    right = [
+        min(known, key=lambda p: np.abs(known[p] - small(place, i)).sum()) == place
+        for place in PLACES
+        for i in range(12, 36)
+    ]
     assert np.mean(right) >= 0.95
 
 

@@ -1,4 +1,5 @@
 """The miniature of CLEVRER: official files, true physics, visible events, and nothing to be guessed from the question."""
+
 import json
 from collections import Counter, defaultdict
 from itertools import combinations
@@ -7,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from evlib.image import image_frame
-from evlib.miniatures import scenes, solids, sprites
-from evlib.render import tokenize
+from evlib.frames.image import image_frame
+from evlib.frames.render import tokenize
+from evlib.synthetic import scenes, solids, sprites
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,12 @@ def composed():
 @pytest.fixture(scope="module")
 def asked(composed):
     """Descriptive questions: split -> [(scene, question)]."""
-    return {split: [(scene, q) for scene, entry in zip(*pair) for q in entry["questions"] if q["question_type"] == "descriptive"]
-            for split, pair in composed.items()}
+    return {
+        split: [
+            (scene, q) for scene, entry in zip(*pair) for q in entry["questions"] if q["question_type"] == "descriptive"
+        ]
+        for split, pair in composed.items()
+    }
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
@@ -30,7 +35,7 @@ def asked(composed):
 
 def test_files_are_the_official_ones_and_repeat_to_the_byte(tmp_path, monkeypatch):
     monkeypatch.setattr(solids, "SPLITS", {"train": (6, 0), "validation": (3, 10000)})
-    monkeypatch.setattr(solids, "in_parallel", map)              # one process here, two below
+    monkeypatch.setattr(solids, "in_parallel", map)  # one process here, two below
     written = []
     for name in ("one", "two"):
         (folder := tmp_path / name).mkdir()
@@ -57,7 +62,7 @@ def test_question_file(composed):
             assert entry["video_filename"] == f"video_{entry['scene_index']:05d}.mp4"
             assert [q["question_id"] for q in entry["questions"]] == list(range(len(entry["questions"])))
             simple = [q for q in entry["questions"] if "choices" not in q]
-            assert len(simple) == 5 == len({tuple(q["program"]) for q in simple})      # not twice the same in other words
+            assert len(simple) == 5 == len({tuple(q["program"]) for q in simple})  # not twice the same in other words
             for q in simple:
                 assert set(q) == {"question_id", "question", "question_type", "question_subtype", "program", "answer"}
                 assert len(tokenize(q["question"])) <= 12 and q["question"].endswith("?")
@@ -82,7 +87,7 @@ def test_collisions_keep_momentum_and_energy(monkeypatch):
     velocities = np.array([[[1.0, 0.0], [0.0, 0.0], [-1.0, 0.5]]])
     paths, hits = scenes.roll(places, velocities)
     steps = np.diff(paths[0], axis=0)
-    assert hits[0].sum(axis=0).tolist() == [1, 0, 1]             # the first strikes the second, which meets the third
+    assert hits[0].sum(axis=0).tolist() == [1, 0, 1]  # the first strikes the second, which meets the third
     assert np.allclose(steps.sum(axis=1), velocities[0].sum(axis=0))
     assert np.allclose((steps**2).sum(axis=(1, 2)), (velocities**2).sum())
 
@@ -117,7 +122,11 @@ def test_answers_follow_from_the_scene(asked):
         chosen = list(scene.solids)
         for word in words:
             word = word.removesuffix("s") if word not in ("is", "does") else word
-            for attribute, values in (("color", sprites.COLORS), ("shape", sprites.SHAPES), ("material", sprites.MATERIALS)):
+            for attribute, values in (
+                ("color", sprites.COLORS),
+                ("shape", sprites.SHAPES),
+                ("material", sprites.MATERIALS),
+            ):
                 if word in values:
                     chosen = [s for s in chosen if getattr(s, attribute) == word]
             if word in ("moving", "stationary"):
@@ -139,7 +148,7 @@ def test_questions_about_collisions():
     answers = {q.text: q.answer for q in solids.descriptive(scene)}
     assert answers["What color is the object to collide with the cube?"] == "blue"
     assert answers["What shape is the object to collide with the gray object?"] == "sphere"
-    assert "What color is the object to collide with the sphere?" not in answers         # it has two partners
+    assert "What color is the object to collide with the sphere?" not in answers  # it has two partners
     assert answers["How many collisions happen?"] == "2"
     (why,) = solids.explanatory(scene)
     assert {c["choice"]: c["answer"] for c in why["choices"]} == {
@@ -187,6 +196,7 @@ def test_silhouettes_differ():
 
 def test_colours_and_materials_are_told_apart_by_a_glance():
     """Mean colours of the stretched sprites on the floor: the nearest other colour is far, whatever shape and material."""
+
     def middle(color, shape, material):
         solid = scenes.Solid(color, shape, material, False, False)
         scene = scenes.Scene((solid,), np.full((128, 1, 2), (60.0, 30.0)), (), 205)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evlib.metrics import iou
-from evlib.miniatures import tracks
+from evlib.scoring.metrics import iou
+from evlib.synthetic import tracks
 
 PER_CLASS = 39  # sequences; enough to measure, quick to draw
 
@@ -53,7 +53,13 @@ def test_layout_is_lasots(root):
     assert sorted(train + test) == sorted(path.name for path in root.glob("*/*"))
     for name in train + test:
         home, frames = folder(root, name), tracks.FRAMES
-        assert {path.name for path in home.iterdir()} == {"img", "groundtruth.txt", "full_occlusion.txt", "out_of_view.txt", "nlp.txt"}
+        assert {path.name for path in home.iterdir()} == {
+            "img",
+            "groundtruth.txt",
+            "full_occlusion.txt",
+            "out_of_view.txt",
+            "nlp.txt",
+        }
         assert sorted(path.name for path in (home / "img").iterdir()) == [f"{i:08d}.jpg" for i in range(1, frames + 1)]
         lines = (home / "groundtruth.txt").read_text().splitlines()
         assert len(lines) == frames and all(re.fullmatch(r"\d+,\d+,\d+,\d+", line) for line in lines)
@@ -99,7 +105,10 @@ def test_bars_hide_a_part():
     met = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        discs = [np.hypot(columns - x, rows - y) < radius for (x, y), radius in zip(*tracks.path(tracks.FRAMES, rng), strict=True)]
+        discs = [
+            np.hypot(columns - x, rows - y) < radius
+            for (x, y), radius in zip(*tracks.path(tracks.FRAMES, rng), strict=True)
+        ]
         masks = np.stack(discs)
         bar = tracks._bar(masks, rng)
         hidden = (masks & bar).sum(axis=(1, 2)) / masks.sum(axis=(1, 2))

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from evlib import miniatures
-from evlib.errors import EvlibError
-from evlib.miniatures import speech
-from evlib.miniatures.reviews import GOOD, NEGATIONS
+from evlib import synthetic
+from evlib.synthetic import speech
+from evlib.synthetic.reviews import GOOD, NEGATIONS
+from evlib.utils.errors import EvlibError
 
 # The authors' first fold of AudioMNIST: speakers of D and E are heard by nobody during training.
 UNSEEN = {12, 47, 59, 15, 27, 41, 4, 11, 21, 31, 44, 50} | {26, 52, 60, 18, 32, 42, 5, 13, 22, 33, 45, 51}
@@ -26,7 +26,7 @@ CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 def root(tmp_path_factory) -> Path:
     """The miniatures without films, which have tests of their own; written once for the whole module."""
     out = tmp_path_factory.mktemp("data")
-    miniatures.write(out, names=STILL, log=lambda line: None)
+    synthetic.write(out, names=STILL, log=lambda line: None)
     return out
 
 
@@ -49,7 +49,7 @@ def test_markers_and_nothing_left_over(root):
         "free-spoken-digit-dataset": (900, 300),
     }
     for folder, (train, test) in expected.items():
-        marker = miniatures.describe(root / folder)
+        marker = synthetic.describe(root / folder)
         assert marker["miniature"] is True and marker["seed"] == 0
         assert (marker["train"], marker["test"]) == (train, test)
         assert set(marker) == {"miniature", "seed", "version", "train", "test", "about"}
@@ -57,7 +57,7 @@ def test_markers_and_nothing_left_over(root):
 
 def test_same_seed_same_bytes(root, tmp_path):
     names = ["fsdd", "cifar10", "sst2"]  # another order, and without audiomnist
-    miniatures.write(tmp_path, names=names, log=lambda line: None)
+    synthetic.write(tmp_path, names=names, log=lambda line: None)
     for folder in ("SST-2", "cifar-10-batches-bin", "free-spoken-digit-dataset"):
         assert hashes(tmp_path / folder) == hashes(root / folder)
 
@@ -70,10 +70,10 @@ def test_same_seed_same_bytes_audiomnist(root, tmp_path, monkeypatch):
 
 
 def test_other_seed_other_bytes_and_replaced(tmp_path):
-    miniatures.write(tmp_path, seed=1, names=["sst2"], log=lambda line: None)
+    synthetic.write(tmp_path, seed=1, names=["sst2"], log=lambda line: None)
     first = hashes(tmp_path / "SST-2")
     (tmp_path / "SST-2" / "leftover.txt").write_text("from an older version")
-    miniatures.write(tmp_path, seed=2, names=["sst2"], log=lambda line: None)
+    synthetic.write(tmp_path, seed=2, names=["sst2"], log=lambda line: None)
     second = hashes(tmp_path / "SST-2")
     assert first.keys() == second.keys()
     assert all(first[name] != second[name] for name in first)
@@ -83,7 +83,7 @@ def test_second_write_is_skipped(root):
     before = hashes(root / "SST-2")
     lines: list[str] = []
     start = time.perf_counter()
-    miniatures.write(root, names=STILL, log=lines.append)
+    synthetic.write(root, names=STILL, log=lines.append)
     assert time.perf_counter() - start < 0.5
     assert len(lines) == len(STILL) and all("already" in line for line in lines)
     assert hashes(root / "SST-2") == before
@@ -94,7 +94,7 @@ def test_refuses_what_may_be_real_data(tmp_path):
     precious.parent.mkdir()
     precious.write_bytes(b"photographs")
     with pytest.raises(EvlibError, match="may be real data"):
-        miniatures.write(tmp_path, names=["sst2", "cifar10"], log=lambda line: None)
+        synthetic.write(tmp_path, names=["sst2", "cifar10"], log=lambda line: None)
     assert precious.read_bytes() == b"photographs"
     assert [p.name for p in tmp_path.iterdir()] == ["cifar-10-batches-bin"]  # refused before anything was written
 
@@ -105,13 +105,13 @@ def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(speech, "say", stop)
     with pytest.raises(KeyboardInterrupt):
-        miniatures.write(tmp_path, names=["fsdd"], log=lambda line: None)
+        synthetic.write(tmp_path, names=["fsdd"], log=lambda line: None)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_name_offers_the_nearest(tmp_path):
     with pytest.raises(EvlibError, match="did you mean 'cifar10'"):
-        miniatures.write(tmp_path, names=["cifar"], log=lambda line: None)
+        synthetic.write(tmp_path, names=["cifar"], log=lambda line: None)
 
 
 # ---- reviews ---------------------------------------------------------------------------------------------------------

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from evlib.config import ModelConfig, preset
-from evlib.loss import ms_ssim, next_frame_loss
+from evlib.frames.render import word_frame
 from evlib.model import Block, NextFrame, causal, neighbours
-from evlib.render import word_frame
-from evlib.train import make_optimizers, rate_at, set_rates
+from evlib.training.loss import ms_ssim, next_frame_loss
+from evlib.training.train import lr_scale, make_optimizers, set_lr
 
 SMALL = ModelConfig(width=32, heads=2, local_blocks=2, global_blocks=2, max_frames=8)
 
@@ -21,13 +21,16 @@ def network(config: ModelConfig = SMALL) -> NextFrame:
 
 
 def video(frames: int, batch: int = 2, seed: int = 0) -> torch.Tensor:
-    return torch.randint(256, (batch, frames, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    return torch.randint(
+        256, (batch, frames, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 # ------------------------------------------------------------------------------------ size, shape, range
 
+
 def test_sizes_of_the_presets():
-    with torch.device("meta"):                                       # counted, not allocated
+    with torch.device("meta"):  # counted, not allocated
         assert NextFrame(preset("paper").model).parameters_in_millions == pytest.approx(41, rel=0.01)
         assert NextFrame(preset("demo").model).parameters_in_millions < 1
 
@@ -52,7 +55,10 @@ def test_the_head_puts_each_pixel_where_it_belongs():
 
 
 def test_zero_init_starts_blocks_at_the_identity():
-    block, x = network(ModelConfig(width=32, heads=2, local_blocks=1, global_blocks=1, zero_init=True)).middle[0], torch.randn(1, 3, 16, 32)
+    block, x = (
+        network(ModelConfig(width=32, heads=2, local_blocks=1, global_blocks=1, zero_init=True)).middle[0],
+        torch.randn(1, 3, 16, 32),
+    )
     assert torch.equal(block(x), x)
 
 
@@ -63,6 +69,7 @@ def test_too_many_frames_are_a_sentence():
 
 # ------------------------------------------------------------------------------------ what looks at what
 
+
 @pytest.mark.parametrize("changed", range(1, 6))
 def test_a_later_frame_changes_no_earlier_prediction(changed):
     net, before = network(), video(6)
@@ -70,7 +77,7 @@ def test_a_later_frame_changes_no_earlier_prediction(changed):
     after[:, changed] = 255 - after[:, changed]
     difference = (net(after) - net(before)).abs().amax(dim=(0, 2, 3, 4))
     assert difference[:changed].max() < 1e-6
-    assert difference[changed:].min() > 1e-4                          # and every later one
+    assert difference[changed:].min() > 1e-4  # and every later one
 
 
 def block_reach(local: bool, frame: int = 1, patch: int = 9) -> torch.Tensor:
@@ -85,7 +92,7 @@ def block_reach(local: bool, frame: int = 1, patch: int = 9) -> torch.Tensor:
 
 def test_a_local_block_reaches_3x3_patches_and_one_frame_on():
     near = torch.zeros(8, 8, dtype=torch.bool)
-    near[0:3, 0:3] = True                                             # around row 1, column 1
+    near[0:3, 0:3] = True  # around row 1, column 1
     nothing = torch.zeros(64, dtype=torch.bool)
     assert torch.equal(block_reach(local=True), torch.stack([nothing, near.flatten(), near.flatten(), nothing]))
 
@@ -97,21 +104,24 @@ def test_a_global_block_reaches_all_patches_and_all_later_frames():
 def test_neighbours_touch():
     near = neighbours(8)
     assert near.shape == (64, 64) and torch.equal(near, near.T)
-    assert near[0].nonzero().flatten().tolist() == [0, 1, 8, 9]                            # a corner
-    assert near[7].nonzero().flatten().tolist() == [6, 7, 14, 15]                          # the next row does not touch it
-    assert near[27].nonzero().flatten().tolist() == [18, 19, 20, 26, 27, 28, 34, 35, 36]   # in the middle
+    assert near[0].nonzero().flatten().tolist() == [0, 1, 8, 9]  # a corner
+    assert near[7].nonzero().flatten().tolist() == [6, 7, 14, 15]  # the next row does not touch it
+    assert near[27].nonzero().flatten().tolist() == [18, 19, 20, 26, 27, 28, 34, 35, 36]  # in the middle
     assert sorted(near.sum(dim=1).tolist()) == 4 * [4] + 24 * [6] + 36 * [9]
 
 
-@pytest.mark.parametrize("T, past, window, expected", [
-    (3, 0, None, ["x..", "xx.", "xxx"]),
-    (4, 0, 2, ["x...", "xx..", ".xx.", "..xx"]),
-    (4, 0, 3, ["x...", "xx..", "xxx.", ".xxx"]),
-    (2, 2, None, ["xxx.", "xxxx"]),
-    (2, 1, 2, ["xx.", ".xx"]),
-    (1, 1, 2, ["xx"]),
-    (1, 0, 2, ["x"]),
-])
+@pytest.mark.parametrize(
+    "T, past, window, expected",
+    [
+        (3, 0, None, ["x..", "xx.", "xxx"]),
+        (4, 0, 2, ["x...", "xx..", ".xx.", "..xx"]),
+        (4, 0, 3, ["x...", "xx..", "xxx.", ".xxx"]),
+        (2, 2, None, ["xxx.", "xxxx"]),
+        (2, 1, 2, ["xx.", ".xx"]),
+        (1, 1, 2, ["xx"]),
+        (1, 0, 2, ["x"]),
+    ],
+)
 def test_causal(T, past, window, expected):
     mask = causal(T, past, window, torch.device("cpu"))
     assert ["".join(".x"[int(m)] for m in row) for row in mask] == expected
@@ -122,6 +132,7 @@ def test_one_new_frame_may_look_at_all():
 
 
 # ------------------------------------------------------------------------------------ the last frames only
+
 
 @pytest.mark.parametrize("last", range(1, 7))
 def test_the_last_frames_are_those_of_all(last):
@@ -134,10 +145,11 @@ def test_the_decoder_works_for_the_last_frames_only():
     for block in net.decoder:
         block.register_forward_pre_hook(lambda block, args: seen.append(args[0].shape[1]))
     net(video(8), last=1)
-    assert seen == [3, 3]                                             # each of two blocks looks one frame back
+    assert seen == [3, 3]  # each of two blocks looks one frame back
 
 
 # ------------------------------------------------------------------------------------ learning and storing
+
 
 def test_one_batch_is_learnt_by_heart():
     """Four one-word questions and answers, with the recipe of preset `demo`."""
@@ -150,7 +162,7 @@ def test_one_batch_is_learnt_by_heart():
     net.init_output_bias(frames[:, 1].float().mean(dim=0) / 255)
     optimizers = make_optimizers(net, config.train)
     for step in range(120):
-        set_rates(optimizers, rate_at(step / 120, config.train))
+        set_lr(optimizers, lr_scale(step / 120, config.train))
         next_frame_loss(net(frames[:, :1]), frames[:, 1:]).backward()
         for optimizer in optimizers:
             optimizer.step()

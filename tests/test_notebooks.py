@@ -1,13 +1,14 @@
 """Every notebook runs headlessly with tiny parameters, and is stored and executed as readers expect."""
+
 import json
 
 import nbformat
 import pandas as pd
 import pytest
 
-from evlib.errors import EvlibError
-from evlib.paths import project
-from evlib.reproduce import MINUTES, NOTEBOOKS, reproduce, run_notebook
+from evlib.paper.runner import MINUTES, NOTEBOOKS, reproduce, run_notebook
+from evlib.utils.errors import EvlibError
+from evlib.utils.paths import project
 
 SOURCES = sorted((project() / "notebooks").glob("*.ipynb"))
 
@@ -56,12 +57,25 @@ def check_executed(path):
 
 def test_the_run_ends_in_a_table(results):
     table = pd.read_csv(results / "table2.csv")
-    assert ",".join(table.columns) == ("task,dataset,model,psnr,ssim,f1,f1_macro,accuracy,accuracy_template,iou,cdc,colorfulness,n,"
-                        "train_seconds,device,data")
-    assert table.model.str.startswith("evlib demo").sum() == 8 + 1 + 5 + 4               # short reviews apart, and CLEVRER and TGIF-QA by kind of question
+    assert ",".join(table.columns) == (
+        "task,dataset,model,psnr,ssim,f1,f1_macro,accuracy,accuracy_template,iou,cdc,colorfulness,n,"
+        "train_seconds,device,data"
+    )
+    assert (
+        table.model.str.startswith("evlib demo").sum() == 8 + 1 + 5 + 4
+    )  # short reviews apart, and CLEVRER and TGIF-QA by kind of question
     assert (results / "figures" / "answers.png").exists()
     assert "## The paper's claims" in (results / "table2.md").read_text()
-    for task, least in {"sst2": 600, "cifar10": 640, "tinyvirat": 240, "audiomnist": 720, "clevrer": 1000, "tgifqa": 800, "colorization": 240, "lasot": 100}.items():
+    for task, least in {
+        "sst2": 600,
+        "cifar10": 640,
+        "tinyvirat": 240,
+        "audiomnist": 720,
+        "clevrer": 1000,
+        "tgifqa": 800,
+        "colorization": 240,
+        "lasot": 100,
+    }.items():
         metrics = json.loads((results / "runs" / task / "metrics.json").read_text())
         assert metrics["data"] == "miniature" and metrics["n"] == least and metrics["baselines"]
         assert (results / "runs" / task / "samples.png").exists()
@@ -79,7 +93,9 @@ def test_an_unknown_parameter_is_refused(tmp_path):
 
 
 def test_a_failing_cell_says_what_and_where(tmp_path):
-    with pytest.raises(EvlibError, match="01_text_to_text_sst2.ipynb, cell .*: EvlibError: Unknown task 'sst3': did you mean 'sst2'"):
+    with pytest.raises(
+        EvlibError, match="01_text_to_text_sst2.ipynb, cell .*: EvlibError: Unknown task 'sst3': did you mean 'sst2'"
+    ):
         run_notebook("01_text_to_text_sst2", tmp_path, {"task": "sst3"})
     assert (tmp_path / "notebooks" / "01_text_to_text_sst2.failed.ipynb").exists()
     assert not (tmp_path / "notebooks" / "01_text_to_text_sst2.ipynb").exists()

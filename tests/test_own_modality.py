@@ -1,4 +1,5 @@
 """Notebook 12 keeps its promise: a new modality and a new task in under 40 lines, from files to a score far above chance."""
+
 import importlib
 import sys
 
@@ -6,17 +7,21 @@ import nbformat
 import numpy as np
 import pytest
 
-from evlib import tasks
-from evlib.encode import encode
-from evlib.errors import EvlibError, UnreadableFile
-from evlib.evaluate import evaluate
-from evlib.paths import project
-from evlib.render import draw
-from evlib.tasks import SST2
-from evlib.train import train
+from evlib.data import tasks
+from evlib.data.encode import encode
+from evlib.data.tasks import SST2
+from evlib.frames.render import render
+from evlib.scoring.evaluate import evaluate
+from evlib.training.train import train
+from evlib.utils.errors import EvlibError, UnreadableFile
+from evlib.utils.paths import project
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SOURCES = [cell.source for cell in nbformat.read(project() / "notebooks" / "12_add_your_own_modality.ipynb", as_version=4).cells if cell.cell_type == "code"]
+SOURCES = [
+    cell.source
+    for cell in nbformat.read(project() / "notebooks" / "12_add_your_own_modality.ipynb", as_version=4).cells
+    if cell.cell_type == "code"
+]
 PIECES = [source.split("\n", 1)[1] for source in SOURCES if source.startswith("%%writefile")]
 
 
@@ -45,22 +50,24 @@ def test_it_takes_less_than_40_lines():
 
 def test_each_axis_is_a_curve_of_its_colour(own):
     values = np.zeros((128, 3))
-    values[64:, 0], values[:, 1] = 1, -0.5                                          # red jumps up by a g, green lies below
-    frame, = draw(own[1].Trace(values))
+    values[64:, 0], values[:, 1] = 1, -0.5  # red jumps up by a g, green lies below
+    (frame,) = render(own[1].Trace(values))
     assert frame.pixels.shape == (64, 64, 3) and frame.pixels.dtype == np.uint8
     rows = frame.pixels.argmax(axis=0)
-    assert (frame.pixels.sum(axis=0) == 255).all()                                  # a pixel a column
+    assert (frame.pixels.sum(axis=0) == 255).all()  # a pixel a column
     assert rows[:32, 0].tolist() == [40] * 32 and rows[32:, 0].tolist() == [24] * 32
     assert rows[:, 1].tolist() == [48] * 64 and rows[:, 2].tolist() == [40] * 64
 
 
 def test_the_store_holds_what_the_files_say(store):
-    table = store.answers
+    table = store.metadata
     assert table.groupby("split").size().to_dict() == {"train": 420, "validation": 60, "test": 120}
     assert (table.n_in == 2).all() and (table.n_out == 1).all() and store.is_miniature
     assert (table.answer == table.source.str.split("_").str[0]).all()
     assert not set(table.group[table.split == "test"]) & set(table.group[table.split != "test"])
-    assert table.answer[table.split == "test"].value_counts().to_dict() == dict.fromkeys(("rest", "walk", "run", "jump"), 30)
+    assert table.answer[table.split == "test"].value_counts().to_dict() == dict.fromkeys(
+        ("rest", "walk", "run", "jump"), 30
+    )
 
 
 def test_seconds_of_training_are_far_above_chance(store, tmp_path):
@@ -80,6 +87,7 @@ def test_a_trace_that_is_none_is_named(own, tmp_path, text):
 
 # ------------------------------------------------------------------------------------------------ tasks.register
 
+
 @pytest.fixture
 def registry(monkeypatch):
     monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
@@ -97,6 +105,6 @@ def test_defined_again_it_takes_its_own_place(registry):
 
 
 def test_a_name_that_is_taken_is_refused(registry):
-    with pytest.raises(EvlibError, match="Mine: the name 'sst2' is that of evlib.tasks.sst2.SST2; choose another"):
+    with pytest.raises(EvlibError, match="Mine: the name 'sst2' is that of evlib.data.tasks.sst2.SST2; choose another"):
         tasks.register(type("Mine", (SST2,), {}))
     assert type(tasks.get("sst2")) is SST2

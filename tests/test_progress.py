@@ -1,4 +1,5 @@
 """A bar where a terminal is, plain lines where none is: both seen from outside, in a process of their own."""
+
 import fcntl
 import os
 import pty
@@ -10,12 +11,12 @@ import termios
 
 import pytest
 
-from evlib import progress
-from evlib.progress import Bar, bar, clock, say
+from evlib.utils import progress
+from evlib.utils.progress import Bar, bar, clock, say
 
 JOB = """
 import time
-from evlib import progress
+from evlib.utils import progress
 progress.EVERY = 0.05
 with progress.bar("cifar10: encoding", 100, "images") as bar:
     for i in range(100):
@@ -41,7 +42,7 @@ def in_a_terminal(columns: int = 100, **environment: str) -> str:
     try:
         while part := os.read(screen, 65536):
             seen += part
-    except OSError:                                    # Linux says so that the other side has closed
+    except OSError:  # Linux says so that the other side has closed
         pass
     assert os.waitpid(child, 0)[1] == 0
     os.close(screen)
@@ -50,20 +51,25 @@ def in_a_terminal(columns: int = 100, **environment: str) -> str:
 
 def piped(**environment: str) -> list[str]:
     """The lines that JOB writes into a pipe."""
-    return subprocess.run([sys.executable, "-c", JOB], capture_output=True, text=True, check=True, env={**os.environ, **environment}).stdout.splitlines()
+    return subprocess.run(
+        [sys.executable, "-c", JOB], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+    ).stdout.splitlines()
 
 
 # ---- as it is seen -----------------------------------------------------------------------------------------------------------
+
 
 def test_a_terminal_gets_a_bar():
     raw = in_a_terminal()
     states = [line for line in re.split("[\r\n]+", CODES.sub("", raw)) if "━" in line]
     counts = [int(found[1]) for line in states if (found := re.search(r"(\d+) of 100 images", line))]
-    assert len(set(counts)) >= 3 and counts == sorted(counts)                                     # it moves
+    assert len(set(counts)) >= 3 and counts == sorted(counts)  # it moves
     assert "half [of] it" in states[-1] and "left" in states[-1] and max(map(len, states)) <= 100
     lines = [line.strip() for line in re.split("[\r\n]+", CODES.sub("", raw)) if line.strip() and "━" not in line]
-    assert lines == ["a line between", "ready"]                                                    # no line of progress besides
-    assert raw.rindex("\x1b[2K") > raw.rindex("━") and raw.rindex("\x1b[?25h") > raw.rindex("\x1b[?25l")     # erased; the cursor is back
+    assert lines == ["a line between", "ready"]  # no line of progress besides
+    assert raw.rindex("\x1b[2K") > raw.rindex("━") and raw.rindex("\x1b[?25h") > raw.rindex(
+        "\x1b[?25l"
+    )  # erased; the cursor is back
 
 
 def test_colours_only_where_they_are_wanted():
@@ -77,12 +83,12 @@ def test_a_terminal_that_cannot_draw_gets_lines():
 
 
 def test_a_pipe_gets_lines():
-    lines = piped(FORCE_COLOR="1")                     # as some services set it, whose logs are files all the same
+    lines = piped(FORCE_COLOR="1")  # as some services set it, whose logs are files all the same
     shape = re.compile(r"cifar10: encoding (\d+) of 100 images \((\d+) %\), \d+/s, 0:0\d left(, half \[of\] it)?")
     said = [shape.fullmatch(line) for line in lines if line not in ("a line between", "ready")]
     assert len(said) >= 3 and all(said) and lines[-1] == "ready"
-    assert all(found[1] == found[2] for found in said)                                             # of a hundred: the count is the percentage
-    assert all(bool(found[3]) == (int(found[1]) > 51) for found in said if found[1] != "51")       # the note stays
+    assert all(found[1] == found[2] for found in said)  # of a hundred: the count is the percentage
+    assert all(bool(found[3]) == (int(found[1]) > 51) for found in said if found[1] != "51")  # the note stays
 
 
 def test_only_the_first_process_speaks():
@@ -91,6 +97,7 @@ def test_only_the_first_process_speaks():
 
 
 # ---- what is said ------------------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def clockwork(monkeypatch):
@@ -105,7 +112,7 @@ def test_the_line_of_the_module(clockwork):
     with bar("cifar10: encoding", 60_000, "images", lines.append) as job:
         clockwork(4.9)
         job.advance(6_000)
-        assert lines == []                             # not yet
+        assert lines == []  # not yet
         clockwork(0.1)
         job.advance(6_000)
         clockwork(3)
@@ -113,12 +120,20 @@ def test_the_line_of_the_module(clockwork):
     assert lines == ["cifar10: encoding 12,000 of 60,000 images (20 %), 2,400/s, 0:20 left"]
 
 
-@pytest.mark.parametrize("job, steps, line", [
-    (Bar("a", None, "clips", 0), 30, "a 30 clips, 3.0/s"),
-    (Bar("a", None, "", 0), 0, "a 0"),
-    (Bar("a.zip:", 40_000_000, "bytes", 10_000_000), 10_000_000, "a.zip: 20.0 of 40.0 MB (50 %), 1.0 MB/s, 0:20 left"),
-    (Bar("a", 0, "files", 0), 0, "a 0 of 0 files"),
-    (Bar("a", 10, "files", 0), 20, "a 20 of 10 files (100 %), 2.0/s, 0:00 left")])
+@pytest.mark.parametrize(
+    "job, steps, line",
+    [
+        (Bar("a", None, "clips", 0), 30, "a 30 clips, 3.0/s"),
+        (Bar("a", None, "", 0), 0, "a 0"),
+        (
+            Bar("a.zip:", 40_000_000, "bytes", 10_000_000),
+            10_000_000,
+            "a.zip: 20.0 of 40.0 MB (50 %), 1.0 MB/s, 0:20 left",
+        ),
+        (Bar("a", 0, "files", 0), 0, "a 0 of 0 files"),
+        (Bar("a", 10, "files", 0), 20, "a 20 of 10 files (100 %), 2.0/s, 0:00 left"),
+    ],
+)
 def test_counts_in_words(job, steps, line, clockwork):
     job.begin = progress.time.monotonic()
     clockwork(10)
@@ -128,7 +143,7 @@ def test_counts_in_words(job, steps, line, clockwork):
 
 def test_a_job_that_time_ends(clockwork):
     job = Bar("sst2: training", None, "", 0)
-    job.to(0.5)                                        # continued where it was stopped
+    job.to(0.5)  # continued where it was stopped
     clockwork(10)
     job.to(0.75)
     job.note("loss 0.31  SSIM 0.80")

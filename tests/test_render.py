@@ -1,4 +1,5 @@
 """Frames: pixel for pixel as they were when the networks were trained."""
+
 import hashlib
 import string
 from dataclasses import dataclass
@@ -8,10 +9,20 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from evlib import render as renderer
-from evlib.errors import EvlibError
-from evlib.parts import Audio, Clip, Example, Image, Text
-from evlib.render import blank, draw, fingerprint, font_file, keyed, render, separator, tokenize, word_frame
+from evlib.frames import render as renderer
+from evlib.frames.parts import Audio, Clip, Example, Image, Text
+from evlib.frames.render import (
+    blank,
+    fingerprint,
+    font_file,
+    keyed,
+    render,
+    render_example,
+    separator,
+    tokenize,
+    word_frame,
+)
+from evlib.utils.errors import EvlibError
 
 
 def sha(pixels: np.ndarray) -> str:
@@ -20,13 +31,17 @@ def sha(pixels: np.ndarray) -> str:
 
 # ---- golden frames ---------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("word, golden", [
-    ("positive", "33d119089ca676aa22cf74d1c4b5b9361b80dcb846080e9e13a7428de70e25c0"),
-    ("a", "75194e1d74757c7a908570b84425bfed78116a11b105f491a6050eeb92aa9b32"),
-    ("|", "ae0fd26268205e5578cca09c1467d01facf70d655c4f624744cc360769ba164f"),
-    ("specialized", "7f2a69050b34961a5b3e37a2f79c3279a75968880b5f41e2eceb699e2a176964"),
-    ("", "f3cc103136423a57975750907ebc1d367e2985ac6338976d4d5a439f50323f4a"),
-])
+
+@pytest.mark.parametrize(
+    "word, golden",
+    [
+        ("positive", "33d119089ca676aa22cf74d1c4b5b9361b80dcb846080e9e13a7428de70e25c0"),
+        ("a", "75194e1d74757c7a908570b84425bfed78116a11b105f491a6050eeb92aa9b32"),
+        ("|", "ae0fd26268205e5578cca09c1467d01facf70d655c4f624744cc360769ba164f"),
+        ("specialized", "7f2a69050b34961a5b3e37a2f79c3279a75968880b5f41e2eceb699e2a176964"),
+        ("", "f3cc103136423a57975750907ebc1d367e2985ac6338976d4d5a439f50323f4a"),
+    ],
+)
 def test_word_frames_never_change(word, golden):
     frame = word_frame(word)
     assert (frame.dtype, frame.shape) == (np.uint8, (64, 64, 3))
@@ -35,7 +50,7 @@ def test_word_frames_never_change(word, golden):
 
 def test_image_frame_never_changes():
     picture = (np.arange(32 * 32 * 3).reshape(32, 32, 3) * 7 % 256).astype(np.uint8)
-    [frame] = draw(Image(picture))
+    [frame] = render(Image(picture))
     assert sha(frame.pixels) == "651e171ef90e72023a0b9f0d47d6fe0a7bd34784cfee5dcb93d91cd06468639b"
 
 
@@ -55,15 +70,19 @@ def test_fingerprint_names_how_frames_look(monkeypatch):
 
 # ---- words -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("text, words", [
-    ("it 's a charming journey .", ["it", "'", "s", "a", "charming", "journey", "."]),
-    ("top-notch", ["top", "-", "notch"]),
-    ("warm, bright,and funny", ["warm", ",", "bright", ",", "and", "funny"]),
-    ("don't!", ["don", "'", "t", "!"]),
-    ("What is the shape of the object?", ["What", "is", "the", "shape", "of", "the", "object", "?"]),
-    ("naïve 3.5", ["naïve", "3", ".", "5"]),
-    (" \t\n ", []),
-])
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("it 's a charming journey .", ["it", "'", "s", "a", "charming", "journey", "."]),
+        ("top-notch", ["top", "-", "notch"]),
+        ("warm, bright,and funny", ["warm", ",", "bright", ",", "and", "funny"]),
+        ("don't!", ["don", "'", "t", "!"]),
+        ("What is the shape of the object?", ["What", "is", "the", "shape", "of", "the", "object", "?"]),
+        ("naïve 3.5", ["naïve", "3", ".", "5"]),
+        (" \t\n ", []),
+    ],
+)
 def test_tokenize(text, words):
     assert tokenize(text) == words
 
@@ -72,16 +91,16 @@ def test_tokenize(text, words):
 def test_words_lie_inside_the_frame_and_fill_it(length):
     font = renderer._font(length)
     assert font.getlength("0" * length) <= 64
-    if font.size < renderer.TALLEST:                                  # a quarter of a pixel more would not fit
+    if font.size < renderer.TALLEST:  # a quarter of a pixel more would not fit
         assert font.font_variant(size=font.size + 0.25).getlength("0" * length) > 64
-    canvas = Pillow.new("L", (128, 128))                              # with room around, nothing more is to be seen
+    canvas = Pillow.new("L", (128, 128))  # with room around, nothing more is to be seen
     for letter in string.ascii_letters + string.digits:
         word = letter * length
         canvas.paste(0, (0, 0, 128, 128))
         ImageDraw.Draw(canvas).text((64, 64), word, fill=255, font=font, anchor="mm")
         wide = np.asarray(canvas).astype(int)
         assert (wide[32:96, 32:96] == word_frame(word)[..., 0]).all()
-        assert wide.sum() - wide[32:96, 32:96].sum() < 255            # less than one pixel of ink at the edge of a "w"
+        assert wide.sum() - wide[32:96, 32:96].sum() < 255  # less than one pixel of ink at the edge of a "w"
 
 
 def test_longer_words_are_drawn_smaller_but_drawn():
@@ -111,8 +130,9 @@ def test_word_frames_are_shared_and_so_read_only():
 
 # ---- examples --------------------------------------------------------------------------------------------------------
 
+
 def test_render_puts_the_separator_last_among_the_inputs():
-    drawn = render(Example([Text("a charming journey")], [Text("positive")]))
+    drawn = render_example(Example([Text("a charming journey")], [Text("positive")]))
     assert [frame.key for frame in drawn.inputs] == ["a", "charming", "journey", "|"]
     assert [frame.key for frame in drawn.outputs] == ["positive"]
     assert drawn.cut == 0
@@ -121,24 +141,24 @@ def test_render_puts_the_separator_last_among_the_inputs():
 
 def test_over_long_text_keeps_its_last_words():
     words = [f"w{i}" for i in range(27)]
-    drawn = render(Example([Text(" ".join(words))], [Text("positive")]), max_inputs=20)
+    drawn = render_example(Example([Text(" ".join(words))], [Text("positive")]), max_inputs=20)
     assert [frame.key for frame in drawn.inputs] == [*words[7:], "|"]
     assert drawn.cut == 7
-    assert render(Example([Text(" ".join(words[:20]))], []), max_inputs=20).cut == 0
+    assert render_example(Example([Text(" ".join(words[:20]))], []), max_inputs=20).cut == 0
 
 
 def test_only_text_is_cut():
     clip = Clip(np.zeros((4, 8, 8, 3), np.uint8))
-    drawn = render(Example([clip, Text("what color is it ?")], []), max_inputs=6)
+    drawn = render_example(Example([clip, Text("what color is it ?")], []), max_inputs=6)
     assert [frame.key for frame in drawn.inputs[4:]] == ["it", "?", "|"] and drawn.cut == 3
-    drawn = render(Example([clip, Text("what color")], []), max_inputs=2)
+    drawn = render_example(Example([clip, Text("what color")], []), max_inputs=2)
     assert len(drawn.inputs) == 5 and drawn.cut == 2
 
 
 def test_a_clip_is_one_frame_a_moment_and_a_sound_is_one_frame():
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
-    assert [f.pixels.shape for f in draw(Clip(frames))] == [(64, 64, 3)] * 3
-    [sound] = draw(Audio(np.sin(np.arange(4000) / 3).astype(np.float32), 8000))
+    assert [f.pixels.shape for f in render(Clip(frames))] == [(64, 64, 3)] * 3
+    [sound] = render(Audio(np.sin(np.arange(4000) / 3).astype(np.float32), 8000))
     assert (sound.pixels[..., 0] == sound.pixels[..., 2]).all() and sound.pixels.max() == 255
 
 
@@ -147,7 +167,7 @@ def test_equal_keys_mean_equal_pixels():
     assert keyed(one).key == keyed(two).key
     two[5, 5, 1] = 1
     assert keyed(one).key != keyed(two).key
-    assert keyed(one).key != blank().key                              # a picture is never taken for a word
+    assert keyed(one).key != blank().key  # a picture is never taken for a word
 
 
 def test_a_new_modality_registers_its_own_drawing():
@@ -155,12 +175,12 @@ def test_a_new_modality_registers_its_own_drawing():
     class Colour:
         rgb: tuple[int, int, int]
 
-    with pytest.raises(EvlibError, match="No way to draw a Colour.*draw.register"):
-        render(Example([Colour((255, 0, 0))], []))
+    with pytest.raises(EvlibError, match="No way to draw a Colour.*render.register"):
+        render_example(Example([Colour((255, 0, 0))], []))
 
-    @draw.register
+    @render.register
     def _(part: Colour):
         return [keyed(np.full((64, 64, 3), part.rgb, np.uint8))]
 
-    drawn = render(Example([Colour((255, 0, 0)), Text("which ?")], [Text("red")]))
+    drawn = render_example(Example([Colour((255, 0, 0)), Text("which ?")], [Text("red")]))
     assert len(drawn.inputs) == 4 and drawn.inputs[0].pixels[10, 10].tolist() == [255, 0, 0]

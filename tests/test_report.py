@@ -1,22 +1,27 @@
 """What the README says is what the results say, and one list of versions serves everybody."""
+
 import re
 import subprocess
 
 import pandas as pd
 import pytest
 
-from evlib import report
 from evlib.config import preset
-from evlib.errors import EvlibError
-from evlib.paths import project
+from evlib.paper import table2 as report
+from evlib.utils.errors import EvlibError
+from evlib.utils.paths import project
 
 PAGES = [project() / "README.md", project() / "results" / "README.md"]
 
 
 def test_the_readme_shows_what_the_results_say():
-    changed = subprocess.run(["git", "status", "--porcelain", "results", "README.md"], cwd=project(), capture_output=True, text=True)
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "results", "README.md"], cwd=project(), capture_output=True, text=True
+    )
     if changed.returncode or changed.stdout.strip():
-        pytest.skip("results/ differ from what is committed: `python -m evlib table results/demo --readme README.md` brings the README up to date")
+        pytest.skip(
+            "results/ differ from what is committed: `python -m evlib table results/demo --readme README.md` brings the README up to date"
+        )
     text = "".join(page.read_text() for page in PAGES)
     for name, content in report.blocks(project() / "results").items():
         assert f"<!-- {name} -->\n{content}\n<!-- /{name} -->" in text, f"README block {name} is stale"
@@ -32,15 +37,21 @@ def test_pictures_and_files_of_the_readme_exist(page):
 
 def test_a_block_without_a_place_is_an_error(tmp_path):
     pages = [tmp_path / "a.md", tmp_path / "b.md"]
-    pages[0].write_text("<!-- one -->\n<!-- /one -->"), pages[1].write_text("before\n<!-- two -->\nold\n<!-- /two -->\nafter")
+    (
+        pages[0].write_text("<!-- one -->\n<!-- /one -->"),
+        pages[1].write_text("before\n<!-- two -->\nold\n<!-- /two -->\nafter"),
+    )
     report.fill(pages, {"one": "1", "two": "2"})
-    assert [page.read_text() for page in pages] == ["<!-- one -->\n1\n<!-- /one -->", "before\n<!-- two -->\n2\n<!-- /two -->\nafter"]
+    assert [page.read_text() for page in pages] == [
+        "<!-- one -->\n1\n<!-- /one -->",
+        "before\n<!-- two -->\n2\n<!-- /two -->\nafter",
+    ]
     with pytest.raises(EvlibError, match="expected the markers <!-- three -->"):
         report.fill(pages, {"three": "3"})
 
 
 def test_the_paper_is_quoted_whole():
-    quoted = pd.read_csv(project() / "evlib" / "paper_table2.csv")
+    quoted = pd.read_csv(project() / "evlib" / "table2_paper.csv")
     assert (quoted.model == "Ours").sum() == 8
     assert quoted.set_index(["dataset", "model"]).accuracy["SST-2", "Ours"] == 75.5
 
@@ -61,4 +72,5 @@ def test_one_list_of_versions():
 
 def test_the_notebooks_say_how_large_the_networks_are():
     from evlib.model import NextFrame
+
     assert round(NextFrame(preset("demo").model).parameters_in_millions, 2) == 0.61

@@ -1,4 +1,5 @@
 """Encoded data sets: every frame once, what was rendered is what is gathered, written whole or not at all."""
+
 import json
 
 import numpy as np
@@ -7,13 +8,13 @@ import pytest
 import soundfile
 import torch
 
-from evlib import encode as encoding
-from evlib import tasks
-from evlib.encode import encode
-from evlib.errors import EvlibError
-from evlib.evaluate import evaluate
-from evlib.render import fingerprint, render
-from evlib.store import Batches, Schedule, Split, VideoStore, only_shown
+from evlib.data import encode as encoding
+from evlib.data import tasks
+from evlib.data.encode import encode
+from evlib.data.store import Batches, Schedule, Split, VideoStore, only_shown
+from evlib.frames.render import fingerprint, render_example
+from evlib.scoring.evaluate import evaluate
+from evlib.utils.errors import EvlibError
 
 
 def quiet(line: str) -> None:
@@ -27,11 +28,16 @@ def store(data) -> VideoStore:
 
 # ---- encoding --------------------------------------------------------------------------------------------------------
 
+
 def test_each_distinct_frame_is_stored_once(store, data):
     frames = np.load(store.path / "frames.npy")
     assert (frames.dtype, frames.shape[1:]) == (np.uint8, (64, 64, 3))
     assert len(np.unique(frames.reshape(len(frames), -1), axis=0)) == len(frames)
-    lines = [line.split("\t")[0] for name in ("train.tsv", "dev.tsv") for line in (data / "SST-2" / name).read_text().splitlines()[1:]]
+    lines = [
+        line.split("\t")[0]
+        for name in ("train.tsv", "dev.tsv")
+        for line in (data / "SST-2" / name).read_text().splitlines()[1:]
+    ]
     assert len(frames) == len({word for line in lines for word in line.split()[-20:]} | {"|", "negative", "positive"})
     assert store.manifest["frames_shown"] == (store.sequences >= 0).sum() > 10 * len(frames)
 
@@ -43,27 +49,35 @@ def test_what_is_gathered_is_what_was_rendered(data, name):
     items = list(task.items(task.root(data)))
     for part in ("train", "validation", "test"):
         split, expected = store.split(part), [item for item in items if item.split == part]
-        assert split.table.source.tolist() == [item.source for item in expected]
-        assert split.table.answer.tolist() == [item.load().answer for item in expected]
+        assert split.metadata.source.tolist() == [item.source for item in expected]
+        assert split.metadata.answer.tolist() == [item.load().answer for item in expected]
         for rows in split.batches(8):
             videos = split.gather(rows)
             assert videos.dtype == torch.uint8
             for row, video in zip(rows, videos):
-                drawn = render(expected[row].load(), task.max_inputs)
+                drawn = render_example(expected[row].load(), task.max_inputs)
                 frames = np.stack([frame.pixels for frame in (*drawn.inputs, *drawn.outputs)])
-                assert (video.permute(0, 2, 3, 1).numpy() == frames).all()                       # (T, 3, 64, 64)
-                assert split.table.n_cut[row] == drawn.cut
+                assert (video.permute(0, 2, 3, 1).numpy() == frames).all()  # (T, 3, 64, 64)
+                assert split.metadata.n_cut[row] == drawn.cut
 
 
 def test_frames_stay_on_disk_and_are_not_changed_there(store):
     assert isinstance(store.frames, np.memmap)
     before = (store.path / "frames.npy").read_bytes()
-    store.split("test").frames[0] = 7                        # copy on write
+    store.split("test").frames[0] = 7  # copy on write
     assert (store.path / "frames.npy").read_bytes() == before
 
 
 def test_manifest_says_what_it_was_made_from(store, data):
-    known = {"version": 2, "task": "sst2", "dataset": "SST-2", "renderer": fingerprint(), "data": "real", "sequences": 144, "settings": {"max_inputs": 20}}
+    known = {
+        "version": 2,
+        "task": "sst2",
+        "dataset": "SST-2",
+        "renderer": fingerprint(),
+        "data": "real",
+        "sequences": 144,
+        "settings": {"max_inputs": 20},
+    }
     assert known.items() <= store.manifest.items()
     assert sum(store.manifest["splits"].values()) == 144 and store.manifest["splits"]["test"] == 24
     assert store.manifest["frames"] == len(store.frames) and store.manifest["source"] == str(data / "SST-2")
@@ -93,14 +107,14 @@ def test_the_same_examples_have_the_same_name_elsewhere(store, data, tmp_path):
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, EvlibError])
-@pytest.mark.parametrize("name", ["sst2", "fsdd"])                        # one after the other, in threads
+@pytest.mark.parametrize("name", ["sst2", "fsdd"])  # one after the other, in threads
 def test_a_failure_in_the_middle_leaves_nothing(data, monkeypatch, failure, name):
     count = iter(range(1000))
 
     def fail_at_20(*args):
         if next(count) == 20:
             raise failure
-        return render(*args)
+        return render_example(*args)
 
     monkeypatch.setattr(encoding, "render", fail_at_20)
     with pytest.raises(failure):
@@ -133,15 +147,24 @@ def test_a_broken_recording_is_named_and_left_out(tmp_path):
     (folder / "3_ann_20.wav").write_bytes(b"")
     said = []
     store = encode(tasks.get("fsdd"), tmp_path, log=said.append)
-    assert store.manifest["unreadable"] == ["recordings/3_ann_20.wav"] and store.manifest["sequences"] == len(store.answers) == 299
-    assert "recordings/3_ann_20.wav" not in set(store.answers.source) and f"fsdd: left out: {folder}/3_ann_20.wav: expected a sound file" in said[0]
+    assert (
+        store.manifest["unreadable"] == ["recordings/3_ann_20.wav"]
+        and store.manifest["sequences"] == len(store.metadata) == 299
+    )
+    assert (
+        "recordings/3_ann_20.wav" not in set(store.metadata.source)
+        and f"fsdd: left out: {folder}/3_ann_20.wav: expected a sound file" in said[0]
+    )
     for index in range(3):
         (folder / f"4_ann_{index}.wav").write_bytes(b"")
-    with pytest.raises(EvlibError, match="4 of 300 files cannot be read, more than 1%: fetch them again. The first: .*3_ann_20.wav"):
+    with pytest.raises(
+        EvlibError, match="4 of 300 files cannot be read, more than 1%: fetch them again. The first: .*3_ann_20.wav"
+    ):
         encode(tasks.get("fsdd"), tmp_path, log=quiet)
 
 
 # ---- opening ---------------------------------------------------------------------------------------------------------
+
 
 def test_no_store_another_version_or_a_damaged_one(store, tmp_path):
     with pytest.raises(EvlibError, match="nowhere: expected an encoded data set"):
@@ -151,10 +174,14 @@ def test_no_store_another_version_or_a_damaged_one(store, tmp_path):
     with pytest.raises(EvlibError, match="sst2: the encoded data set is damaged"):
         VideoStore.open(store.path)
     (store.path / "frames.npy").write_bytes(b"")
-    with pytest.raises(EvlibError, match="sst2: the encoded data set is damaged .*: remove the folder and encode again"):
+    with pytest.raises(
+        EvlibError, match="sst2: the encoded data set is damaged .*: remove the folder and encode again"
+    ):
         VideoStore.open(store.path)
     (store.path / "manifest.json").write_text("[]")
-    with pytest.raises(EvlibError, match="sst2: the encoded data set is damaged .*: remove the folder and encode again"):
+    with pytest.raises(
+        EvlibError, match="sst2: the encoded data set is damaged .*: remove the folder and encode again"
+    ):
         VideoStore.open(store.path)
     (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "version": 0}))
     with pytest.raises(EvlibError, match="laid out as version 0, this is version 2"):
@@ -181,6 +208,7 @@ def test_a_run_refuses_a_store_of_another_task(store, make_run):
 
 # ---- splits ----------------------------------------------------------------------------------------------------------
 
+
 def test_an_unknown_split_is_named(store):
     with pytest.raises(EvlibError, match="expected examples of the split 'val', found only test, train, validation"):
         store.split("val")
@@ -189,7 +217,7 @@ def test_an_unknown_split_is_named(store):
 def test_head_keeps_the_first(store):
     split = store.split("test")
     head = split.head(5)
-    assert len(head) == 5 and head.table.equals(split.table.iloc[:5])
+    assert len(head) == 5 and head.table.equals(split.metadata.iloc[:5])
     assert (head.gather([4]) == split.gather([4])).all()
     assert len(split.head(1000)) == 24
     with pytest.raises(EvlibError, match="limit of 0"):
@@ -226,20 +254,20 @@ def test_rows_of_a_split(store):
     split = store.split("train")
     chosen = split.rows(np.array([20, 3, 7]))
     assert len(chosen) == 3 and chosen.frames is split.frames and chosen.name == "train"
-    assert chosen.table.equals(split.table.iloc[[20, 3, 7]].reset_index(drop=True))
+    assert chosen.table.equals(split.metadata.iloc[[20, 3, 7]].reset_index(drop=True))
     for i, row in enumerate((20, 3, 7)):
         assert torch.equal(chosen.gather([i]), split.gather([row]))
 
 
 def test_a_device_gets_only_the_frames_of_its_split(store):
-    rows = np.flatnonzero(store.answers.split == "validation")
+    rows = np.flatnonzero(store.metadata.split == "validation")
     before = store.sequences[rows]
     frames, after = only_shown(store.frames, before)
     assert len(frames) == len(set(before[before >= 0].tolist())) < len(store.frames)
     assert after.dtype == np.int32 and ((after == -1) == (before == -1)).all() and (before == -1).any()
     shown = before >= 0
     assert (frames[after[shown]] == store.frames[before[shown]]).all()
-    frames, after = only_shown(store.frames, before[:, :2])                     # nothing to pad
+    frames, after = only_shown(store.frames, before[:, :2])  # nothing to pad
     assert (frames[after] == store.frames[before[:, :2]]).all()
 
 
@@ -248,10 +276,11 @@ def test_batches_show_every_row_once_in_batches_of_one_shape(store):
     batches = list(split.batches(4))
     assert sorted(np.concatenate(batches)) == list(range(len(split)))
     for rows in batches:
-        assert len(rows) <= 4 and split.table.n_in.iloc[rows].nunique() == 1
+        assert len(rows) <= 4 and split.metadata.n_in.iloc[rows].nunique() == 1
 
 
 # ---- the schedule ----------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def split() -> Split:
@@ -263,7 +292,7 @@ def split() -> Split:
 def test_a_step_has_its_rows_wherever_a_run_starts(split):
     schedule = Schedule(split, batch=4, seed=3)
     rows = [schedule[step].tolist() for step in range(30)]
-    assert [Schedule(split, 4, 3)[step].tolist() for step in range(30)] == rows             # each from a fresh start
+    assert [Schedule(split, 4, 3)[step].tolist() for step in range(30)] == rows  # each from a fresh start
     assert [schedule[step].tolist() for step in reversed(range(30))] == rows[::-1]
     assert [Schedule(split, 4, 4)[step].tolist() for step in range(30)] != rows
 
@@ -280,7 +309,7 @@ def test_every_epoch_shows_every_row_in_a_new_order(split):
 def test_the_rows_of_a_batch_have_one_shape(split):
     schedule = Schedule(split, batch=4, seed=0)
     for step in range(24):
-        assert len(split.table.iloc[schedule[step]].drop_duplicates()) == 1
+        assert len(split.metadata.iloc[schedule[step]].drop_duplicates()) == 1
 
 
 def test_a_batch_larger_than_the_data_repeats_rows(split):
@@ -298,12 +327,12 @@ def test_shards_deal_the_rows_and_share_every_batch_equally(split):
     seen = np.concatenate([schedule[step] for step in range(schedule.per_epoch)]).reshape(-1, 4)
     assert set(seen[:, :2].ravel()) == set(first) and set(seen[:, 2:].ravel()) == set(second)
     for rows in seen:
-        assert len(split.table.iloc[rows].drop_duplicates()) == 1
+        assert len(split.metadata.iloc[rows].drop_duplicates()) == 1
 
 
 def test_one_shard_is_the_plain_schedule(split):
     assert (Schedule(split, 4, 3, shards=1).plan(2) == Schedule(split, 4, 3).plan(2)).all()
-    assert (Schedule(split, 4, 3).rows(slice(0, 2)) == np.arange(41)).all()              # each process may need any row
+    assert (Schedule(split, 4, 3).rows(slice(0, 2)) == np.arange(41)).all()  # each process may need any row
 
 
 def test_more_shards_than_rows_of_a_shape_repeat_rows():
@@ -319,13 +348,13 @@ def test_batches_are_the_rows_of_the_schedule(store, shards):
     split = store.split("train")
     schedule = Schedule(split, batch=4, seed=1, shards=shards)
     whole, half = (Batches(split, schedule, share, torch.device("cpu")) for share in (slice(0, 4), slice(2, 4)))
-    for step in (0, 1, schedule.per_epoch, 3):                                             # also back to an earlier epoch
+    for step in (0, 1, schedule.per_epoch, 3):  # also back to an earlier epoch
         batch = whole[step]
         rows = schedule[step]
         assert torch.equal(batch.video, split.gather(rows)) and torch.equal(half[step].video, split.gather(rows[2:]))
-        assert (batch.n_in, batch.n_out) == tuple(split.table[["n_in", "n_out"]].iloc[rows[0]])
+        assert (batch.n_in, batch.n_out) == tuple(split.metadata[["n_in", "n_out"]].iloc[rows[0]])
     if shards == 2:
-        assert len(half.split) < len(split)                                                # divided, not copied
+        assert len(half.split) < len(split)  # divided, not copied
     else:
         assert half.split is split
 

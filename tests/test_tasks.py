@@ -1,4 +1,5 @@
 """The official files of every data set become the right examples, in the right splits."""
+
 import os
 import pickle
 import struct
@@ -7,11 +8,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from evlib import tasks
-from evlib.errors import EvlibError
-from evlib.parts import Audio, Image, Text
-from evlib.tasks.audiomnist import DIGITS, PARTS, AudioMNIST
-from evlib.tasks.base import hold_out
+from evlib.data import tasks
+from evlib.data.tasks.audiomnist import DIGITS, PARTS, AudioMNIST
+from evlib.data.tasks.base import hold_out
+from evlib.frames.parts import Audio, Image, Text
+from evlib.utils.errors import EvlibError
 
 
 def items(task, root) -> dict[str, list]:
@@ -23,10 +24,19 @@ def items(task, root) -> dict[str, list]:
 
 # ---- the registry ----------------------------------------------------------------------------------------------------
 
+
 def test_every_task_has_its_row_of_table_2():
     assert {name: (task.batch, task.max_inputs) for name, task in tasks.TASKS.items()} == {
-        "sst2": (16, 20), "cifar10": (128, None), "tinyvirat": (16, None), "audiomnist": (256, None), "fsdd": (256, None),
-        "clevrer": (16, 20), "tgifqa": (16, 20), "lasot": (8, None), "colorization": (16, None)}
+        "sst2": (16, 20),
+        "cifar10": (128, None),
+        "tinyvirat": (16, None),
+        "audiomnist": (256, None),
+        "fsdd": (256, None),
+        "clevrer": (16, 20),
+        "tgifqa": (16, 20),
+        "lasot": (8, None),
+        "colorization": (16, None),
+    }
 
 
 def test_unknown_task_offers_the_nearest():
@@ -36,7 +46,9 @@ def test_unknown_task_offers_the_nearest():
 
 def test_root_is_the_first_folder_found(tmp_path):
     task = tasks.get("cifar10")
-    with pytest.raises(EvlibError, match="CIFAR-10 is not under .*cifar-10-batches-bin or cifar-10-batches-py; fetch it with"):
+    with pytest.raises(
+        EvlibError, match="CIFAR-10 is not under .*cifar-10-batches-bin or cifar-10-batches-py; fetch it with"
+    ):
         task.root(tmp_path)
     (tmp_path / "cifar-10-batches-py").mkdir()
     assert task.root(tmp_path).name == "cifar-10-batches-py"
@@ -54,6 +66,7 @@ def test_hold_out_is_seeded_and_about_5_percent():
 
 
 # ---- SST-2 -----------------------------------------------------------------------------------------------------------
+
 
 def test_sst2(miniature):
     found = items(tasks.get("sst2"), miniature / "SST-2")
@@ -73,7 +86,9 @@ def test_the_same_sentence_is_never_in_train_and_validation(data):
 
 def test_sst2_keeps_what_looks_like_the_end_of_a_line_or_a_quote(tmp_path):
     for name in ("train.tsv", "dev.tsv"):
-        (tmp_path / name).write_bytes('sentence\tlabel\r\n"open quote \t1\r\nform\x0cfeed and line\u2028separator \t0\r\n'.encode())
+        (tmp_path / name).write_bytes(
+            'sentence\tlabel\r\n"open quote \t1\r\nform\x0cfeed and line\u2028separator \t0\r\n'.encode()
+        )
     found = items(tasks.get("sst2"), tmp_path)["test"]
     assert [item.load().inputs[0].text for item in found] == ['"open quote', "form\x0cfeed and line\u2028separator"]
     assert [item.load().answer for item in found] == ["positive", "negative"]
@@ -89,10 +104,11 @@ def test_sst2_official_counts(official):
 
 # ---- CIFAR-10 --------------------------------------------------------------------------------------------------------
 
+
 def test_cifar10(data):
     found = items(tasks.get("cifar10"), data / "cifar-10-batches-bin")
     assert len(found["test"]) == 20 and len(found["train"]) + len(found["validation"]) == 100
-    record = np.fromfile(data / "cifar-10-batches-bin" / "test_batch.bin", np.uint8)[3073:2 * 3073]
+    record = np.fromfile(data / "cifar-10-batches-bin" / "test_batch.bin", np.uint8)[3073 : 2 * 3073]
     example = found["test"][1].load()
     assert example.answer == "automobile" and found["test"][1].source == "test_batch.bin:1"
     [image] = example.inputs
@@ -103,27 +119,62 @@ def test_cifar10(data):
 
 def test_cifar10_miniature_is_about_the_same_for_every_class(miniature):
     found = items(tasks.get("cifar10"), miniature / "cifar-10-batches-bin")
-    assert Counter(item.load().answer for item in found["test"]) == {word: 64 for word in tasks.get("cifar10").answers.classes}
+    assert Counter(item.load().answer for item in found["test"]) == {
+        word: 64 for word in tasks.get("cifar10").answers.classes
+    }
 
 
 def by_python_3(protocol: int):
-    return lambda labels, planes: pickle.dumps({"data": planes, "labels": labels.tolist(), "batch_label": "a", "filenames": ["b.png"]}, protocol)
+    return lambda labels, planes: pickle.dumps(
+        {"data": planes, "labels": labels.tolist(), "batch_label": "a", "filenames": ["b.png"]}, protocol
+    )
 
 
 def by_python_2(labels, planes) -> bytes:
     """The official file, opcode by opcode: byte strings, and numpy's functions under their old names."""
+
     def string(text: bytes) -> bytes:
         return b"T" + struct.pack("<i", len(text)) + text
 
-    dtype = b"cnumpy\ndtype\n" + string(b"u1") + b"K\0K\1\x87R(K\3" + string(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    dtype = (
+        b"cnumpy\ndtype\n"
+        + string(b"u1")
+        + b"K\0K\1\x87R(K\3"
+        + string(b"|")
+        + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    )
     shape = b"".join(b"J" + struct.pack("<i", n) for n in planes.shape) + b"\x86"
-    array = (b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + string(b"b") + b"\x87R(K\1" + shape + dtype + b"\x89"
-             + string(planes.tobytes()) + b"tb")
-    return (b"\x80\2}(" + string(b"data") + array + string(b"labels") + b"](" + b"".join(b"K" + bytes([n]) for n in labels) + b"e"
-            + string(b"filenames") + b"](" + string(b"leptodactylus.png") + b"e" + b"u.")
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85"
+        + string(b"b")
+        + b"\x87R(K\1"
+        + shape
+        + dtype
+        + b"\x89"
+        + string(planes.tobytes())
+        + b"tb"
+    )
+    return (
+        b"\x80\2}("
+        + string(b"data")
+        + array
+        + string(b"labels")
+        + b"]("
+        + b"".join(b"K" + bytes([n]) for n in labels)
+        + b"e"
+        + string(b"filenames")
+        + b"]("
+        + string(b"leptodactylus.png")
+        + b"e"
+        + b"u."
+    )
 
 
-@pytest.mark.parametrize("dump", [by_python_2, by_python_3(2), by_python_3(3), by_python_3(4)], ids=["python 2", "protocol 2", "protocol 3", "protocol 4"])
+@pytest.mark.parametrize(
+    "dump",
+    [by_python_2, by_python_3(2), by_python_3(3), by_python_3(4)],
+    ids=["python 2", "protocol 2", "protocol 3", "protocol 4"],
+)
 def test_cifar10_pickled_and_binary_are_equal(data, dump):
     binary, pickled = data / "cifar-10-batches-bin", data / "cifar-10-batches-py"
     pickled.mkdir()
@@ -158,10 +209,13 @@ def test_cifar10_official_counts(official):
     found = items(tasks.get("cifar10"), official("cifar-10-batches-bin"))
     assert len(found["train"]) + len(found["validation"]) == 50_000 and len(found["test"]) == 10_000
     assert 0.045 < len(found["validation"]) / 50_000 < 0.055
-    assert Counter(item.load().answer for item in found["test"]) == {word: 1000 for word in tasks.get("cifar10").answers.classes}
+    assert Counter(item.load().answer for item in found["test"]) == {
+        word: 1000 for word in tasks.get("cifar10").answers.classes
+    }
 
 
 # ---- speech ----------------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def audiomnist(tmp_path_factory):
@@ -191,7 +245,7 @@ def test_audiomnist_fold_0_is_the_default_and_the_authors(audiomnist):
     found = items(tasks.get("audiomnist"), audiomnist)
     assert {int(i.group) for i in found["test"]} == {26, 52, 60, 18, 32, 42, 5, 13, 22, 33, 45, 51}
     assert {int(i.group) for i in found["validation"]} == {12, 47, 59, 15, 27, 41, 4, 11, 21, 31, 44, 50}
-    assert AudioMNIST(2).settings() != tasks.get("audiomnist").settings()          # so that a store is made again
+    assert AudioMNIST(2).settings() != tasks.get("audiomnist").settings()  # so that a store is made again
 
 
 def test_audiomnist_speaker_out_of_range(audiomnist, tmp_path):
@@ -203,7 +257,10 @@ def test_audiomnist_speaker_out_of_range(audiomnist, tmp_path):
 
 def test_fsdd(data):
     found = items(tasks.get("fsdd"), data / "free-spoken-digit-dataset")
-    index = {split: {int(item.source.removesuffix(".wav").split("_")[-1]) for item in there} for split, there in found.items()}
+    index = {
+        split: {int(item.source.removesuffix(".wav").split("_")[-1]) for item in there}
+        for split, there in found.items()
+    }
     assert index == {"test": {0, 1, 2, 3, 4}, "validation": {5, 6, 7}, "train": {8, 9}}
     example = next(item for item in found["test"] if item.source == "recordings/2_ann_0.wav").load()
     [sound] = example.inputs

@@ -4,6 +4,7 @@ As a program this file trains, so that a test can kill it or run it under torchr
 
     python tests/test_train.py OUT [OUT ...] [NAME=VALUE ...]
 """
+
 import json
 import math
 import os
@@ -20,14 +21,14 @@ import torch
 from safetensors.torch import load_file
 
 import evlib
-import evlib.train as loop
+import evlib.training.train as loop
 from evlib.config import Config, TrainConfig, preset
-from evlib.errors import EvlibError
+from evlib.data.store import VideoStore
 from evlib.model import NextFrame
-from evlib.optim import Average, Muon
-from evlib.store import VideoStore
-from evlib.stored import keep, trained
-from evlib.train import Workers, make_optimizers, rate_at, set_rates, train, validate
+from evlib.training.checkpoint import keep, trained
+from evlib.training.optim import EMA, Muon
+from evlib.training.train import Distributed, lr_scale, make_optimizers, set_lr, train, validate
+from evlib.utils.errors import EvlibError
 
 STEPS = 8
 
@@ -49,7 +50,17 @@ def tiny_store() -> VideoStore:
 
 
 def tiny(**changes) -> Config:
-    settings = dict(task="tiny", width=32, heads=2, global_blocks=1, max_frames=4, batch=4, steps=STEPS, validations=4, validation_size=8)
+    settings = dict(
+        task="tiny",
+        width=32,
+        heads=2,
+        global_blocks=1,
+        max_frames=4,
+        batch=4,
+        steps=STEPS,
+        validations=4,
+        validation_size=8,
+    )
     return preset("demo").override(**{**settings, **changes})
 
 
@@ -82,12 +93,17 @@ def finished(tmp_path_factory) -> tuple[Path, list[str]]:
 
 # ------------------------------------------------------------------------------------ a run and its folder
 
+
 def test_a_run_folder_is_complete(finished):
     out, _ = finished
     assert {p.name for p in out.iterdir()} == {"config.json", "model.safetensors", "log.csv", "env.json", "resume.pt"}
     config = json.loads((out / "config.json").read_text())
     assert Config.from_json(json.dumps(config)) == tiny()
-    assert {k: config[k] for k in ("renderer", "data", "answer_frames")} == {"renderer": "a renderer", "data": "miniature", "answer_frames": 1}
+    assert {k: config[k] for k in ("renderer", "data", "answer_frames")} == {
+        "renderer": "a renderer",
+        "data": "miniature",
+        "answer_frames": 1,
+    }
 
 
 def test_the_log_has_a_row_for_every_report(finished):
@@ -103,7 +119,19 @@ def test_the_log_has_a_row_for_every_report(finished):
 def test_env_json_says_what_a_run_cost(finished):
     out, _ = finished
     env = trained(out)
-    assert set(env) == {"device", "torch", "python", "machine", "processes", "precision", "compiled", "steps", "seconds", "parameters", "best_validation_ssim"}
+    assert set(env) == {
+        "device",
+        "torch",
+        "python",
+        "machine",
+        "processes",
+        "precision",
+        "compiled",
+        "steps",
+        "seconds",
+        "parameters",
+        "best_validation_ssim",
+    }
     assert env["device"].startswith("CPU, ") and env["torch"] == torch.__version__
     assert (env["processes"], env["steps"], env["precision"], env["compiled"]) == (1, STEPS, "float32", False)
     assert env["parameters"] == sum(p.numel() for p in NextFrame(tiny().model).parameters())
@@ -113,14 +141,18 @@ def test_env_json_says_what_a_run_cost(finished):
 
 def test_progress_is_a_line_each(finished):
     _, lines = finished
-    assert lines[-1].startswith(f"tiny: step {STEPS}  loss 0.") and " frames/s  0:00 left  validation SSIM 0." in lines[-1]
+    assert (
+        lines[-1].startswith(f"tiny: step {STEPS}  loss 0.") and " frames/s  0:00 left  validation SSIM 0." in lines[-1]
+    )
 
 
 def test_the_best_weights_are_kept_and_read_again(finished):
     out, _ = finished
-    net = NextFrame.from_pretrained(out)                                      # config.json beside them
+    net = NextFrame.from_pretrained(out)  # config.json beside them
     assert net.config == tiny().model
-    assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(trained(out)["best_validation_ssim"], abs=1e-6)
+    assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(
+        trained(out)["best_validation_ssim"], abs=1e-6
+    )
 
 
 def test_a_run_is_the_same_every_time(finished, tmp_path):
@@ -130,11 +162,17 @@ def test_a_run_is_the_same_every_time(finished, tmp_path):
 
 def test_another_seed_is_another_run(finished, tmp_path):
     run(tmp_path, seed=1)
-    assert not torch.equal(load_file(tmp_path / "model.safetensors")["embed.weight"], load_file(finished[0] / "model.safetensors")["embed.weight"])
+    assert not torch.equal(
+        load_file(tmp_path / "model.safetensors")["embed.weight"],
+        load_file(finished[0] / "model.safetensors")["embed.weight"],
+    )
 
 
-@pytest.mark.parametrize("changes", [dict(loss="all"), dict(dropout=0.1), dict(mean_bias=False, zero_init=False), dict(grad_clip=0.0), dict(window=1)],
-                         ids=lambda changes: ", ".join(changes))
+@pytest.mark.parametrize(
+    "changes",
+    [dict(loss="all"), dict(dropout=0.1), dict(mean_bias=False, zero_init=False), dict(grad_clip=0.0), dict(window=1)],
+    ids=lambda changes: ", ".join(changes),
+)
 def test_other_settings_train_too(tmp_path, changes):
     run(tmp_path, steps=4, **changes)
     log = log_of(tmp_path)
@@ -145,7 +183,7 @@ def test_the_paper_preset_trains_on_a_cpu(tmp_path):
     config = preset("paper").override(task="tiny", width=32, heads=1, batch=4, steps=3, validations=1)
     train(config, tiny_store(), tmp_path, device="cpu", log=lambda line: None)
     assert log_of(tmp_path).step.tolist()[-1] == 3
-    assert len(torch.load(tmp_path / "resume.pt", weights_only=True)["optimizers"]) == 1          # AdamW alone
+    assert len(torch.load(tmp_path / "resume.pt", weights_only=True)["optimizers"]) == 1  # AdamW alone
 
 
 def test_a_run_in_minutes_ends_by_the_clock(tmp_path):
@@ -167,12 +205,15 @@ def test_a_run_needs_an_end(tmp_path):
 
 # ------------------------------------------------------------------------------------ validation
 
+
 def test_validation_never_sees_a_test_row(finished, tmp_path, monkeypatch):
     asked, split = [], VideoStore.split
-    monkeypatch.setattr(VideoStore, "split", lambda self, name, device="cpu": asked.append(name) or split(self, name, device))
+    monkeypatch.setattr(
+        VideoStore, "split", lambda self, name, device="cpu": asked.append(name) or split(self, name, device)
+    )
     store = tiny_store()
-    test = (store.answers.split == "test").values
-    store.sequences[test] = np.where(store.sequences[test] < 0, -1, 39)                            # other test rows: the same run
+    test = (store.metadata.split == "test").values
+    store.sequences[test] = np.where(store.sequences[test] < 0, -1, 39)  # other test rows: the same run
     run(tmp_path, store)
     assert asked == ["train", "validation"]
     assert_same_run(finished[0], tmp_path)
@@ -189,15 +230,20 @@ def test_validation_takes_sequences_of_every_length():
 
 def test_the_best_of_four_validations_is_kept(tmp_path, monkeypatch):
     scores, heads = [0.2, 0.9, 0.5, 0.4], []
-    monkeypatch.setattr(loop, "validate", lambda net, split, size: heads.append(net.head.weight.clone()) or scores[len(heads) - 1])
+    monkeypatch.setattr(
+        loop, "validate", lambda net, split, size: heads.append(net.head.weight.clone()) or scores[len(heads) - 1]
+    )
     run(tmp_path)
     assert log_of(tmp_path).validation_ssim.dropna().tolist() == scores
     assert trained(tmp_path)["best_validation_ssim"] == 0.9
     assert torch.equal(load_file(tmp_path / "model.safetensors")["head.weight"], heads[1])
-    assert torch.equal(torch.load(tmp_path / "resume.pt", weights_only=True)["net"]["head.weight"], heads[3])     # training went on
+    assert torch.equal(
+        torch.load(tmp_path / "resume.pt", weights_only=True)["net"]["head.weight"], heads[3]
+    )  # training went on
 
 
 # ------------------------------------------------------------------------------------ stopping and starting
+
 
 class Stopped(Exception):
     pass
@@ -205,21 +251,30 @@ class Stopped(Exception):
 
 def stopped_run(out: Path, step: int, monkeypatch, **changes) -> None:
     """A run that ends right after the checkpoint of `step`."""
+
     def checkpoint(out, learner, state, checkpoint=loop.checkpoint):
         checkpoint(out, learner, state)
         if state.step == step:
             raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(loop, "CHECKPOINT", -1)                                 # after every step
+        patch.setattr(loop, "CHECKPOINT", -1)  # after every step
         patch.setattr(loop, "checkpoint", checkpoint)
         run(out, **changes)
 
 
-@pytest.mark.parametrize("changes", [dict(), dict(dropout=0.1), dict(optimizer="adamw", warmup=0.3, decay=0.3, loss="all"),
-                                     dict(average=0.9, augment="flip", shards=2)], ids=["muon", "dropout", "adamw", "averaged and varied"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(),
+        dict(dropout=0.1),
+        dict(optimizer="adamw", warmup=0.3, decay=0.3, loss="all"),
+        dict(ema_decay=0.9, augment="flip", shards=2),
+    ],
+    ids=["muon", "dropout", "adamw", "averaged and varied"],
+)
 def test_a_stopped_run_continues_bit_for_bit(tmp_path, monkeypatch, changes):
-    monkeypatch.setattr(loop, "REPORT", math.inf)                             # rows of the log fall on validations, also across the stop
+    monkeypatch.setattr(loop, "REPORT", math.inf)  # rows of the log fall on validations, also across the stop
     run(tmp_path / "whole", **changes)
     for step in (1, 4, 5):
         stopped_run(tmp_path / f"stopped {step}", step, monkeypatch, **changes)
@@ -229,14 +284,16 @@ def test_a_stopped_run_continues_bit_for_bit(tmp_path, monkeypatch, changes):
 
 
 def test_a_killed_process_continues_bit_for_bit(tmp_path, monkeypatch):
-    killed = subprocess.Popen([*PROGRAM, tmp_path / "killed", "steps=20"], env=environment(), stdout=subprocess.PIPE, text=True)
+    killed = subprocess.Popen(
+        [*PROGRAM, tmp_path / "killed", "steps=20"], env=environment(), stdout=subprocess.PIPE, text=True
+    )
     for line in killed.stdout:
         if line.startswith("tiny: step 7 "):
             killed.send_signal(signal.SIGKILL)
             break
     assert killed.wait() == -signal.SIGKILL and trained(tmp_path / "killed") is None
     assert 6 <= torch.load(tmp_path / "killed" / "resume.pt", weights_only=True)["state"]["step"] < 20
-    monkeypatch.setattr(loop, "REPORT", -1)                                   # a row for every step, as there
+    monkeypatch.setattr(loop, "REPORT", -1)  # a row for every step, as there
     run(tmp_path / "killed", steps=20)
     run(tmp_path / "whole", steps=20)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
@@ -264,16 +321,19 @@ def test_the_clock_goes_on_where_it_stopped(tmp_path, monkeypatch):
 def test_a_finished_run_is_recognised(finished, monkeypatch):
     out, _ = finished
     before = {p: p.stat().st_mtime_ns for p in out.iterdir()}
-    monkeypatch.setattr(loop, "NextFrame", None)                              # nothing is built
+    monkeypatch.setattr(loop, "NextFrame", None)  # nothing is built
     assert run(out) == [f"tiny: already trained -> {out}"]
     assert {p: p.stat().st_mtime_ns for p in out.iterdir()} == before
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    (dict(lr=0.5), r"\(lr 0.001 there, 0.5 here\)"),
-    (dict(seed=1, width=64), r"\(seed 0 there, 1 here; width 32 there, 64 here\)"),
-    (dict(steps=9), r"\(steps 8 there, 9 here\)"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        (dict(lr=0.5), r"\(lr 0.001 there, 0.5 here\)"),
+        (dict(seed=1, width=64), r"\(seed 0 there, 1 here; width 32 there, 64 here\)"),
+        (dict(steps=9), r"\(steps 8 there, 9 here\)"),
+    ],
+)
 def test_other_settings_in_the_same_folder_are_refused(finished, changes, sentence):
     with pytest.raises(EvlibError, match=f"holds a run with other settings {sentence}: name another folder"):
         run(finished[0], **changes)
@@ -306,20 +366,23 @@ def test_figures_without_weights_are_trained_anew(tmp_path, monkeypatch):
     for name in ("model.safetensors", "resume.pt"):
         (tmp_path / name).unlink()
     stopped_run(tmp_path, 2, monkeypatch)
-    assert trained(tmp_path) is None                                          # the old env.json does not call this finished
+    assert trained(tmp_path) is None  # the old env.json does not call this finished
     run(tmp_path)
     assert trained(tmp_path)["steps"] == STEPS
 
 
 # ------------------------------------------------------------------------------------ optimisers, schedule
 
+
 def test_the_papers_rate_is_constant():
-    assert {rate_at(p, TrainConfig()) for p in (0, 0.3, 0.999)} == {1.0}
+    assert {lr_scale(p, TrainConfig()) for p in (0, 0.3, 0.999)} == {1.0}
 
 
-@pytest.mark.parametrize("progress, expected", [(0, 0.01), (0.05, 0.51), (0.1, 1), (0.5, 1), (0.75, 0.5), (0.9, 0.2), (1, 0)])
+@pytest.mark.parametrize(
+    "progress, expected", [(0, 0.01), (0.05, 0.51), (0.1, 1), (0.5, 1), (0.75, 0.5), (0.9, 0.2), (1, 0)]
+)
 def test_the_rate_rises_and_falls(progress, expected):
-    assert rate_at(progress, TrainConfig(warmup=0.1, decay=0.5)) == pytest.approx(expected)
+    assert lr_scale(progress, TrainConfig(warmup=0.1, decay=0.5)) == pytest.approx(expected)
 
 
 def test_muon_has_the_matrices_of_the_blocks_and_adamw_the_rest():
@@ -338,28 +401,31 @@ def test_rates_are_shares_of_the_full_rate_also_after_loading():
 
     net, config = NextFrame(tiny().model), TrainConfig(optimizer="muon", lr=0.001, muon_lr=0.02)
     first = make_optimizers(net, config)
-    set_rates(first, 0.5)
-    set_rates(first, 0.1)
+    set_lr(first, 0.5)
+    set_lr(first, 0.1)
     assert rates(first) == pytest.approx([0.002, 0.0001])
     again = make_optimizers(net, config)
     for optimizer, saved in zip(again, first):
         optimizer.load_state_dict(saved.state_dict())
-    set_rates(again, 1.0)
-    assert rates(again) == pytest.approx([0.02, 0.001])                        # not a share of the share that was saved
+    set_lr(again, 1.0)
+    assert rates(again) == pytest.approx([0.02, 0.001])  # not a share of the share that was saved
 
 
 # ------------------------------------------------------------------------------------ several processes
 
+
 def test_a_batch_that_cannot_be_shared_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(Workers, "start", lambda device: Workers(0, 3, torch.device("cpu")))
+    monkeypatch.setattr(Distributed, "start", lambda device: Distributed(0, 3, torch.device("cpu")))
     with pytest.raises(EvlibError, match="A batch of 4 sequences cannot be shared evenly by 3 processes"):
         run(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_shards_that_cannot_be_shared_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(Workers, "start", lambda device: Workers(0, 4, torch.device("cpu")))
-    with pytest.raises(EvlibError, match="2 shards cannot be shared evenly by 4 processes: set shards to a multiple of 4"):
+    monkeypatch.setattr(Distributed, "start", lambda device: Distributed(0, 4, torch.device("cpu")))
+    with pytest.raises(
+        EvlibError, match="2 shards cannot be shared evenly by 4 processes: set shards to a multiple of 4"
+    ):
         run(tmp_path / "run", shards=2)
     with pytest.raises(EvlibError, match="shards must be at least 1 and divide the batch of 4; found 3"):
         tiny(shards=3)
@@ -367,13 +433,13 @@ def test_shards_that_cannot_be_shared_are_refused(tmp_path, monkeypatch):
 
 def test_two_processes_are_one_run(tmp_path, monkeypatch):
     """The same batches shared by two: a whole run, a stopped run that continues, and a finished one."""
-    adamw = dict(optimizer="adamw", warmup=0.0, decay=0.0)                    # Muon rounds to bfloat16, which magnifies any difference
+    adamw = dict(optimizer="adamw", warmup=0.0, decay=0.0)  # Muon rounds to bfloat16, which magnifies any difference
     monkeypatch.setattr(loop, "REPORT", -1)
     run(tmp_path / "one", **adamw)
     stopped_run(tmp_path / "stopped", 3, monkeypatch, **adamw)
     done = torchrun(tmp_path / "two", tmp_path / "stopped", tmp_path / "two", **adamw)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()                                          # from the first process alone
+    lines = done.stdout.splitlines()  # from the first process alone
     assert [line.split("  ")[0] for line in lines[:-1]] == [f"tiny: step {n}" for n in (*range(1, 9), *range(4, 9))]
     assert lines[-1] == f"tiny: already trained -> {tmp_path / 'two'}"
 
@@ -389,7 +455,7 @@ def test_two_processes_are_one_run(tmp_path, monkeypatch):
 
 def test_two_processes_with_half_of_the_data_each_are_one_run(tmp_path, monkeypatch):
     """Sharded: each process holds only the frames of its part, and with the same number of shards one process does the same."""
-    settings = dict(optimizer="adamw", warmup=0.0, decay=0.0, shards=2, augment="flip", average=0.5)
+    settings = dict(optimizer="adamw", warmup=0.0, decay=0.0, shards=2, augment="flip", ema_decay=0.5)
     monkeypatch.setattr(loop, "REPORT", -1)
     run(tmp_path / "one", **settings)
     done = torchrun(tmp_path / "two", **settings)
@@ -402,9 +468,23 @@ def test_two_processes_with_half_of_the_data_each_are_one_run(tmp_path, monkeypa
 
 
 def torchrun(*outs: Path, **settings) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}",
-                           *PROGRAM[1:], *outs, *(f"{name}={json.dumps(value)}" for name, value in settings.items())],
-                          env=environment(), capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc-per-node=2",
+            "--master-addr=127.0.0.1",
+            f"--master-port={free_port()}",
+            *PROGRAM[1:],
+            *outs,
+            *(f"{name}={json.dumps(value)}" for name, value in settings.items()),
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 PROGRAM = [sys.executable, str(Path(__file__).resolve())]
@@ -412,7 +492,11 @@ PROGRAM = [sys.executable, str(Path(__file__).resolve())]
 
 def environment() -> dict:
     """As many threads there as here, so that sums are added up in the same order."""
-    return {**os.environ, "PYTHONPATH": str(Path(evlib.__file__).parents[1]), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(Path(evlib.__file__).parents[1]),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
 
 
 def free_port() -> int:
@@ -426,7 +510,10 @@ def main(*arguments: str) -> None:
     loop.REPORT = loop.CHECKPOINT = -1
     if os.environ.get("RANK", "0") != "0":
         loop.files.atomic = None
-    changes = {name: json.loads(value) if value[0] in '"0123456789' else value for name, value in (a.split("=") for a in arguments if "=" in a)}
+    changes = {
+        name: json.loads(value) if value[0] in '"0123456789' else value
+        for name, value in (a.split("=") for a in arguments if "=" in a)
+    }
     for out in arguments:
         if "=" not in out:
             train(tiny(**changes), tiny_store(), out, device="cpu")
@@ -437,6 +524,7 @@ if __name__ == "__main__":
 
 
 # ---- how a step is computed ------------------------------------------------------------------------------------------
+
 
 def test_bfloat16_learns_what_float32_learns(finished, tmp_path):
     """The tolerance with which a run may go on at another precision, as on another type of device."""
@@ -481,11 +569,12 @@ def test_a_run_of_before_a_setting_existed_has_its_default(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert run(tmp_path, steps=2) == [f"tiny: already trained -> {tmp_path}"]
     with pytest.raises(EvlibError, match=r"\(average 0.0 there, 0.9 here\)"):
-        run(tmp_path, steps=2, average=0.9)
+        run(tmp_path, steps=2, ema_decay=0.9)
 
 
 def test_precision_goes_by_device_and_width(monkeypatch):
-    import evlib.device as devices
+    import evlib.training.device as devices
+
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     monkeypatch.setattr(devices, "has_bfloat16", lambda: True)
     assert devices.precision_for(preset("demo"), cpu) == torch.float32
@@ -496,10 +585,21 @@ def test_precision_goes_by_device_and_width(monkeypatch):
 
 
 def test_the_compiler_is_for_gpus(monkeypatch):
-    import evlib.device as devices
+    import evlib.training.device as devices
+
     monkeypatch.setattr(devices, "find_spec", lambda name: object())
-    compiles = {(how, device): devices.compiles(tiny(compile=how), torch.device(device)) for how in ("auto", "off", "on", "graphs") for device in ("cpu", "cuda")}
-    assert [key for key, yes in compiles.items() if yes] == [("auto", "cuda"), ("on", "cpu"), ("on", "cuda"), ("graphs", "cpu"), ("graphs", "cuda")]
+    compiles = {
+        (how, device): devices.compiles(tiny(compile=how), torch.device(device))
+        for how in ("auto", "off", "on", "graphs")
+        for device in ("cpu", "cuda")
+    }
+    assert [key for key, yes in compiles.items() if yes] == [
+        ("auto", "cuda"),
+        ("on", "cpu"),
+        ("on", "cuda"),
+        ("graphs", "cpu"),
+        ("graphs", "cuda"),
+    ]
 
 
 def test_the_network_compiles_in_one_piece():
@@ -514,7 +614,7 @@ def test_the_network_compiles_in_one_piece():
 def test_blocks_are_compiled_for_training_alone_and_train_as_they_would(tmp_path, monkeypatch):
     compile, loop_itself, made, left, before_steps = torch.compile, loop.loop, [], [], []
 
-    def backend(graph, inputs):                                                   # traces, but spares the minutes of a real compiler
+    def backend(graph, inputs):  # traces, but spares the minutes of a real compiler
         made.append(graph)
         return graph.forward
 
@@ -531,8 +631,8 @@ def test_blocks_are_compiled_for_training_alone_and_train_as_they_would(tmp_path
     run(tmp_path / "plain", **shape)
     assert not made and left == 4 * [0]
     run(tmp_path / "compiled", compile="on", **shape)
-    assert 1 <= len(made) <= 8 and left == 8 * [0]                                # two kinds of block, two lengths; not one for each of four blocks
-    assert before_steps == [0, len(made)]                                         # and all of it off the clock
+    assert 1 <= len(made) <= 8 and left == 8 * [0]  # two kinds of block, two lengths; not one for each of four blocks
+    assert before_steps == [0, len(made)]  # and all of it off the clock
     assert trained(tmp_path / "compiled")["compiled"] and not trained(tmp_path / "plain")["compiled"]
     plain, compiled = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "compiled"))
     assert plain.keys() == compiled.keys()
@@ -543,15 +643,20 @@ def test_blocks_are_compiled_for_training_alone_and_train_as_they_would(tmp_path
 
 # ---- the running average ---------------------------------------------------------------------------------------------
 
+
 def test_averaged_weights_are_validated_and_kept(tmp_path):
-    run(tmp_path, average=0.9)
+    run(tmp_path, ema_decay=0.9)
     saved = torch.load(tmp_path / "resume.pt", weights_only=True)
     kept, last = load_file(tmp_path / "model.safetensors"), saved["net"]
     averaged = saved["averaged"]["net"]
     assert saved["averaged"]["updates"] == STEPS
-    assert torch.equal(kept["head.weight"], averaged["head.weight"]) and not torch.equal(kept["head.weight"], last["head.weight"])
+    assert torch.equal(kept["head.weight"], averaged["head.weight"]) and not torch.equal(
+        kept["head.weight"], last["head.weight"]
+    )
     net = NextFrame.from_pretrained(tmp_path)
-    assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(trained(tmp_path)["best_validation_ssim"], abs=1e-6)
+    assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(
+        trained(tmp_path)["best_validation_ssim"], abs=1e-6
+    )
 
 
 def test_our_muon_is_torchs():
@@ -562,7 +667,7 @@ def test_our_muon_is_torchs():
     settings = {"lr": 0.02, "weight_decay": 0.1}
     pair = torch.optim.Muon(theirs, **settings), Muon(ours, **settings)
     for step in range(3):
-        for p, q in zip(theirs[step % 2:], ours[step % 2:]):                       # in one step a matrix has no gradient
+        for p, q in zip(theirs[step % 2 :], ours[step % 2 :]):  # in one step a matrix has no gradient
             p.grad, q.grad = (gradient := torch.randn(p.shape)), gradient.clone()
         for optimizer in pair:
             optimizer.step()
@@ -573,7 +678,7 @@ def test_our_muon_is_torchs():
 
 def test_an_average_follows_its_formula():
     net = NextFrame(tiny().model)
-    average, shares = Average(net, 0.5), []
+    average, shares = EMA(net, 0.5), []
     for n in (0, 1, 8, 1000):
         average.updates = n
         average.net.output_bias.zero_(), torch.nn.init.ones_(net.output_bias)
@@ -601,21 +706,24 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
 
 # ---- starting from another run ---------------------------------------------------------------------------------------
 
+
 def test_a_run_starts_from_the_weights_of_the_run_beside_it(tmp_path):
     run(tmp_path / "first")
     run(tmp_path / "second", start="first", steps=1, lr=0.0, muon_lr=0.0)
     run(tmp_path / "by path", start=str(tmp_path / "first"), steps=1, lr=0.0, muon_lr=0.0)
     run(tmp_path / "from nothing", steps=1, lr=0.0, muon_lr=0.0)
-    first, second, by_path, nothing = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second", "by path", "from nothing"))
+    first, second, by_path, nothing = (
+        (tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second", "by path", "from nothing")
+    )
     assert first == second == by_path != nothing
-    assert json.loads((tmp_path / "second" / "config.json").read_text())["start"] == "first"
+    assert json.loads((tmp_path / "second" / "config.json").read_text())["init_from"] == "first"
 
 
 def test_kept_weights_are_a_start_and_a_finished_run(tmp_path):
     run(tmp_path / "first")
     run(tmp_path / "plain", start="first", steps=1)
     weights = load_file(keep(tmp_path / "first"))
-    for name in ("model.safetensors", "resume.pt"):                               # what a fresh clone does not have
+    for name in ("model.safetensors", "resume.pt"):  # what a fresh clone does not have
         (tmp_path / "first" / name).unlink()
     assert run(tmp_path / "first") == [f"tiny: already trained -> {tmp_path / 'first'}"]
     assert load_file(tmp_path / "first" / "model.safetensors")["head.weight"].equal(weights["head.weight"].float())

@@ -1,4 +1,5 @@
 """Moving pictures of every kind become exactly the frames that are wanted. Frame i is a grey for each digit of i."""
+
 import struct
 import wave
 from concurrent.futures import ThreadPoolExecutor
@@ -10,28 +11,35 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from evlib import video
-from evlib.errors import EvlibError, UnreadableFile
-from evlib.miniatures.film import write_gif, write_mp4
-from evlib.video import at, count_frames, first, read_video, spread
+from evlib.frames import video
+from evlib.frames.video import at, count_frames, first, read_video, spread
+from evlib.synthetic.film import write_gif, write_mp4
+from evlib.utils.errors import EvlibError, UnreadableFile
 
 
 def plain(count: int, height: int = 32, width: int = 32) -> np.ndarray:
     """Frames that say their number: tens on the left, units on the right."""
     tens, units = np.divmod(np.arange(count), 10)
     frames = np.empty((count, height, width, 3), np.uint8)
-    frames[:, :, :width // 2], frames[:, :, width // 2:] = (20 + 22 * digit[:, None, None, None] for digit in (tens, units))
+    frames[:, :, : width // 2], frames[:, :, width // 2 :] = (
+        20 + 22 * digit[:, None, None, None] for digit in (tens, units)
+    )
     return frames
 
 
 def numbers(frames: np.ndarray) -> list[int]:
     """Which frames these are, read off their greys."""
     edge = max(frames.shape[2] // 4, 1)
-    tens, units = (np.round((half.mean(axis=(1, 2, 3)) - 20) / 22).astype(int) for half in (frames[:, :, :edge], frames[:, :, -edge:]))
+    tens, units = (
+        np.round((half.mean(axis=(1, 2, 3)) - 20) / 22).astype(int)
+        for half in (frames[:, :, :edge], frames[:, :, -edge:])
+    )
     return (10 * tens + units).tolist()
 
 
-def film(path: Path, frames=None, codec: str = "libx264", pix_fmt: str = "yuv420p", times=None, container=None, **options) -> Path:
+def film(
+    path: Path, frames=None, codec: str = "libx264", pix_fmt: str = "yuv420p", times=None, container=None, **options
+) -> Path:
     """`times` are the milliseconds at which the frames are shown."""
     frames = plain(100) if frames is None else frames
     with av.open(str(path), "w", options=container or {}) as file:
@@ -63,6 +71,7 @@ def decoded(monkeypatch) -> list:
 
 # ---- which frames ----------------------------------------------------------------------------------------------------
 
+
 def test_choices():
     assert spread(4)(128) == [0, 32, 64, 96]
     assert spread(5)(3) == [0, 0, 1, 1, 2]
@@ -70,7 +79,9 @@ def test_choices():
     assert at(0, 7, 7, 90)(8) == [0, 7, 7, 7]
 
 
-@pytest.mark.parametrize("wrong", [lambda: spread(0), lambda: first(-1), lambda: at(), lambda: at(-1), lambda: at(3, 2)])
+@pytest.mark.parametrize(
+    "wrong", [lambda: spread(0), lambda: first(-1), lambda: at(), lambda: at(-1), lambda: at(3, 2)]
+)
 def test_wrong_choices_are_refused(wrong):
     with pytest.raises(EvlibError, match="found"):
         wrong()
@@ -85,8 +96,21 @@ def test_a_choice_outside_the_file_is_refused(tmp_path, choose):
 
 # ---- films -----------------------------------------------------------------------------------------------------------
 
-KINDS = {"a.mp4": "mpeg4", "b.mp4": "libx264", "a.avi": "mpeg4", "b.avi": "libx264", "a.mkv": "libx264", "a.mov": "libx264", "a.ts": "libx264",
-         "a.mpg": "mpeg1video", "a.mpeg": "mpeg2video", "a.m2v": "mpeg2video", "a.webm": "libvpx", "a.flv": "flv", "a.wmv": "wmv2"}
+KINDS = {
+    "a.mp4": "mpeg4",
+    "b.mp4": "libx264",
+    "a.avi": "mpeg4",
+    "b.avi": "libx264",
+    "a.mkv": "libx264",
+    "a.mov": "libx264",
+    "a.ts": "libx264",
+    "a.mpg": "mpeg1video",
+    "a.mpeg": "mpeg2video",
+    "a.m2v": "mpeg2video",
+    "a.webm": "libvpx",
+    "a.flv": "flv",
+    "a.wmv": "wmv2",
+}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -100,8 +124,15 @@ def test_every_container_gives_its_frames(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-@pytest.mark.parametrize("options", [{"bf": "3", "g": "12"}, {"bf": "3", "g": "25", "x264-params": "open-gop=1:b-adapt=0"},
-                                     {"g": "1"}, {"g": "20", "x264-params": "intra-refresh=1"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bf": "3", "g": "12"},
+        {"bf": "3", "g": "25", "x264-params": "open-gop=1:b-adapt=0"},
+        {"g": "1"},
+        {"g": "20", "x264-params": "intra-refresh=1"},
+    ],
+)
 def test_jumping_to_key_frames_is_exact(tmp_path, name, options, decoded):
     noise = np.random.default_rng(0).integers(-15, 16, (32, 32, 1))
     path = film(tmp_path / name, np.clip(plain(100) + noise, 0, 255).astype(np.uint8), **options)
@@ -127,15 +158,26 @@ def test_frames_are_counted_where_the_rate_varies(tmp_path, name):
 
 def test_a_jump_that_misses_is_mended(tmp_path, monkeypatch):
     path, jump = film(tmp_path / "a.mp4", g="12"), video._Film.__init__
+
     def shifted(self, path):
         jump(self, path)
-        self.times = [time + 12 * 40 * 16 for time in self.times]              # seeks one group too far
+        self.times = [time + 12 * 40 * 16 for time in self.times]  # seeks one group too far
+
     monkeypatch.setattr(video._Film, "__init__", shifted)
     assert numbers(read_video(path, at(2, 40, 80))) == [2, 40, 80]
 
 
-@pytest.mark.parametrize("codec, pix_fmt", [("libx264", "yuv420p10le"), ("libx264", "yuv444p"), ("ffv1", "gray"), ("ffv1", "gray10le"),
-                                            ("prores_ks", "yuv422p10le"), ("mjpeg", "yuvj420p")])
+@pytest.mark.parametrize(
+    "codec, pix_fmt",
+    [
+        ("libx264", "yuv420p10le"),
+        ("libx264", "yuv444p"),
+        ("ffv1", "gray"),
+        ("ffv1", "gray10le"),
+        ("prores_ks", "yuv422p10le"),
+        ("mjpeg", "yuvj420p"),
+    ],
+)
 def test_depths_and_samplings(tmp_path, codec, pix_fmt):
     path = film(tmp_path / "a.mkv", plain(12), codec, pix_fmt)
     assert numbers(read_video(path, first(20))) == [min(i, 11) for i in range(20)]
@@ -157,21 +199,27 @@ def test_a_film_of_one_frame(tmp_path):
 
 def test_colours_and_places_are_kept(tmp_path):
     picture = np.zeros((32, 64, 3), np.uint8)
-    picture[:, :32, 0], picture[16:, 32:, 2] = 255, 255                           # red left, blue at the bottom right
+    picture[:, :32, 0], picture[16:, 32:, 2] = 255, 255  # red left, blue at the bottom right
     frame = read_video(film(tmp_path / "a.mkv", np.stack([picture] * 3), "ffv1", "bgr0"), at(1))[0]
-    assert frame[:, 8].tolist() == [[255, 0, 0]] * 64 and frame[56, 56].tolist() == [0, 0, 255] and frame[8, 56].tolist() == [0, 0, 0]
+    assert (
+        frame[:, 8].tolist() == [[255, 0, 0]] * 64
+        and frame[56, 56].tolist() == [0, 0, 255]
+        and frame[8, 56].tolist() == [0, 0, 0]
+    )
 
 
-@pytest.mark.parametrize("matrix, turned", [((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1), ((-1, 0, 0, -1), 2), ((1, 0, 0, 1), 0)])
+@pytest.mark.parametrize(
+    "matrix, turned", [((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1), ((-1, 0, 0, -1), 2), ((1, 0, 0, 1), 0)]
+)
 def test_the_film_of_a_turned_phone_stands_upright(tmp_path, matrix, turned):
     picture = np.zeros((32, 64, 3), np.uint8)
     picture[:16, :32] = 255
     path = tmp_path / "phone.mp4"
     write_mp4(path, np.stack([picture] * 4))
     data = bytearray(path.read_bytes())
-    a, b, c, d = matrix                                                           # x' = a x + c y, y' = b x + d y, with y downwards
+    a, b, c, d = matrix  # x' = a x + c y, y' = b x + d y, with y downwards
     place = data.index(b"tkhd") + 4 + 40
-    data[place:place + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    data[place : place + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     frame = read_video(path, at(2), size=None)[0]
     assert np.abs(frame.astype(int) - np.rot90(picture, turned)).mean() < 6
@@ -179,14 +227,20 @@ def test_the_film_of_a_turned_phone_stands_upright(tmp_path, matrix, turned):
 
 def test_what_an_edit_list_cuts_away_is_not_counted(tmp_path):
     """Trimming a film on a phone leaves its first frames in the file, and a note not to show them."""
-    path = film(tmp_path / "trimmed.mp4", bf="0", g="50", container={"use_editlist": "1"}, times=[40 * i + 400 for i in range(100)])
+    path = film(
+        tmp_path / "trimmed.mp4",
+        bf="0",
+        g="50",
+        container={"use_editlist": "1"},
+        times=[40 * i + 400 for i in range(100)],
+    )
     data = bytearray(path.read_bytes())
     place = data.index(b"elst") + 8
-    entries = struct.unpack(">I", data[place:place + 4])[0]
-    shown, start, _ = struct.unpack(">IiI", data[place + 12 * entries - 8:place + 12 * entries + 4])
-    step = struct.unpack(">I", data[(mdhd := data.index(b"mdhd") + 16):mdhd + 4])[0] * 40 // 1000
+    entries = struct.unpack(">I", data[place : place + 4])[0]
+    shown, start, _ = struct.unpack(">IiI", data[place + 12 * entries - 8 : place + 12 * entries + 4])
+    step = struct.unpack(">I", data[(mdhd := data.index(b"mdhd") + 16) : mdhd + 4])[0] * 40 // 1000
     struct.pack_into(">Ii", data, place + 12 * entries - 8, shown - 30 * 40, start + 30 * step)
-    for place in (data.index(b"mvhd") + 20, data.index(b"tkhd") + 24):           # how long it is, in milliseconds
+    for place in (data.index(b"mvhd") + 20, data.index(b"tkhd") + 24):  # how long it is, in milliseconds
         struct.pack_into(">I", data, place, shown - 30 * 40)
     path.write_bytes(data)
     whole = all_frames(path)
@@ -198,17 +252,20 @@ def test_what_an_edit_list_cuts_away_is_not_counted(tmp_path):
 def test_many_threads_read_at_once(tmp_path):
     path = film(tmp_path / "a.mp4", g="12")
     with ThreadPoolExecutor(4) as pool:
-        assert all(numbers(frames) == [0, 25, 50, 75] for frames in pool.map(lambda _: read_video(path, spread(4)), range(12)))
+        assert all(
+            numbers(frames) == [0, 25, 50, 75] for frames in pool.map(lambda _: read_video(path, spread(4)), range(12))
+        )
 
 
 # ---- animations and folders ------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.apng", "a.mp4"])
 def test_animations(tmp_path, name):
     opening, *others = (Pillow.fromarray(pixels) for pixels in plain(12, 20, 30))
     kind = {"a.webp": "WEBP", "a.mp4": "GIF", "a.gif": "GIF"}.get(name, "PNG")
     opening.save(tmp_path / name, format=kind, save_all=True, append_images=others)
-    assert count_frames(tmp_path / name) == 12                                    # the content tells what a file is, not its name
+    assert count_frames(tmp_path / name) == 12  # the content tells what a file is, not its name
     assert numbers(read_video(tmp_path / name, at(0, 5, 11, 30))) == [0, 5, 11, 11]
     assert read_video(tmp_path / name, spread(3), size=None).shape == (3, 20, 30, 3)
 
@@ -218,21 +275,35 @@ def gif(path: Path, disposal: int) -> Path:
     palette = bytes((255, 255, 0)) + bytes((255, 0, 0)) + bytes((0, 0, 255)) + bytes((0, 255, 0))
     blocks = [b"GIF89a", struct.pack("<HHBBB", 4, 4, 0b10000001, 0, 0), palette]
     for place, colour in ((0, 1), (1, 2), (2, 3)):
-        codes = [4, *[code for _ in range(4) for code in (colour, 4)], 5]         # LZW of 3 bits, cleared before it grows
+        codes = [4, *[code for _ in range(4) for code in (colour, 4)], 5]  # LZW of 3 bits, cleared before it grows
         bits = sum(code << 3 * i for i, code in enumerate(codes))
         body = bits.to_bytes((3 * len(codes) + 7) // 8, "little")
-        blocks += [b"!\xf9\x04", struct.pack("<BHB", disposal << 2 | 1, 10, 0), b"\0",
-                   b",", struct.pack("<HHHHB", place, place, 2, 2, 0), b"\x02", bytes([len(body)]), body, b"\0"]
+        blocks += [
+            b"!\xf9\x04",
+            struct.pack("<BHB", disposal << 2 | 1, 10, 0),
+            b"\0",
+            b",",
+            struct.pack("<HHHHB", place, place, 2, 2, 0),
+            b"\x02",
+            bytes([len(body)]),
+            body,
+            b"\0",
+        ]
     path.write_bytes(b"".join(blocks) + b";")
     return path
 
 
-@pytest.mark.parametrize("disposal, seen", [(1, [(0, "red"), (1, "blue"), (2, "green")]), (2, [(2, "green")]), (3, [(2, "green")])])
+@pytest.mark.parametrize(
+    "disposal, seen", [(1, [(0, "red"), (1, "blue"), (2, "green")]), (2, [(2, "green")]), (3, [(2, "green")])]
+)
 def test_partial_frames_of_a_gif(tmp_path, disposal, seen):
     """Kept, cleared, or what was before: in all cases white where nothing is."""
     expected = Pillow.new("RGB", (4, 4), "white")
     for place, colour in seen:
-        expected.paste({"red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 255, 0)}[colour], (place, place, place + 2, place + 2))
+        expected.paste(
+            {"red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 255, 0)}[colour],
+            (place, place, place + 2, place + 2),
+        )
     assert (read_video(gif(tmp_path / "a.gif", disposal), at(2), size=None)[0] == np.asarray(expected)).all()
 
 
@@ -247,7 +318,7 @@ def test_a_gif_may_lack_its_trailer_only(tmp_path):
     data = (tmp_path / "whole.gif").read_bytes()
     (tmp_path / "open.gif").write_bytes(data[:-1])
     assert (read_video(tmp_path / "open.gif", first(8)) == read_video(tmp_path / "whole.gif", first(8))).all()
-    (tmp_path / "cut.gif").write_bytes(data[:len(data) // 2])
+    (tmp_path / "cut.gif").write_bytes(data[: len(data) // 2])
     with pytest.raises(UnreadableFile, match="cut.gif: expected a whole video file"):
         read_video(tmp_path / "cut.gif", at(0))
 
@@ -267,7 +338,7 @@ def test_a_folder_of_images_in_the_order_people_count(tmp_path):
     assert count_frames(tmp_path) == 12
     assert numbers(read_video(tmp_path, first(12))) == list(range(12))
     (tmp_path / "img3.jpg").write_bytes(b"no picture")
-    assert numbers(read_video(tmp_path, at(0, 1, 3))) == [0, 1, 3]                # only wanted images are opened
+    assert numbers(read_video(tmp_path, at(0, 1, 3))) == [0, 1, 3]  # only wanted images are opened
     with pytest.raises(UnreadableFile, match="img3.jpg: expected a whole image file"):
         read_video(tmp_path, at(2))
 
@@ -282,6 +353,7 @@ def test_images_of_several_sizes_need_one(tmp_path):
 
 # ---- files that cannot be read ---------------------------------------------------------------------------------------
 
+
 def noisy(count: int = 60) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
 
@@ -292,10 +364,10 @@ def test_files_cut_short(tmp_path, name, capfd):
     capfd.readouterr()
     data = path.read_bytes()
     for share in (0.01, 0.3, 0.6, 0.8):
-        path.write_bytes(data[:int(len(data) * share)])
+        path.write_bytes(data[: int(len(data) * share)])
         with pytest.raises(UnreadableFile, match=f"{name}: expected"):
             read_video(path, first(2))
-    assert capfd.readouterr() == ("", "")                                          # FFmpeg's own lines stay away
+    assert capfd.readouterr() == ("", "")  # FFmpeg's own lines stay away
 
 
 def damaged(path: Path, last: int, count: int) -> Path:
@@ -304,8 +376,8 @@ def damaged(path: Path, last: int, count: int) -> Path:
     with av.open(str(path)) as file:
         packets = [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
-    for place, size in packets[last + 1:last + 1 + count]:
-        data[place:place + size] = b"\xff" * size
+    for place, size in packets[last + 1 : last + 1 + count]:
+        data[place : place + size] = b"\xff" * size
     path.write_bytes(data)
     return path
 
@@ -325,7 +397,13 @@ def test_more_lost_frames_are_a_broken_file(tmp_path):
 
 def test_files_that_are_no_films(tmp_path):
     picture = Pillow.fromarray(noisy(1)[0])
-    for name, kind in (("still.mp4", "PNG"), ("photo.mp4", "JPEG"), ("still.webp", "WEBP"), ("plain.ppm", "PPM"), ("plain.avif", "AVIF")):
+    for name, kind in (
+        ("still.mp4", "PNG"),
+        ("photo.mp4", "JPEG"),
+        ("still.webp", "WEBP"),
+        ("plain.ppm", "PPM"),
+        ("plain.avif", "AVIF"),
+    ):
         picture.save(tmp_path / name, format=kind)
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("this is no film\n" * 100)
@@ -342,14 +420,30 @@ def test_files_that_are_no_films(tmp_path):
         frame.sample_rate = 8000
         file.mux(stream.encode(frame))
         file.mux(stream.encode())
-    for name, found in {"still.mp4": "a still one", "photo.mp4": "a still one", "still.webp": "a still one", "plain.ppm": "a still one",
-                        "plain.avif": "a still one", "empty.mp4": "an empty one", "missing.mp4": "found none", "text.mp4": "cannot be read",
-                        "text.txt": "text", "list.mp4": "text", "zeros.avi": "cannot be read", "folder.mp4": "found none in it",
-                        "sound.wav": "no more than audio", "sound.mp4": "no more than audio"}.items():
+    for name, found in {
+        "still.mp4": "a still one",
+        "photo.mp4": "a still one",
+        "still.webp": "a still one",
+        "plain.ppm": "a still one",
+        "plain.avif": "a still one",
+        "empty.mp4": "an empty one",
+        "missing.mp4": "found none",
+        "text.mp4": "cannot be read",
+        "text.txt": "text",
+        "list.mp4": "text",
+        "zeros.avi": "cannot be read",
+        "folder.mp4": "found none in it",
+        "sound.wav": "no more than audio",
+        "sound.mp4": "no more than audio",
+    }.items():
         for use in (count_frames, lambda path: read_video(path, spread(2))):
             with pytest.raises(UnreadableFile) as error:
                 use(tmp_path / name)
-            assert str(error.value).startswith(str(tmp_path / name)) and found in str(error.value) and "\n" not in str(error.value)
+            assert (
+                str(error.value).startswith(str(tmp_path / name))
+                and found in str(error.value)
+                and "\n" not in str(error.value)
+            )
 
 
 def test_a_film_without_frames(tmp_path):
@@ -376,6 +470,7 @@ def test_names_that_look_like_addresses(tmp_path):
 
 # ---- real files ------------------------------------------------------------------------------------------------------
 
+
 def test_real_films_agree_with_decoding_them_whole(official):
     for path in sorted(official("weizmann-actions").glob("videos/*/*/*.mp4")):
         whole = all_frames(path)
@@ -393,4 +488,6 @@ def test_a_real_tiny_clip(official):
 def test_real_gifs_agree_with_ffmpeg(official):
     for name, count in (("frameqa_1.gif", 20), ("frameqa_2.gif", 28)):
         path = official("tgif-qa") / "gifs" / name
-        assert (read_video(path, first(count), size=None) == np.stack(all_frames(path))).all() and count_frames(path) == count
+        assert (read_video(path, first(count), size=None) == np.stack(all_frames(path))).all() and count_frames(
+            path
+        ) == count

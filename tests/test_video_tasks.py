@@ -2,6 +2,7 @@
 
 Small layouts are written on the spot. Frame i of a film is i in hexadecimal: a grey for the first digit on its left, one for the second on its right.
 """
+
 import json
 import shutil
 from collections import Counter
@@ -21,22 +22,23 @@ import pytest
 import soundfile
 from PIL import Image as Pillow
 
-from evlib import load, tasks
-from evlib.boxes import read_box
-from evlib.encode import encode
-from evlib.errors import EvlibError
-from evlib.image import image_frame
-from evlib.metrics import iou
-from evlib.miniatures.film import write_gif, write_mp4
-from evlib.parts import Clip, End, Text
-from evlib.render import render
-from evlib.store import VideoStore
-from evlib.tasks import clevrer as clevrer_module
-from evlib.tasks import tgifqa as tgifqa_module
-from evlib.tasks.base import Shared, hold_out
-from evlib.tasks.lasot import FRAMES, LaSOT, scale
-from evlib.tasks.tgifqa import COLUMNS
-from evlib.tasks.tinyvirat import LABELS, grey
+from evlib import load
+from evlib.data import tasks
+from evlib.data.encode import encode
+from evlib.data.store import VideoStore
+from evlib.data.tasks import clevrer as clevrer_module
+from evlib.data.tasks import tgifqa as tgifqa_module
+from evlib.data.tasks.base import LoadOnce, hold_out
+from evlib.data.tasks.lasot import FRAMES, LaSOT, scale
+from evlib.data.tasks.tgifqa import COLUMNS
+from evlib.data.tasks.tinyvirat import LABELS, grey
+from evlib.frames.boxes import read_box
+from evlib.frames.image import image_frame
+from evlib.frames.parts import Clip, End, Text
+from evlib.frames.render import render_example
+from evlib.scoring.metrics import iou
+from evlib.synthetic.film import write_gif, write_mp4
+from evlib.utils.errors import EvlibError
 
 TRAIN, HELD = (next(f"cam-{i}" for i in count() if hold_out(f"cam-{i}") == split) for split in ("train", "validation"))
 VIDEO_TASKS = ("tinyvirat", "colorization", "clevrer", "tgifqa", "lasot")
@@ -44,16 +46,21 @@ VIDEO_TASKS = ("tinyvirat", "colorization", "clevrer", "tgifqa", "lasot")
 
 # ---- small data sets in their official layouts -----------------------------------------------------------------------
 
+
 def numbered(length: int, height: int = 32, width: int = 32) -> np.ndarray:
     frames = np.empty((length, height, width, 3), np.uint8)
     high, low = np.divmod(np.arange(length), 16)
-    frames[:, :, :width // 2], frames[:, :, width // 2:] = (8 + 16 * digit[:, None, None, None] for digit in (high, low))
+    frames[:, :, : width // 2], frames[:, :, width // 2 :] = (
+        8 + 16 * digit[:, None, None, None] for digit in (high, low)
+    )
     return frames
 
 
 def numbers(part: Clip) -> list[int]:
     """Which frames these are, read off the middle of their two halves."""
-    high, low = (part.frames[:, 26:38, columns].mean(axis=(1, 2, 3)) // 16 for columns in (slice(10, 22), slice(42, 54)))
+    high, low = (
+        part.frames[:, 26:38, columns].mean(axis=(1, 2, 3)) // 16 for columns in (slice(10, 22), slice(42, 54))
+    )
     return (16 * high + low).astype(int).tolist()
 
 
@@ -78,14 +85,25 @@ def lay(path: Path, content: bytes | str) -> Path:
     return path
 
 
-CLIPS = {"train": [(f"{TRAIN}/000000.mp4", ["vehicle_moving", "activity_walking"]), (f"{HELD}/000001.mp4", ["Talking"])],
-         "test": [("cam-test/000002.mp4", ["Opening"])]}
+CLIPS = {
+    "train": [(f"{TRAIN}/000000.mp4", ["vehicle_moving", "activity_walking"]), (f"{HELD}/000001.mp4", ["Talking"])],
+    "test": [("cam-test/000002.mp4", ["Opening"])],
+}
 
 
 def tinyvirat(data: Path, clips: dict = CLIPS, version: int = 1, length: int = 12) -> Path:
     root = data / {1: "TinyVIRAT", 2: "TinyVIRAT_V2"}[version]
     for split, listed in clips.items():
-        tubes = [{"id": Path(path).stem, "video_id": str(Path(path).parent), "path": path, "dim": [length, 32, 32], "label": labels} for path, labels in listed]
+        tubes = [
+            {
+                "id": Path(path).stem,
+                "video_id": str(Path(path).parent),
+                "path": path,
+                "dim": [length, 32, 32],
+                "label": labels,
+            }
+            for path, labels in listed
+        ]
         if version == 1:
             lay(root / f"tiny_{split}.json", json.dumps({"tubes": tubes}))
         else:
@@ -97,18 +115,37 @@ def tinyvirat(data: Path, clips: dict = CLIPS, version: int = 1, length: int = 1
 
 def asked(*answers: str) -> list[dict]:
     """A question for every answer, and a multiple-choice one."""
-    described = [{"question_id": i, "question": f"What is number {i}?", "question_type": "descriptive", "answer": answer} for i, answer in enumerate(answers)]
+    described = [
+        {"question_id": i, "question": f"What is number {i}?", "question_type": "descriptive", "answer": answer}
+        for i, answer in enumerate(answers)
+    ]
     choice = {"choice_id": 0, "choice": "The sphere collides with the cube", "answer": "wrong"}
-    return [*described, {"question_id": len(answers), "question": "What will happen next?", "question_type": "predictive", "choices": [choice]}]
+    return [
+        *described,
+        {
+            "question_id": len(answers),
+            "question": "What will happen next?",
+            "question_type": "predictive",
+            "choices": [choice],
+        },
+    ]
 
 
-SCENES = {"train": {i: asked("cyan", "2") for i in range(40)}, "validation": {10_000: asked("yes"), 10_001: asked("rubber")}}
+SCENES = {
+    "train": {i: asked("cyan", "2") for i in range(40)},
+    "validation": {10_000: asked("yes"), 10_001: asked("rubber")},
+}
 
 
-def clevrer(data: Path, scenes: dict = SCENES, videos: str = "video_{}", questions: str = "questions/", length: int = 12) -> Path:
+def clevrer(
+    data: Path, scenes: dict = SCENES, videos: str = "video_{}", questions: str = "questions/", length: int = 12
+) -> Path:
     root = data / "CLEVRER"
     for name, numbered_scenes in scenes.items():
-        content = [{"scene_index": i, "video_filename": f"video_{i:05d}.mp4", "questions": q} for i, q in numbered_scenes.items()]
+        content = [
+            {"scene_index": i, "video_filename": f"video_{i:05d}.mp4", "questions": q}
+            for i, q in numbered_scenes.items()
+        ]
         lay(root / f"{questions}{name}.json", json.dumps(content))
         for i in numbered_scenes:
             low = i // 1000 * 1000
@@ -120,15 +157,24 @@ def question(gif: str, words: str = "what is this ?", answer: str = "cat") -> st
     return "\t".join((gif, words, answer, "0", "FRAMEQA1", "1", "a cat ."))
 
 
-QUESTIONS = {"Train": [question(TRAIN), question(HELD, answer="dog"), question("gone")],
-             "Test": [question("tumblr_1", "how many cats are there ?", "two"), question("tumblr_1"), question("gone too"), question("gone", answer="owl")],
-             "Sample": [question("sample_1", answer="bird")]}
+QUESTIONS = {
+    "Train": [question(TRAIN), question(HELD, answer="dog"), question("gone")],
+    "Test": [
+        question("tumblr_1", "how many cats are there ?", "two"),
+        question("tumblr_1"),
+        question("gone too"),
+        question("gone", answer="owl"),
+    ],
+    "Sample": [question("sample_1", answer="bird")],
+}
 
 
 def tgifqa(data: Path, rows: dict = QUESTIONS, folder: str = "dataset/", ends: str = "\r\n") -> Path:
     root = data / "tgif-qa"
     for name, lines in rows.items():
-        lay(root / f"{folder}{name}_frameqa_question.csv", "".join(line + ends for line in ("\t".join(COLUMNS), *lines)))
+        lay(
+            root / f"{folder}{name}_frameqa_question.csv", "".join(line + ends for line in ("\t".join(COLUMNS), *lines))
+        )
     for gif in (TRAIN, HELD, "tumblr_1", "sample_1"):
         write_gif(root / "gifs" / f"{gif}.gif", numbered(10))
     return root
@@ -144,7 +190,7 @@ def sequence(folder: Path, boxes: list, size: tuple[int, int] = (128, 64), hidde
     return folder
 
 
-BOX = (20, 10, 40, 30)                     # in pictures of 128 x 64
+BOX = (20, 10, 40, 30)  # in pictures of 128 x 64
 MOVING = [(20 + i, 10, 40, 30) for i in range(50)]
 TRACKS = {"training": ["cat-1", "cat-2", "ice-cream-12"], "testing": ["cat-3"]}
 
@@ -174,6 +220,7 @@ def encoded(name: str, data: Path, **options) -> VideoStore:
 
 # ---- splits and groups -----------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("name", VIDEO_TASKS)
 def test_no_group_is_in_two_splits(tmp_path, name):
     WRITE[name](tmp_path)
@@ -198,7 +245,7 @@ def test_a_very_small_data_set_gets_a_validation_group(tmp_path):
     held = set(table[table.split == "validation"].group)
     assert len(held) == 1 and held <= set(cameras)
 
-    tinyvirat(tmp_path, {"train": clips[::-1], "test": CLIPS["test"]})                         # another order, the same group
+    tinyvirat(tmp_path, {"train": clips[::-1], "test": CLIPS["test"]})  # another order, the same group
     table = encoded("tinyvirat", tmp_path).answers
     assert set(table[table.split == "validation"].group) == held
 
@@ -207,15 +254,15 @@ def test_other_data_in_a_like_layout_goes_by_its_own_name(tmp_path):
     tinyvirat(tmp_path).rename(tmp_path / "weizmann-actions")
     assert encoded("tinyvirat", tmp_path).manifest["dataset"] == "weizmann-actions (in TinyVIRAT's layout)"
     assert tasks.get("lasot").title(tmp_path / "tracking") == "tracking (in LaSOT's layout)"
-    tinyvirat(tmp_path, version=2)                                                             # the official data come first
+    tinyvirat(tmp_path, version=2)  # the official data come first
     for name, folder in [("tinyvirat", "TinyVIRAT_V2"), ("colorization", "TinyVIRAT_V2")]:
         root = tasks.get(name).root(tmp_path)
-        assert root.name == folder and tasks.get(name).title(root) == "TinyVIRAT"
+        assert root.name == folder and tasks.get(name).display_name(root) == "TinyVIRAT"
 
 
 def test_what_is_shared_is_loaded_once_by_however_many_threads():
     loads, start = [], Barrier(8)
-    shared = Shared(lambda: (loads.append(1), sleep(0.02), object()))           # long enough for the others to ask meanwhile
+    shared = LoadOnce(lambda: (loads.append(1), sleep(0.02), object()))  # long enough for the others to ask meanwhile
     with ThreadPoolExecutor(8) as pool:
         seen = list(pool.map(lambda _: start.wait() is None or shared(), range(8)))
     assert len(loads) == 1 and len(set(map(id, seen))) == 1
@@ -223,7 +270,7 @@ def test_what_is_shared_is_loaded_once_by_however_many_threads():
 
 def test_a_failure_is_not_shared():
     files = []
-    shared = Shared(lambda: files[0])
+    shared = LoadOnce(lambda: files[0])
     with pytest.raises(IndexError):
         shared()
     files.append("a film")
@@ -235,8 +282,13 @@ def test_a_video_with_many_questions_is_decoded_once(tmp_path, monkeypatch, name
     if name == "clevrer":
         clevrer(tmp_path, {"train": {i: asked(*"012345") for i in (0, 1)}, "validation": {10_000: asked(*"012345")}})
     else:
-        tgifqa(tmp_path, {split: [question(gif, f"what {i} ?") for i in range(6) for gif in gifs]
-                          for split, gifs in {"Train": (TRAIN, HELD), "Test": ("tumblr_1", "sample_1")}.items()})
+        tgifqa(
+            tmp_path,
+            {
+                split: [question(gif, f"what {i} ?") for i in range(6) for gif in gifs]
+                for split, gifs in {"Train": (TRAIN, HELD), "Test": ("tumblr_1", "sample_1")}.items()
+            },
+        )
     read, decoded = module.read_video, []
     monkeypatch.setattr(module, "read_video", lambda path, choose: decoded.append(path) or read(path, choose))
     store = encoded(name, tmp_path)
@@ -245,21 +297,44 @@ def test_a_video_with_many_questions_is_decoded_once(tmp_path, monkeypatch, name
 
 # ---- TinyVIRAT and colorization --------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_tinyvirat_of_either_version(tmp_path, version):
     root = tinyvirat(tmp_path, version=version, length=25)
     assert tasks.get("tinyvirat").root(tmp_path) == root
     found = items("tinyvirat", root)
-    assert {split: [item.group for item in there] for split, there in found.items()} == {"train": [TRAIN], "validation": [HELD], "test": ["cam-test"]}
+    assert {split: [item.group for item in there] for split, there in found.items()} == {
+        "train": [TRAIN],
+        "validation": [HELD],
+        "test": ["cam-test"],
+    }
     [item] = found["train"]
     assert item.source == f"videos/train/{TRAIN}/000000.mp4"
     assert found["test"][0].source == f"videos/{'test' if version == 1 else 'val'}/cam-test/000002.mp4"
     example = item.load()
     [clip] = example.inputs
-    assert clip.frames.shape == (10, 64, 64, 3) and numbers(clip) == [0, 2, 5, 7, 10, 12, 15, 17, 20, 22]       # i * 25 // 10
+    assert clip.frames.shape == (10, 64, 64, 3) and numbers(clip) == [
+        0,
+        2,
+        5,
+        7,
+        10,
+        12,
+        15,
+        17,
+        20,
+        22,
+    ]  # i * 25 // 10
     assert example.outputs == [Text("vehicle moving , activity walking"), End()]
     assert example.answer == "vehicle_moving, activity_walking"
-    assert [frame.key for frame in render(example).outputs] == ["vehicle", "moving", ",", "activity", "walking", ""]
+    assert [frame.key for frame in render_example(example).outputs] == [
+        "vehicle",
+        "moving",
+        ",",
+        "activity",
+        "walking",
+        "",
+    ]
 
 
 def test_tinyvirat_version_2_is_taken_where_both_are(tmp_path):
@@ -269,18 +344,24 @@ def test_tinyvirat_version_2_is_taken_where_both_are(tmp_path):
     assert [item.group for item in tasks.get("tinyvirat").items(root)] == ["new", "new"]
 
 
-@pytest.mark.parametrize("labels, words", [
-    (["Talking"], "Talking|"),
-    (["Opening", "Closing"], "Opening , Closing|"),
-    (["Closing", "Opening"], "Closing , Opening|"),                                            # in the order of the file
-    (["specialized_talking_phone", "vehicle_turning_left"], "specialized talking phone , vehicle turning left|"),
-    (["Pull", "specialized_talking_phone", "activity_running"], "Pull , specialized talking phone , activity running"),      # eight words: no room for an end
-    (["Pull", "Push", "Misc", "Riding", "Exiting"], "Pull , Push , Misc , Riding ,"),
-])
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        (["Talking"], "Talking|"),
+        (["Opening", "Closing"], "Opening , Closing|"),
+        (["Closing", "Opening"], "Closing , Opening|"),  # in the order of the file
+        (["specialized_talking_phone", "vehicle_turning_left"], "specialized talking phone , vehicle turning left|"),
+        (
+            ["Pull", "specialized_talking_phone", "activity_running"],
+            "Pull , specialized talking phone , activity running",
+        ),  # eight words: no room for an end
+        (["Pull", "Push", "Misc", "Riding", "Exiting"], "Pull , Push , Misc , Riding ,"),
+    ],
+)
 def test_the_words_of_labels(tmp_path, labels, words):
     root = tinyvirat(tmp_path, {"train": [("cam-0/0.mp4", labels)], "test": CLIPS["test"]})
     example = next(tasks.get("tinyvirat").items(root)).load()
-    drawn = render(example).outputs
+    drawn = render_example(example).outputs
     assert " ".join(frame.key for frame in drawn) == words.replace("|", " ")
     assert len(drawn) <= 8 and (drawn[-1].pixels.max() == 0) == words.endswith("|")
     assert example.answer == ", ".join(labels)
@@ -295,15 +376,30 @@ def test_a_camera_without_a_name_is_the_folder(tmp_path):
 
 def test_a_short_clip_repeats_frames(tmp_path):
     root = tinyvirat(tmp_path, length=4)
-    spread, first = ([numbers(item.load().inputs[0]) for item in tasks.get(name).items(root)][0] for name in ("tinyvirat", "colorization"))
+    spread, first = (
+        [numbers(item.load().inputs[0]) for item in tasks.get(name).items(root)][0]
+        for name in ("tinyvirat", "colorization")
+    )
     assert spread == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
     assert first == [0, 1, 2, 3, 3, 3, 3, 3, 3, 3]
 
 
 def test_labels_outside_the_26_are_in_the_notes(tmp_path):
-    tinyvirat(tmp_path, {"train": [(f"{TRAIN}/0.mp4", ["wave_one_hand", "Talking"]), (f"{HELD}/1.mp4", ["Talking"])], "test": [("t/2.mp4", ["jumping"])]})
-    assert encoded("tinyvirat", tmp_path).manifest["notes"] == {"labels": 3, "labels that are not TinyVIRAT's": ["jumping", "wave_one_hand"]}
-    assert len(set(LABELS)) == 26 and tasks.get("tinyvirat").notes(tinyvirat(tmp_path)) == {"labels": 4, "labels that are not TinyVIRAT's": []}
+    tinyvirat(
+        tmp_path,
+        {
+            "train": [(f"{TRAIN}/0.mp4", ["wave_one_hand", "Talking"]), (f"{HELD}/1.mp4", ["Talking"])],
+            "test": [("t/2.mp4", ["jumping"])],
+        },
+    )
+    assert encoded("tinyvirat", tmp_path).manifest["notes"] == {
+        "labels": 3,
+        "labels that are not TinyVIRAT's": ["jumping", "wave_one_hand"],
+    }
+    assert len(set(LABELS)) == 26 and tasks.get("tinyvirat").notes(tinyvirat(tmp_path)) == {
+        "labels": 4,
+        "labels that are not TinyVIRAT's": [],
+    }
 
 
 def test_grey_is_luma():
@@ -312,7 +408,9 @@ def test_grey_is_luma():
     found = grey(pixels)
     assert found.dtype == np.uint8 and found.shape == pixels.shape and (found == found[..., :1]).all()
     assert found[0, 0, :5, 0].tolist() == [76, 150, 29, 255, 0]
-    assert (abs(1000 * found[..., 0].astype(int) - pixels.astype(int) @ [299, 587, 114]) <= 500).all()       # the nearest whole number
+    assert (
+        abs(1000 * found[..., 0].astype(int) - pixels.astype(int) @ [299, 587, 114]) <= 500
+    ).all()  # the nearest whole number
 
 
 def test_colorization_shows_the_first_ten_frames_in_grey_and_wants_them_in_colour(tmp_path):
@@ -330,15 +428,23 @@ def test_colorization_shows_the_first_ten_frames_in_grey_and_wants_them_in_colou
 
 # ---- CLEVRER ---------------------------------------------------------------------------------------------------------
 
+
 def test_clevrer(tmp_path):
     root = clevrer(tmp_path, length=128)
     found = items("clevrer", root)
-    assert len(found["train"]) + len(found["validation"]) == 80 and len(found["test"]) == 2           # without the multiple-choice ones
+    assert (
+        len(found["train"]) + len(found["validation"]) == 80 and len(found["test"]) == 2
+    )  # without the multiple-choice ones
     assert {item.source for item in found["test"]} == {"validation/video_10000.mp4:0", "validation/video_10001.mp4:0"}
     example = found["train"][1].load()
     assert numbers(example.inputs[0]) == [0, 32, 64, 96]
-    assert example.inputs[1:] == [Text("What is number 1?")] and example.outputs == [Text("2")] and example.answer == "2"
-    assert tasks.get("clevrer").answers.classes == encoded("clevrer", tmp_path).manifest["vocabulary"] and len(tasks.get("clevrer").answers.classes) == 21
+    assert (
+        example.inputs[1:] == [Text("What is number 1?")] and example.outputs == [Text("2")] and example.answer == "2"
+    )
+    assert (
+        tasks.get("clevrer").answers.classes == encoded("clevrer", tmp_path).manifest["vocabulary"]
+        and len(tasks.get("clevrer").answers.classes) == 21
+    )
 
 
 def test_a_short_film_shows_its_last_frame(tmp_path):
@@ -349,7 +455,10 @@ def test_a_short_film_shows_its_last_frame(tmp_path):
 @pytest.mark.parametrize("questions", ["questions/", ""])
 @pytest.mark.parametrize("videos", ["video_{}", "{}", "videos/{}", ""])
 def test_where_clevrers_archives_unpack(tmp_path, videos, questions):
-    scenes = {"train": {0: asked("yes"), 9_999: asked("no")}, "validation": {10_000: asked("yes"), 14_999: asked("cube")}}
+    scenes = {
+        "train": {0: asked("yes"), 9_999: asked("no")},
+        "validation": {10_000: asked("yes"), 14_999: asked("cube")},
+    }
     root = clevrer(tmp_path, scenes, videos, questions)
     assert [item.load().answer for item in tasks.get("clevrer").items(root)] == ["yes", "no", "yes", "cube"]
     assert len(tasks.get("clevrer").files(root)) == 6
@@ -360,11 +469,12 @@ def test_long_questions_lose_their_beginning(tmp_path):
     described = [{"question_id": 0, "question": words, "answer": "yes"}]
     clevrer(tmp_path, {"train": {0: described, 1: asked("no")}, "validation": {10_000: described}})
     store = encoded("clevrer", tmp_path)
-    row = store.answers[store.answers.source == "validation/video_10000.mp4:0"].iloc[0]
-    assert (row.n_in, row.n_out, row.n_cut) == (21, 1, 4) and row.question == words                 # 4 frames, 16 words, the separator
+    row = store.metadata[store.metadata.source == "validation/video_10000.mp4:0"].iloc[0]
+    assert (row.n_in, row.n_out, row.n_cut) == (21, 1, 4) and row.question == words  # 4 frames, 16 words, the separator
 
 
 # ---- TGIF-QA ---------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("folder", ["dataset/", ""])
 @pytest.mark.parametrize("ends", ["\r\n", "\n"])
@@ -372,7 +482,10 @@ def test_tgifqa(tmp_path, folder, ends):
     root = tgifqa(tmp_path, folder=folder, ends=ends)
     found = items("tgifqa", root)
     assert {split: [item.group for item in there] for split, there in found.items()} == {
-        "train": [TRAIN], "validation": [HELD], "test": ["tumblr_1", "tumblr_1", "sample_1"]}
+        "train": [TRAIN],
+        "validation": [HELD],
+        "test": ["tumblr_1", "tumblr_1", "sample_1"],
+    }
     item = found["test"][0]
     assert item.source == "gifs/tumblr_1.gif:Test_frameqa_question.csv:2"
     example = item.load()
@@ -380,31 +493,67 @@ def test_tgifqa(tmp_path, folder, ends):
     assert example.outputs == [Text("two")] and example.answer == "two"
 
 
-@pytest.mark.parametrize("name, questions", [
-    ("clevrer", {"What color is the cube?": "colours", "What is the color of the last object to enter?": "colours", "What shape is it?": "shapes", "What is the material of it?": "materials",
-                 "How many objects of what color are there?": "counts", "Are there any red objects?": "yes or no", "Is it moving?": "yes or no"}),
-    ("tgifqa", {"what color is the shirt ?": "colours", "what is the color of the cat ?": "colours", "how many men are dancing ?": "counts", "where is the dog ?": "places",
-                "what is the colorful bird eating ?": "things", "who waves ?": "things"})])
+@pytest.mark.parametrize(
+    "name, questions",
+    [
+        (
+            "clevrer",
+            {
+                "What color is the cube?": "colours",
+                "What is the color of the last object to enter?": "colours",
+                "What shape is it?": "shapes",
+                "What is the material of it?": "materials",
+                "How many objects of what color are there?": "counts",
+                "Are there any red objects?": "yes or no",
+                "Is it moving?": "yes or no",
+            },
+        ),
+        (
+            "tgifqa",
+            {
+                "what color is the shirt ?": "colours",
+                "what is the color of the cat ?": "colours",
+                "how many men are dancing ?": "counts",
+                "where is the dog ?": "places",
+                "what is the colorful bird eating ?": "things",
+                "who waves ?": "things",
+            },
+        ),
+    ],
+)
 def test_questions_are_scored_by_kind(name, questions):
     found = tasks.get(name).subsets(pd.DataFrame({"question": list(questions)}))
-    assert sum(mask.astype(int) for mask in found.values()).tolist() == [1] * len(questions)               # each once
+    assert sum(mask.astype(int) for mask in found.values()).tolist() == [1] * len(questions)  # each once
     assert {q: kind for kind, mask in found.items() for q, yes in zip(questions, mask) if yes} == questions
 
 
 def test_missing_gifs_are_counted(tmp_path):
     tgifqa(tmp_path)
     manifest = encoded("tgifqa", tmp_path).manifest
-    assert manifest["notes"] == {"Train: questions without their GIF": 1, "Test: questions without their GIF": 2, "Sample: questions without their GIF": 0}
-    assert manifest["unreadable"] == [] and manifest["vocabulary"] == ["bird", "cat", "dog", "owl", "two"]          # of all questions
+    assert manifest["notes"] == {
+        "Train: questions without their GIF": 1,
+        "Test: questions without their GIF": 2,
+        "Sample: questions without their GIF": 0,
+    }
+    assert manifest["unreadable"] == [] and manifest["vocabulary"] == [
+        "bird",
+        "cat",
+        "dog",
+        "owl",
+        "two",
+    ]  # of all questions
 
 
 def test_the_dataset_folder_comes_first(tmp_path):
     root = tgifqa(tmp_path)
     tgifqa(tmp_path, {"Train": [question("flat")]}, folder="")
-    assert tasks.get("tgifqa").lists(root) == {name: root / f"dataset/{name}_frameqa_question.csv" for name in ("Train", "Test", "Sample")}
+    assert tasks.get("tgifqa").lists(root) == {
+        name: root / f"dataset/{name}_frameqa_question.csv" for name in ("Train", "Test", "Sample")
+    }
 
 
 # ---- LaSOT -----------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_lasot_in_either_layout(tmp_path, flat):
@@ -412,32 +561,40 @@ def test_lasot_in_either_layout(tmp_path, flat):
     found = items("lasot", root)
     place = {name: name if flat else f"{name.rpartition('-')[0]}/{name}" for names in TRACKS.values() for name in names}
     training = found["train"] + found["validation"]
-    assert sorted(item.source for item in training) == sorted(f"{place[name]}:{start}" for name in TRACKS["training"] for start in (1, 16, 31))
-    assert [item.source for item in found["test"]] == [f"{place['cat-3']}:1"]                        # the first clip alone
+    assert sorted(item.source for item in training) == sorted(
+        f"{place[name]}:{start}" for name in TRACKS["training"] for start in (1, 16, 31)
+    )
+    assert [item.source for item in found["test"]] == [f"{place['cat-3']}:1"]  # the first clip alone
     assert {item.group for item in training} == set(TRACKS["training"])
     [shown] = next(item for item in training if item.source.endswith("cat-1:16")).load().inputs
-    assert numbers(Clip(shown.frames[1:])) == list(range(16, 35))                                    # the first has a box on its numbers
+    assert numbers(Clip(shown.frames[1:])) == list(range(16, 35))  # the first has a box on its numbers
 
 
 def test_the_target_is_boxed_in_the_first_frame_and_wanted_in_all(tmp_path):
     example = items("lasot", lasot(tmp_path))["test"][0].load()
     [shown], [wanted], answer = example.inputs, example.outputs, json.loads(example.answer)
     assert shown.frames.shape == wanted.frames.shape == (20, 64, 64, 3)
-    assert answer == [[10 + i / 2, 10.0, 20.0, 30.0] for i in range(20)]                             # 128 x 64 pixels are halved across
+    assert answer == [[10 + i / 2, 10.0, 20.0, 30.0] for i in range(20)]  # 128 x 64 pixels are halved across
     assert (iou(np.array([read_box(frame).box for frame in wanted.frames]), np.array(answer)) > 0.97).all()
-    assert (shown.frames[0] == wanted.frames[0]).all() and [read_box(frame) for frame in shown.frames[1:]] == [None] * 19
+    assert (shown.frames[0] == wanted.frames[0]).all() and [read_box(frame) for frame in shown.frames[1:]] == [
+        None
+    ] * 19
 
 
 def test_absent_targets_have_no_box_in_picture_and_answer(tmp_path):
     boxes = [BOX] * 20
-    boxes[3], boxes[4], boxes[5] = (0, 0, 0, 0), (20, 10, 0, 30), (200, 10, 20, 20)                  # without size, without width, outside
+    boxes[3], boxes[4], boxes[5] = (
+        (0, 0, 0, 0),
+        (20, 10, 0, 30),
+        (200, 10, 20, 20),
+    )  # without size, without width, outside
     folder = sequence(tmp_path / "cat-1", boxes, hidden=[7])
     lay(folder / "out_of_view.txt", ",".join(str(int(i == 9)) for i in range(20)) + "\n")
     example = LaSOT.example(folder, 0)
     absent = [3, 4, 5, 7, 9]
     assert [i for i, box in enumerate(json.loads(example.answer)) if box is None] == absent
     assert [i for i, frame in enumerate(example.outputs[0].frames) if read_box(frame) is None] == absent
-    lay(folder / "full_occlusion.txt", "".join(f"{int(i == 7)}\n" for i in range(20)))               # as LaSOT's toolkit writes them
+    lay(folder / "full_occlusion.txt", "".join(f"{int(i == 7)}\n" for i in range(20)))  # as LaSOT's toolkit writes them
     assert LaSOT.example(folder, 0).answer == example.answer
     for name in ("full_occlusion", "out_of_view"):
         (folder / f"{name}.txt").unlink()
@@ -446,8 +603,12 @@ def test_absent_targets_have_no_box_in_picture_and_answer(tmp_path):
 
 def test_no_clip_starts_where_the_target_is_absent(tmp_path):
     folder = sequence(tmp_path / "cat-1", MOVING, hidden=[15])
-    assert LaSOT().starts(folder) == [0, 30] and LaSOT(clips=1).starts(folder) == [0] and LaSOT(clips=5).starts(folder) == [0, 8, 22, 30]
-    assert LaSOT(clips=5).settings() != LaSOT().settings()                                           # so that a store is made again
+    assert (
+        LaSOT().starts(folder) == [0, 30]
+        and LaSOT(clips=1).starts(folder) == [0]
+        and LaSOT(clips=5).starts(folder) == [0, 8, 22, 30]
+    )
+    assert LaSOT(clips=5).settings() != LaSOT().settings()  # so that a store is made again
 
 
 def test_a_short_sequence_shows_all_its_frames(tmp_path):
@@ -457,25 +618,34 @@ def test_a_short_sequence_shows_all_its_frames(tmp_path):
     assert LaSOT().starts(folder) == [0] == LaSOT().starts(sequence(tmp_path / "cat-2", [BOX] * FRAMES))
 
 
-@pytest.mark.parametrize("box, cut", [((-20, 10, 60, 30), (0, 10, 20, 30)), ((100, 40, 60, 60), (50, 40, 14, 24)), ((-9, -9, 999, 999), (0, 0, 64, 64))])
+@pytest.mark.parametrize(
+    "box, cut",
+    [((-20, 10, 60, 30), (0, 10, 20, 30)), ((100, 40, 60, 60), (50, 40, 14, 24)), ((-9, -9, 999, 999), (0, 0, 64, 64))],
+)
 def test_boxes_are_cut_at_the_edge_of_the_frame(tmp_path, box, cut):
     assert scale(box, 128, 64) == cut
     example = LaSOT.example(sequence(tmp_path / "cat-1", [box] * 20), 0)
     assert json.loads(example.answer) == [list(map(float, cut))] * 20
     frame = example.outputs[0].frames[0].astype(int)
     x, y, w, h = cut
-    for row, column in [(y, x + w // 2), (y + h - 1, x + w // 2), (y + h // 2, x), (y + h // 2, x + w - 1)]:       # the inner pixel of each line
+    for row, column in [
+        (y, x + w // 2),
+        (y + h - 1, x + w // 2),
+        (y + h // 2, x),
+        (y + h // 2, x + w - 1),
+    ]:  # the inner pixel of each line
         assert frame[row, column].tolist() == [255, 0, 0]
 
 
 def test_a_box_of_your_own(tmp_path):
-    path = lay(tmp_path / "street.mp4", mp4(25))                                                      # 32 x 32 pixels
+    path = lay(tmp_path / "street.mp4", mp4(25))  # 32 x 32 pixels
     frames = tasks.get("lasot").clip(path, (4, 8, 16, 20)).frames
     assert iou(np.array([read_box(frames[0]).box]), np.array([(8, 16, 32, 40)])) > 0.97
     assert frames.shape == (20, 64, 64, 3) and numbers(Clip(frames)) == list(range(20))
 
 
 # ---- files that cannot be used ---------------------------------------------------------------------------------------
+
 
 def refused(name: str, data: Path) -> str:
     """What encoding says when it cannot; what was there stays as it was."""
@@ -489,7 +659,7 @@ def refused(name: str, data: Path) -> str:
 
 
 def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:len(path.read_bytes()) * 9 // 10])
+    path.write_bytes(path.read_bytes()[: len(path.read_bytes()) * 9 // 10])
 
 
 def change(file: Path, entry: int, **values) -> None:
@@ -502,39 +672,151 @@ def change(file: Path, entry: int, **values) -> None:
 
 LIST, ASKED = "tiny_train.json", "questions/train.json"
 WRONG_JSON = {
-    "no JSON": ("tinyvirat", LIST, lambda p: lay(p, "{tubes"), "tiny_train.json: expected a JSON list of clips, or {\"tubes\": [...]}, found something else"),
+    "no JSON": (
+        "tinyvirat",
+        LIST,
+        lambda p: lay(p, "{tubes"),
+        'tiny_train.json: expected a JSON list of clips, or {"tubes": [...]}, found something else',
+    ),
     "not text": ("tinyvirat", LIST, lambda p: lay(p, b"\xff\xfe["), "tiny_train.json: expected a JSON list of clips"),
     "empty file": ("tinyvirat", LIST, lambda p: lay(p, ""), "tiny_train.json: the file is empty"),
-    "empty list": ("tinyvirat", LIST, lambda p: lay(p, "[]"), "tiny_train.json: expected a list of clips, found an empty one"),
+    "empty list": (
+        "tinyvirat",
+        LIST,
+        lambda p: lay(p, "[]"),
+        "tiny_train.json: expected a list of clips, found an empty one",
+    ),
     "no tubes": ("tinyvirat", LIST, lambda p: lay(p, "{}"), "tiny_train.json: expected a JSON list of clips"),
     "a number": ("tinyvirat", LIST, lambda p: lay(p, "7"), "tiny_train.json: expected a list of clips, found int"),
-    "entries that are none": ("tinyvirat", LIST, lambda p: lay(p, "[7]"), "entry 0 needs a path and a list of labels, found 7"),
-    "no path": ("tinyvirat", LIST, lambda p: change(p, 1, path=None), "tiny_train.json: entry 1 needs a path and a list of labels, found {'id': '000001'"),
+    "entries that are none": (
+        "tinyvirat",
+        LIST,
+        lambda p: lay(p, "[7]"),
+        "entry 0 needs a path and a list of labels, found 7",
+    ),
+    "no path": (
+        "tinyvirat",
+        LIST,
+        lambda p: change(p, 1, path=None),
+        "tiny_train.json: entry 1 needs a path and a list of labels, found {'id': '000001'",
+    ),
     "no label": ("tinyvirat", LIST, lambda p: change(p, 1, label=None), "entry 1 needs a path and a list of labels"),
     "not one label": ("tinyvirat", LIST, lambda p: change(p, 0, label=[]), "entry 0 needs a path and a list of labels"),
-    "label is a word": ("tinyvirat", LIST, lambda p: change(p, 0, label="Talking"), "entry 0 needs a path and a list of labels"),
-    "label is a number": ("tinyvirat", LIST, lambda p: change(p, 1, label=["Talking", 5]), "entry 1 has a label that is no name: ['Talking', 5]"),
-    "label is two": ("tinyvirat", LIST, lambda p: change(p, 0, label=["Push, Pull"]), "entry 0 has a label that is no name: ['Push, Pull']"),
-    "label is empty": ("tinyvirat", LIST, lambda p: change(p, 0, label=[""]), "entry 0 has a label that is no name: ['']"),
-    "label without a letter": ("tinyvirat", LIST, lambda p: change(p, 0, label=[" _"]), "entry 0 has a label that is no name: [' _']"),
-    "path leads out": ("tinyvirat", LIST, lambda p: change(p, 1, path="../../a.mp4"), "entry 1 names '../../a.mp4', which lies outside the data set"),
-    "path from the root": ("tinyvirat", LIST, lambda p: change(p, 1, path="/a.mp4"), "entry 1 names '/a.mp4', which lies outside the data set"),
-    "version 2 without its test": ("tinyvirat", LIST, lambda p: p.rename(p.with_name("tiny_train_v2.json")),
-                                   "tiny_val_v2.json: expected a file of the official data set, found none"),
-    "questions: no JSON": ("clevrer", ASKED, lambda p: lay(p, "[{"), "train.json: expected CLEVRER's questions as JSON, found something else"),
+    "label is a word": (
+        "tinyvirat",
+        LIST,
+        lambda p: change(p, 0, label="Talking"),
+        "entry 0 needs a path and a list of labels",
+    ),
+    "label is a number": (
+        "tinyvirat",
+        LIST,
+        lambda p: change(p, 1, label=["Talking", 5]),
+        "entry 1 has a label that is no name: ['Talking', 5]",
+    ),
+    "label is two": (
+        "tinyvirat",
+        LIST,
+        lambda p: change(p, 0, label=["Push, Pull"]),
+        "entry 0 has a label that is no name: ['Push, Pull']",
+    ),
+    "label is empty": (
+        "tinyvirat",
+        LIST,
+        lambda p: change(p, 0, label=[""]),
+        "entry 0 has a label that is no name: ['']",
+    ),
+    "label without a letter": (
+        "tinyvirat",
+        LIST,
+        lambda p: change(p, 0, label=[" _"]),
+        "entry 0 has a label that is no name: [' _']",
+    ),
+    "path leads out": (
+        "tinyvirat",
+        LIST,
+        lambda p: change(p, 1, path="../../a.mp4"),
+        "entry 1 names '../../a.mp4', which lies outside the data set",
+    ),
+    "path from the root": (
+        "tinyvirat",
+        LIST,
+        lambda p: change(p, 1, path="/a.mp4"),
+        "entry 1 names '/a.mp4', which lies outside the data set",
+    ),
+    "version 2 without its test": (
+        "tinyvirat",
+        LIST,
+        lambda p: p.rename(p.with_name("tiny_train_v2.json")),
+        "tiny_val_v2.json: expected a file of the official data set, found none",
+    ),
+    "questions: no JSON": (
+        "clevrer",
+        ASKED,
+        lambda p: lay(p, "[{"),
+        "train.json: expected CLEVRER's questions as JSON, found something else",
+    ),
     "questions: empty file": ("clevrer", ASKED, lambda p: lay(p, ""), "train.json: the file is empty"),
-    "questions: not one scene": ("clevrer", ASKED, lambda p: lay(p, "[]"), "train.json: expected a list of scenes, found list without any"),
-    "questions: no list": ("clevrer", ASKED, lambda p: lay(p, "{}"), "train.json: expected a list of scenes, found dict"),
-    "questions: scene is none": ("clevrer", ASKED, lambda p: lay(p, "[7]"), "train.json: scene 0 has no 'video_filename'"),
-    "scene without questions": ("clevrer", ASKED, lambda p: change(p, 3, questions=None), "train.json: scene 3 has no 'questions'"),
-    "questions that are none": ("clevrer", ASKED, lambda p: change(p, 3, questions=[7]), "train.json: scene 3 has no 'question' of type str"),
-    "questions that are no list": ("clevrer", ASKED, lambda p: change(p, 3, questions=7), "train.json: scene 3 has no 'questions' of type list"),
-    "no answer": ("clevrer", ASKED, lambda p: change(p, 3, questions=[{"question": "Why?", "question_id": 0}]), "train.json: scene 3 has no 'answer'"),
-    "answer is a number": ("clevrer", ASKED, lambda p: change(p, 3, questions=[{"question": "Why?", "question_id": 0, "answer": 3}]),
-                           "train.json: scene 3 has no 'answer' of type str"),
-    "video is a number": ("clevrer", ASKED, lambda p: change(p, 3, video_filename=12), "train.json: scene 3 has no 'video_filename' of type str"),
-    "video lies elsewhere": ("clevrer", ASKED, lambda p: change(p, 3, video_filename="../video_00003.mp4"),
-                             "expected video names such as video_00012.mp4 in the questions, found '../video_00003.mp4'"),
+    "questions: not one scene": (
+        "clevrer",
+        ASKED,
+        lambda p: lay(p, "[]"),
+        "train.json: expected a list of scenes, found list without any",
+    ),
+    "questions: no list": (
+        "clevrer",
+        ASKED,
+        lambda p: lay(p, "{}"),
+        "train.json: expected a list of scenes, found dict",
+    ),
+    "questions: scene is none": (
+        "clevrer",
+        ASKED,
+        lambda p: lay(p, "[7]"),
+        "train.json: scene 0 has no 'video_filename'",
+    ),
+    "scene without questions": (
+        "clevrer",
+        ASKED,
+        lambda p: change(p, 3, questions=None),
+        "train.json: scene 3 has no 'questions'",
+    ),
+    "questions that are none": (
+        "clevrer",
+        ASKED,
+        lambda p: change(p, 3, questions=[7]),
+        "train.json: scene 3 has no 'question' of type str",
+    ),
+    "questions that are no list": (
+        "clevrer",
+        ASKED,
+        lambda p: change(p, 3, questions=7),
+        "train.json: scene 3 has no 'questions' of type list",
+    ),
+    "no answer": (
+        "clevrer",
+        ASKED,
+        lambda p: change(p, 3, questions=[{"question": "Why?", "question_id": 0}]),
+        "train.json: scene 3 has no 'answer'",
+    ),
+    "answer is a number": (
+        "clevrer",
+        ASKED,
+        lambda p: change(p, 3, questions=[{"question": "Why?", "question_id": 0, "answer": 3}]),
+        "train.json: scene 3 has no 'answer' of type str",
+    ),
+    "video is a number": (
+        "clevrer",
+        ASKED,
+        lambda p: change(p, 3, video_filename=12),
+        "train.json: scene 3 has no 'video_filename' of type str",
+    ),
+    "video lies elsewhere": (
+        "clevrer",
+        ASKED,
+        lambda p: change(p, 3, video_filename="../video_00003.mp4"),
+        "expected video names such as video_00012.mp4 in the questions, found '../video_00003.mp4'",
+    ),
 }
 
 
@@ -544,11 +826,21 @@ def test_lists_and_questions_that_are_wrong(tmp_path, name, file, spoil, says):
     assert says in refused(name, tmp_path)
 
 
-MANY = {          # how 200 videos are written, and what is said of one that is not there
-    "tinyvirat": (lambda data: tinyvirat(data, {"train": [(f"cam/{i:05d}.mp4", ["Talking"]) for i in range(199)], "test": CLIPS["test"]}),
-                  "videos/train/cam/{:05d}.mp4", "expected the clip that the list of the data set names, found none"),
-    "clevrer": (lambda data: clevrer(data, {"train": {i: asked("yes", "no") for i in range(199)}, "validation": {10_000: asked("no")}}),
-                "video_train/video_00000-01000/video_{:05d}.mp4", "questions ask about this video, but it is not there"),
+MANY = {  # how 200 videos are written, and what is said of one that is not there
+    "tinyvirat": (
+        lambda data: tinyvirat(
+            data, {"train": [(f"cam/{i:05d}.mp4", ["Talking"]) for i in range(199)], "test": CLIPS["test"]}
+        ),
+        "videos/train/cam/{:05d}.mp4",
+        "expected the clip that the list of the data set names, found none",
+    ),
+    "clevrer": (
+        lambda data: clevrer(
+            data, {"train": {i: asked("yes", "no") for i in range(199)}, "validation": {10_000: asked("no")}}
+        ),
+        "video_train/video_00000-01000/video_{:05d}.mp4",
+        "questions ask about this video, but it is not there",
+    ),
 }
 
 
@@ -560,48 +852,96 @@ def test_up_to_one_percent_are_named_counted_and_left_out(tmp_path, name):
     gone.unlink()
     cut(broken)
     store = encoded(name, tmp_path, log=said.append)
-    named = [line for line in said if "left out" in line]                                             # once each, however many questions
+    named = [line for line in said if "left out" in line]  # once each, however many questions
     assert len(named) == 2 and f"left out: {gone}: {missing}" in named[0]
     assert f"left out: {broken}: expected a whole video file" in named[1]
     assert [Path(source).name for source in store.manifest["unreadable"]] == [gone.name, broken.name]
-    assert store.manifest["sequences"] == len(store.answers) == {"tinyvirat": 198, "clevrer": 2 * 197 + 1}[name]
+    assert store.manifest["sequences"] == len(store.metadata) == {"tinyvirat": 198, "clevrer": 2 * 197 + 1}[name]
 
     third.unlink()
-    assert f"{root}: 3 of 200 files cannot be read, more than 1%: fetch them again. The first: {gone}: {missing}" in refused(name, tmp_path)
+    assert (
+        f"{root}: 3 of 200 files cannot be read, more than 1%: fetch them again. The first: {gone}: {missing}"
+        in refused(name, tmp_path)
+    )
 
 
 def test_a_gif_that_is_cut_short(tmp_path):
     root = tgifqa(tmp_path)
     cut(root / f"gifs/{TRAIN}.gif")
-    assert f"1 of 4 files cannot be read, more than 1%: fetch them again. The first: {root}/gifs/{TRAIN}.gif: expected a whole video file" in refused("tgifqa", tmp_path)
+    assert (
+        f"1 of 4 files cannot be read, more than 1%: fetch them again. The first: {root}/gifs/{TRAIN}.gif: expected a whole video file"
+        in refused("tgifqa", tmp_path)
+    )
 
 
 def lines(path: Path, number: int, text: str) -> None:
     """Another line `number`, counted from 1."""
     content = path.read_text().splitlines()
-    lay(path, "\n".join([*content[:number - 1], text, *content[number:]]) + "\n")
+    lay(path, "\n".join([*content[: number - 1], text, *content[number:]]) + "\n")
 
 
 GT, OCCLUSION, VIEW = "groundtruth.txt", "full_occlusion.txt", "out_of_view.txt"
 WRONG_SEQUENCE = {
-    "NaN": (lambda f: lines(f / GT, 7, "nan,1,2,3"), "groundtruth.txt:7: expected a box x,y,w,h in numbers, found 'nan,1,2,3'"),
-    "infinite": (lambda f: lines(f / GT, 7, "1,1,inf,3"), "groundtruth.txt:7: expected a box x,y,w,h in numbers, found '1,1,inf,3'"),
-    "three numbers": (lambda f: lines(f / GT, 1, "1,2,3"), "groundtruth.txt:1: expected a box x,y,w,h in numbers, found '1,2,3'"),
-    "words": (lambda f: lines(f / GT, 25, "left of the cat"), "groundtruth.txt:25: expected a box x,y,w,h in numbers, found 'left of the cat'"),
-    "not text": (lambda f: lay(f / GT, b"1,2,3,4\n" * 24 + b"1,2,3,\xff\xfe\n"), "groundtruth.txt:25: expected a box x,y,w,h in numbers, found"),
+    "NaN": (
+        lambda f: lines(f / GT, 7, "nan,1,2,3"),
+        "groundtruth.txt:7: expected a box x,y,w,h in numbers, found 'nan,1,2,3'",
+    ),
+    "infinite": (
+        lambda f: lines(f / GT, 7, "1,1,inf,3"),
+        "groundtruth.txt:7: expected a box x,y,w,h in numbers, found '1,1,inf,3'",
+    ),
+    "three numbers": (
+        lambda f: lines(f / GT, 1, "1,2,3"),
+        "groundtruth.txt:1: expected a box x,y,w,h in numbers, found '1,2,3'",
+    ),
+    "words": (
+        lambda f: lines(f / GT, 25, "left of the cat"),
+        "groundtruth.txt:25: expected a box x,y,w,h in numbers, found 'left of the cat'",
+    ),
+    "not text": (
+        lambda f: lay(f / GT, b"1,2,3,4\n" * 24 + b"1,2,3,\xff\xfe\n"),
+        "groundtruth.txt:25: expected a box x,y,w,h in numbers, found",
+    ),
     "no boxes": (lambda f: (f / GT).unlink(), "groundtruth.txt: expected the boxes of the sequence, found none"),
-    "a picture too few": (lambda f: (f / "img/00000011.jpg").unlink(), "expected as many pictures as boxes, found 24 pictures in img/ and 25 lines in groundtruth.txt"),
-    "a picture too many": (lambda f: lay(f / "img/00000026.jpg", jpegs(128, 64)[0]), "found 26 pictures in img/ and 25 lines in groundtruth.txt"),
+    "a picture too few": (
+        lambda f: (f / "img/00000011.jpg").unlink(),
+        "expected as many pictures as boxes, found 24 pictures in img/ and 25 lines in groundtruth.txt",
+    ),
+    "a picture too many": (
+        lambda f: lay(f / "img/00000026.jpg", jpegs(128, 64)[0]),
+        "found 26 pictures in img/ and 25 lines in groundtruth.txt",
+    ),
     "no pictures": (lambda f: shutil.rmtree(f / "img"), "found 0 pictures in img/ and 25 lines in groundtruth.txt"),
     "a picture cut short": (lambda f: cut(f / "img/00000005.jpg"), "00000005.jpg: expected a whole image file"),
-    "the first is no picture": (lambda f: lay(f / "img/00000001.jpg", "text"), "00000001.jpg: expected a picture, found something that cannot be read"),
-    "empty": (lambda f: shutil.rmtree(f) or lay(f / GT, ""), "groundtruth.txt: expected a box a line, found an empty file"),
-    "absent at first": (lambda f: lines(f / GT, 1, "0,0,0,0"), "the target is absent from frame 1, so no box can point at it"),
-    "outside at first": (lambda f: lines(f / GT, 1, "-90,0,20,20"), "the target is absent from frame 1, so no box can point at it"),
-    "other flags": (lambda f: lay(f / OCCLUSION, "0,1,x" + ",0" * 22), "full_occlusion.txt: expected 0 or 1 for every frame, found 'x'"),
+    "the first is no picture": (
+        lambda f: lay(f / "img/00000001.jpg", "text"),
+        "00000001.jpg: expected a picture, found something that cannot be read",
+    ),
+    "empty": (
+        lambda f: shutil.rmtree(f) or lay(f / GT, ""),
+        "groundtruth.txt: expected a box a line, found an empty file",
+    ),
+    "absent at first": (
+        lambda f: lines(f / GT, 1, "0,0,0,0"),
+        "the target is absent from frame 1, so no box can point at it",
+    ),
+    "outside at first": (
+        lambda f: lines(f / GT, 1, "-90,0,20,20"),
+        "the target is absent from frame 1, so no box can point at it",
+    ),
+    "other flags": (
+        lambda f: lay(f / OCCLUSION, "0,1,x" + ",0" * 22),
+        "full_occlusion.txt: expected 0 or 1 for every frame, found 'x'",
+    ),
     "no flags": (lambda f: lay(f / VIEW, ""), "out_of_view.txt: expected 0 or 1 for every frame, found ''"),
-    "flags that are not text": (lambda f: lay(f / VIEW, b"\xff\xfe0"), "out_of_view.txt: expected 0 or 1 for every frame, found"),
-    "too few flags": (lambda f: lay(f / VIEW, "0,0,1"), "out_of_view.txt: expected 0 or 1 for each of the 25 boxes in groundtruth.txt, found 3"),
+    "flags that are not text": (
+        lambda f: lay(f / VIEW, b"\xff\xfe0"),
+        "out_of_view.txt: expected 0 or 1 for every frame, found",
+    ),
+    "too few flags": (
+        lambda f: lay(f / VIEW, "0,0,1"),
+        "out_of_view.txt: expected 0 or 1 for each of the 25 boxes in groundtruth.txt, found 3",
+    ),
     "no folder": (lambda f: shutil.rmtree(f), "groundtruth.txt: expected the boxes of the sequence, found none"),
 }
 
@@ -611,12 +951,23 @@ def test_sequences_that_are_wrong(tmp_path, spoil, says):
     root = lasot(tmp_path, {"training": ["cat-1"], "testing": ["cat-3"]}, boxes=MOVING[:25])
     spoil(root / "cat/cat-3")
     sentence = refused("lasot", tmp_path)
-    assert "1 of 2 files cannot be read, more than 1%" in sentence and f"The first: {root}/cat" in sentence and "cat-3" in sentence and says in sentence
+    assert (
+        "1 of 2 files cannot be read, more than 1%" in sentence
+        and f"The first: {root}/cat" in sentence
+        and "cat-3" in sentence
+        and says in sentence
+    )
 
 
-@pytest.mark.parametrize("line", [b"cat", b"cat-", b"cat-x", b"-3", b"../cat-3", b"..-3", b"cat/cat-3", b"\xff\xfec\0a\0t\0", b"<html> 404-1"])
+@pytest.mark.parametrize(
+    "line",
+    [b"cat", b"cat-", b"cat-x", b"-3", b"../cat-3", b"..-3", b"cat/cat-3", b"\xff\xfec\0a\0t\0", b"<html> 404-1"],
+)
 def test_a_list_of_sequences_that_is_nonsense(tmp_path, line):
-    lay(lasot(tmp_path, {"training": ["cat-1"], "testing": ["cat-3"]}, boxes=MOVING[:25]) / "testing_set.txt", b"cat-1\n" + line + b"\n")
+    lay(
+        lasot(tmp_path, {"training": ["cat-1"], "testing": ["cat-3"]}, boxes=MOVING[:25]) / "testing_set.txt",
+        b"cat-1\n" + line + b"\n",
+    )
     assert "testing_set.txt:2: expected a sequence a line, such as airplane-1, found '" in refused("lasot", tmp_path)
 
 
@@ -625,13 +976,20 @@ WRONG_TABLE = {
     "commas": (HEADER.replace("\t", ",") + "\n", ":1: expected the tab-separated columns gif_name, question, answer"),
     "another table": ("index\tsentence\n", ":1: expected the tab-separated columns"),
     "empty": ("", ":1: expected the tab-separated columns"),
-    "six fields": (f"{HEADER}\n{question('tumblr_1')}\n{question('tumblr_1').rpartition(chr(9))[0]}\n",
-                   ":3: expected 7 tab-separated fields with a GIF, a question and an answer, found 'tumblr_1"),
+    "six fields": (
+        f"{HEADER}\n{question('tumblr_1')}\n{question('tumblr_1').rpartition(chr(9))[0]}\n",
+        ":3: expected 7 tab-separated fields with a GIF, a question and an answer, found 'tumblr_1",
+    ),
     "eight fields": (f"{HEADER}\r\n{question('tumblr_1')}\tmore\r\n", ":2: expected 7 tab-separated fields"),
-    "no answer": (f"{HEADER}\n{question('tumblr_1', answer=' ')}\n", ":2: expected 7 tab-separated fields with a GIF, a question and an answer"),
+    "no answer": (
+        f"{HEADER}\n{question('tumblr_1', answer=' ')}\n",
+        ":2: expected 7 tab-separated fields with a GIF, a question and an answer",
+    ),
     "elsewhere": (f"{HEADER}\n{question('../../tumblr_1')}\n", ":2: expected 7 tab-separated fields"),
-    "latin-1": (f"{HEADER}\n{question('tumblr_1', 'what is a café ?')}\n".encode("latin-1"),
-                f": expected text in UTF-8, found something else at byte {len(HEADER) + 1 + len('tumblr_1 what is a caf')}"),
+    "latin-1": (
+        f"{HEADER}\n{question('tumblr_1', 'what is a café ?')}\n".encode("latin-1"),
+        f": expected text in UTF-8, found something else at byte {len(HEADER) + 1 + len('tumblr_1 what is a caf')}",
+    ),
 }
 
 
@@ -644,16 +1002,26 @@ def test_tables_of_questions_that_are_wrong(tmp_path, content, says):
 def test_folders_without_their_lists(tmp_path):
     for folder in ("TinyVIRAT", "CLEVRER", "tgif-qa", "LaSOT"):
         (tmp_path / folder).mkdir()
-    expected = {"tinyvirat": "tiny_train.json: expected a file of the official data set, found none", "clevrer": "train.json: expected a file",
-                "tgifqa": "expected dataset/Train_frameqa_question.csv and its like, found none", "lasot": "training_set.txt: expected a file"}
+    expected = {
+        "tinyvirat": "tiny_train.json: expected a file of the official data set, found none",
+        "clevrer": "train.json: expected a file",
+        "tgifqa": "expected dataset/Train_frameqa_question.csv and its like, found none",
+        "lasot": "training_set.txt: expected a file",
+    }
     for name, says in expected.items():
         assert says in refused(name, tmp_path)
 
 
 # ---- questions of one's own ------------------------------------------------------------------------------------------
 
-RUNS = {"tinyvirat": (8, ["vehicle_moving", "Talking"]), "colorization": (10, []), "clevrer": (1, None), "tgifqa": (1, ["cat", "dog"]),
-        "lasot": (20, []), "cifar10": (1, None)}                                    # answer frames, vocabulary
+RUNS = {
+    "tinyvirat": (8, ["vehicle_moving", "Talking"]),
+    "colorization": (10, []),
+    "clevrer": (1, None),
+    "tgifqa": (1, ["cat", "dog"]),
+    "lasot": (20, []),
+    "cifar10": (1, None),
+}  # answer frames, vocabulary
 
 
 @pytest.fixture
@@ -663,8 +1031,13 @@ def ask(command, make_run, tmp_path):
 
 
 FILM, FOLDER = "street.mp4", "frames"
-ANSWERED = {"tinyvirat": ["--video", FILM], "colorization": ["--video", FILM], "clevrer": ["--video", FILM, "--question", "What color is it?"],
-            "tgifqa": ["--video", "cat.gif", "--question", "what is it ?"], "lasot": ["--video", FOLDER, "--box", "20,10,40,30"]}
+ANSWERED = {
+    "tinyvirat": ["--video", FILM],
+    "colorization": ["--video", FILM],
+    "clevrer": ["--video", FILM, "--question", "What color is it?"],
+    "tgifqa": ["--video", "cat.gif", "--question", "what is it ?"],
+    "lasot": ["--video", FOLDER, "--box", "20,10,40,30"],
+}
 
 
 @pytest.fixture
@@ -698,24 +1071,76 @@ def test_a_tracker_draws_what_it_sees_and_sees_no_more_than_it_has_learnt(make_r
 
 
 UNANSWERED = {
-    "a question without a video": ("clevrer", ["--question", "What color is it?"], "--question is about a video: name its file with --video."),
-    "a video without its question": ("clevrer", ["--video", FILM], "clevrer answers questions: ask one with --question."),
-    "a question that is not asked for": ("tinyvirat", ["--video", FILM, "--question", "What?"], "tinyvirat answers no questions: leave out --question."),
+    "a question without a video": (
+        "clevrer",
+        ["--question", "What color is it?"],
+        "--question is about a video: name its file with --video.",
+    ),
+    "a video without its question": (
+        "clevrer",
+        ["--video", FILM],
+        "clevrer answers questions: ask one with --question.",
+    ),
+    "a question that is not asked for": (
+        "tinyvirat",
+        ["--video", FILM, "--question", "What?"],
+        "tinyvirat answers no questions: leave out --question.",
+    ),
     "a box without a video": ("lasot", ["--box", "1,2,3,4"], "--box is about a video: name its file with --video."),
-    "a box in words": ("lasot", ["--video", FILM, "--box", "the cat"], "The box 'the cat' is not one: expected four numbers x,y,w,h with a width and height above 0."),
-    "three numbers": ("lasot", ["--video", FILM, "--box", "1,2,3"], "The box '1,2,3' is not one: expected four numbers"),
+    "a box in words": (
+        "lasot",
+        ["--video", FILM, "--box", "the cat"],
+        "The box 'the cat' is not one: expected four numbers x,y,w,h with a width and height above 0.",
+    ),
+    "three numbers": (
+        "lasot",
+        ["--video", FILM, "--box", "1,2,3"],
+        "The box '1,2,3' is not one: expected four numbers",
+    ),
     "no width": ("lasot", ["--video", FILM, "--box", "1,2,0,4"], "The box '1,2,0,4' is not one: expected four numbers"),
-    "not a number": ("lasot", ["--video", FILM, "--box", "1,nan,3,4"], "The box '1,nan,3,4' is not one: expected four numbers"),
-    "a box outside": ("lasot", ["--video", FILM, "--box", "40,2,3,4"], "The box 40,2,3,4 has no part in the first frame of street.mp4, which is 32 x 32 pixels."),
-    "no box": ("lasot", ["--video", FILM], "street.mp4: a tracker must be told what to follow: give the target's box in the first frame"),
+    "not a number": (
+        "lasot",
+        ["--video", FILM, "--box", "1,nan,3,4"],
+        "The box '1,nan,3,4' is not one: expected four numbers",
+    ),
+    "a box outside": (
+        "lasot",
+        ["--video", FILM, "--box", "40,2,3,4"],
+        "The box 40,2,3,4 has no part in the first frame of street.mp4, which is 32 x 32 pixels.",
+    ),
+    "no box": (
+        "lasot",
+        ["--video", FILM],
+        "street.mp4: a tracker must be told what to follow: give the target's box in the first frame",
+    ),
     "not about videos": ("cifar10", ["--video", FILM], "cifar10 is not about videos: found street.mp4."),
-    "sound alone": ("tinyvirat", ["--video", "song.wav"], "song.wav: expected moving pictures, found a file with no more than audio in it"),
-    "missing": ("tinyvirat", ["--video", "missing.mp4"], "missing.mp4: expected a video file or a folder of images, found none; check the path."),
-    "empty": ("colorization", ["--video", "empty.mp4"], "empty.mp4: expected a video file, found an empty one (0 bytes)"),
+    "sound alone": (
+        "tinyvirat",
+        ["--video", "song.wav"],
+        "song.wav: expected moving pictures, found a file with no more than audio in it",
+    ),
+    "missing": (
+        "tinyvirat",
+        ["--video", "missing.mp4"],
+        "missing.mp4: expected a video file or a folder of images, found none; check the path.",
+    ),
+    "empty": (
+        "colorization",
+        ["--video", "empty.mp4"],
+        "empty.mp4: expected a video file, found an empty one (0 bytes)",
+    ),
     "text": ("tgifqa", ["--video", "text.mp4", "--question", "what ?"], "text.mp4: expected a whole video file"),
     "cut short": ("lasot", ["--video", "cut.mp4", "--box", "1,2,3,4"], "cut.mp4: expected a whole video file"),
-    "a still picture": ("tinyvirat", ["--video", "photo.jpg"], "photo.jpg: expected moving pictures, found a still one (JPEG)"),
-    "an empty folder": ("lasot", ["--video", "nothing", "--box", "1,2,3,4"], "nothing: expected a folder of images (jpg, png, ...), found none in it"),
+    "a still picture": (
+        "tinyvirat",
+        ["--video", "photo.jpg"],
+        "photo.jpg: expected moving pictures, found a still one (JPEG)",
+    ),
+    "an empty folder": (
+        "lasot",
+        ["--video", "nothing", "--box", "1,2,3,4"],
+        "nothing: expected a folder of images (jpg, png, ...), found none in it",
+    ),
 }
 
 
@@ -728,6 +1153,7 @@ def test_what_cannot_be_answered(ask, files, name, words, says):
 
 # ---- real files ------------------------------------------------------------------------------------------------------
 
+
 def only(root: Path, data: Path) -> Path:
     """A folder with this data set and no other."""
     (data / root.name).symlink_to(root)
@@ -736,10 +1162,19 @@ def only(root: Path, data: Path) -> Path:
 
 def test_real_actions(official, tmp_path):
     store = encoded("tinyvirat", only(official("weizmann-actions"), tmp_path))
-    table = store.answers
-    assert len(table) == 36 and store.manifest["unreadable"] == [] and store.manifest["dataset"] == "weizmann-actions (in TinyVIRAT's layout)"
-    assert set(table[table.split == "test"].group) == {"actor_6", "actor_7", "actor_8"} and (table.groupby("group").split.nunique() == 1).all()
-    assert set(table.split) == {"train", "validation", "test"} and Counter(table.answer) == {label: 9 for label in store.manifest["vocabulary"]}
+    table = store.metadata
+    assert (
+        len(table) == 36
+        and store.manifest["unreadable"] == []
+        and store.manifest["dataset"] == "weizmann-actions (in TinyVIRAT's layout)"
+    )
+    assert (
+        set(table[table.split == "test"].group) == {"actor_6", "actor_7", "actor_8"}
+        and (table.groupby("group").split.nunique() == 1).all()
+    )
+    assert set(table.split) == {"train", "validation", "test"} and Counter(table.answer) == {
+        label: 9 for label in store.manifest["vocabulary"]
+    }
     assert len(store.manifest["vocabulary"]) == 4 == len(store.manifest["notes"]["labels that are not TinyVIRAT's"])
     assert (table.n_in == 11).all()
 
@@ -755,17 +1190,30 @@ def test_a_real_clip_of_tinyvirat(official):
 
 
 def test_real_tracks(official, tmp_path):
-    store = encode(LaSOT(clips=1), only(official("tracking"), tmp_path), log=lambda line: None)          # the others overlap it: 24 frames each
-    table = store.answers
-    assert len(table) == table.group.nunique() == 88 and store.manifest["unreadable"] == [] and (table.groupby("group").split.nunique() == 1).all()
+    store = encode(
+        LaSOT(clips=1), only(official("tracking"), tmp_path), log=lambda line: None
+    )  # the others overlap it: 24 frames each
+    table = store.metadata
+    assert (
+        len(table) == table.group.nunique() == 88
+        and store.manifest["unreadable"] == []
+        and (table.groupby("group").split.nunique() == 1).all()
+    )
     boxes = [box for answer in table.answer for box in json.loads(answer)]
     assert len(boxes) == FRAMES * len(table) and all(json.loads(answer)[0] for answer in table.answer)
     x, y, w, h = np.array([box for box in boxes if box]).T
-    assert min(x.min(), y.min()) >= 0 and max((x + w).max(), (y + h).max()) <= 64.01 and min(w.min(), h.min()) > 0       # rounded to 0.01
+    assert (
+        min(x.min(), y.min()) >= 0 and max((x + w).max(), (y + h).max()) <= 64.01 and min(w.min(), h.min()) > 0
+    )  # rounded to 0.01
 
 
 def test_real_gifs(official, tmp_path):
     store = encoded("tgifqa", only(official("tgif-qa"), tmp_path))
-    assert store.answers[["split", "question", "answer"]].values.tolist() == [
-        ["test", "what are the group of boys singing , dancing , and playing ?", "instruments"], ["test", "what is the color of the shirt ?", "white"]]
-    assert store.manifest["notes"] == {"Test: questions without their GIF": 13_691, "Sample: questions without their GIF": 0}
+    assert store.metadata[["split", "question", "answer"]].values.tolist() == [
+        ["test", "what are the group of boys singing , dancing , and playing ?", "instruments"],
+        ["test", "what is the color of the shirt ?", "white"],
+    ]
+    assert store.manifest["notes"] == {
+        "Test: questions without their GIF": 13_691,
+        "Sample: questions without their GIF": 0,
+    }

@@ -11,6 +11,7 @@ clock's on a GPU (see `clock`). Only `ends` is by the clock alone.
 
 A run replaces the rows of its own device and preset and keeps the others, so that one table holds a laptop and a GPU.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -19,31 +20,51 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from .. import files
-from ..device import find_device
-from ..errors import EvlibError
+from evlib.training.device import find_device
+from evlib.utils import files
+from evlib.utils.errors import EvlibError
 
 Part = Literal["ends", "network", "peers", "growth"]
-PRESETS = ("demo", "paper", "fast")            # the last differs from paper by its recipe alone: measured on a GPU, or where it is named
+PRESETS = (
+    "demo",
+    "paper",
+    "fast",
+)  # the last differs from paper by its recipe alone: measured on a GPU, or where it is named
 MISSING = "not measured: needs a CUDA GPU; `python -m evlib bench --device cuda` fills it"
-GPU = "a CUDA GPU"                           # stands in column `device` until one has a name
+GPU = "a CUDA GPU"  # stands in column `device` until one has a name
 
 
-def bench(data: Path, out: Path, only: Sequence[Part] = (), device: str | None = None, preset: str | None = None,
-          log: Callable[[str], None] = lambda line: print(line, flush=True)) -> dict[str, pd.DataFrame]:
+def bench(
+    data: Path,
+    out: Path,
+    only: Sequence[Part] = (),
+    device: str | None = None,
+    preset: str | None = None,
+    log: Callable[[str], None] = lambda line: print(line, flush=True),
+) -> dict[str, pd.DataFrame]:
     """Measures the parts named in `only`, or all; of the network, `preset`, or demo, paper and on a GPU fast. Writes <out>/<part>.csv and bench.png, and
     returns the tables by part. What `data` lacks is a row that says so. Raises EvlibError for an unknown part or preset."""
-    from . import ends, growth, network, peers, picture
-    parts, presets = tuple(only) or get_args(Part), (preset,) if preset else PRESETS if find_device(device).type == "cuda" else PRESETS[:2]
+    from evlib.bench import ends, growth, network, peers, picture
+
+    parts, presets = (
+        tuple(only) or get_args(Part),
+        (preset,) if preset else PRESETS if find_device(device).type == "cuda" else PRESETS[:2],
+    )
     if unknown := {*parts} - {*get_args(Part)}:
         raise EvlibError(f"bench measures {', '.join(get_args(Part))}; found {min(unknown)!r}.")
     if not {*presets} <= {*PRESETS}:
         raise EvlibError(f"bench knows the presets {', '.join(PRESETS)}; found {preset!r}.")
     if Path(out).suffix:
-        raise EvlibError(f"--out {out}: expected a folder, to which {' '.join(f'{part}.csv' for part in parts)} and bench.png are written.")
+        raise EvlibError(
+            f"--out {out}: expected a folder, to which {' '.join(f'{part}.csv' for part in parts)} and bench.png are written."
+        )
     on = find_device(device)
-    measures = {"ends": lambda: ends.measure(data, log), "network": lambda: network.measure(presets, on, log),
-                "peers": lambda: peers.measure(data, on, log), "growth": lambda: growth.measure(on, log)}
+    measures = {
+        "ends": lambda: ends.measure(data, log),
+        "network": lambda: network.measure(presets, on, log),
+        "peers": lambda: peers.measure(data, on, log),
+        "growth": lambda: growth.measure(on, log),
+    }
     tables = {}
     for part in parts:
         tables[part] = measures[part]()
@@ -62,18 +83,24 @@ def joined(new: pd.DataFrame, path: Path, host: tuple[str, ...] = ()) -> pd.Data
     parts = [new]
     if path.exists():
         old = pd.read_csv(path)
-        if list(old.columns) == list(new.columns):               # else an older version wrote it
+        if list(old.columns) == list(new.columns):  # else an older version wrote it
             old = old[old.device != GPU]
             parts.append(old[~_origin(old).isin(set(_origin(new)))])
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     cpu = table.device.str.startswith("CPU")
-    empty = table[cpu & ~_origin(table).str.replace("cpu", "cuda").isin(set(_origin(table))) & ~table.what.str.startswith(tuple(host) or ("\0",))]
+    empty = table[
+        cpu
+        & ~_origin(table).str.replace("cpu", "cuda").isin(set(_origin(table)))
+        & ~table.what.str.startswith(tuple(host) or ("\0",))
+    ]
     return pd.concat([part for part in (table[cpu], table[~cpu], _emptied(empty)) if len(part)], ignore_index=True)
 
 
 def _emptied(rows: pd.DataFrame) -> pd.DataFrame:
     """The same rows without what was measured."""
-    said = [name for name in ("what", "ours", "peer", "shape", "n_in", "n_out", "preset", "axis", "value") if name in rows]
+    said = [
+        name for name in ("what", "ours", "peer", "shape", "n_in", "n_out", "preset", "axis", "value") if name in rows
+    ]
     waiting = rows[said].assign(device=GPU, note=MISSING).reindex(columns=rows.columns)
     return waiting[waiting.what != "matrix product"]
 

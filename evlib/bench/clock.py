@@ -5,6 +5,7 @@ that others keep busy the clock is not fair to long work, even in turns: a produ
 2048 x 2048 is interrupted (measured: 89 against 15 GFLOP/s by the clock, 87 against 90 by CPU seconds). On an idle machine
 with one thread the two are the same. What CPU seconds leave out: waiting for a disk, and what several threads gain or lose.
 """
+
 from __future__ import annotations
 
 import multiprocessing
@@ -18,15 +19,16 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from ..device import environment
+from evlib.training.device import environment
 
 REPEATS = 5
-PATIENCE = 10.0            # seconds after which no further repeat of the same work begins; three are always made
-SQUARE = {"cpu": 2048, "cuda": 8192}          # side of the matrices whose product is the yardstick
+PATIENCE = 10.0  # seconds after which no further repeat of the same work begins; three are always made
+SQUARE = {"cpu": 2048, "cuda": 8192}  # side of the matrices whose product is the yardstick
 
 
-def in_turns(works: dict[Hashable, Callable], device: torch.device, repeats: int = REPEATS,
-             patience: float = PATIENCE) -> dict[Hashable, list[float]]:
+def in_turns(
+    works: dict[Hashable, Callable], device: torch.device, repeats: int = REPEATS, patience: float = PATIENCE
+) -> dict[Hashable, list[float]]:
     """Seconds of every work, each done once unmeasured and then `repeats` times in turns, so that whatever else the machine
     does falls on all of them alike."""
     for work in works.values():
@@ -52,7 +54,10 @@ def once(work: Callable, device: torch.device) -> float:
 def now(device: torch.device) -> float:
     if device.type == "cuda":
         return time.perf_counter()
-    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def wait(device: torch.device) -> None:
@@ -69,7 +74,7 @@ def product(dtype: torch.dtype, device: torch.device) -> tuple[Callable, float]:
     """A big square matrix product in `dtype`, and its FLOP."""
     side = SQUARE[device.type]
     a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
-    return lambda: a @ b, 2.0 * side ** 3
+    return lambda: a @ b, 2.0 * side**3
 
 
 def place(device: torch.device) -> dict:
@@ -78,6 +83,7 @@ def place(device: torch.device) -> dict:
 
 
 # ------------------------------------------------------------------------------------ memory
+
 
 def peak_megabytes(device: torch.device) -> float:
     """The most that this process ever held: of a GPU, tensors since the count was last reset; of a CPU, the whole process."""
@@ -100,8 +106,10 @@ def in_a_process(device: torch.device, work: Callable, *arguments):
     """work(*arguments) in a process of its own, where the peak of memory is that of this work; on a GPU, whose peak can be reset, here."""
     if device.type == "cuda":
         return work(*arguments)
-    context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
-    context.set_forkserver_preload(["evlib.bench.network"])               # torch is imported once, for all of them
+    context = multiprocessing.get_context(
+        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    )
+    context.set_forkserver_preload(["evlib.bench.network"])  # torch is imported once, for all of them
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(_with_threads, torch.get_num_threads(), work, *arguments).result()
 
@@ -121,7 +129,7 @@ def kept_bytes(net: nn.Module, forward: Callable) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             storages[storage.data_ptr()] = storage.nbytes()
-            alive.append(tensor)                                          # or its address might be given away again
+            alive.append(tensor)  # or its address might be given away again
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):

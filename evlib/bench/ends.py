@@ -1,4 +1,5 @@
 """How fast the ends of the flow are: drawing, encoding, reading."""
+
 from __future__ import annotations
 
 import resource
@@ -14,14 +15,15 @@ import pytesseract
 import soundfile
 import torch
 
-from .. import decode, tasks
-from ..device import environment
-from ..encode import encode
-from ..errors import EvlibError
-from ..miniatures.film import write_mp4
-from ..render import tokenize, word_frame
-from ..tasks.audiomnist import DIGITS, PARTS
-from ..video import read_video, spread
+from evlib.data import tasks
+from evlib.data.encode import encode
+from evlib.data.tasks.audiomnist import DIGITS, PARTS
+from evlib.frames.render import tokenize, word_frame
+from evlib.frames.video import read_video, spread
+from evlib.scoring import ocr as decode
+from evlib.synthetic.film import write_mp4
+from evlib.training.device import environment
+from evlib.utils.errors import EvlibError
 
 READ_FRAMES, READ_SINGLY, SOUNDS, CLIPS = 10_000, 100, 3_000, 300
 
@@ -51,8 +53,14 @@ def drawing(data: Path) -> dict:
 def encoding_cifar10(data: Path) -> dict:
     """All of CIFAR-10 to a store, and the most memory this process ever held."""
     with tempfile.TemporaryDirectory() as folder:
-        row, store = timed("CIFAR-10 images encoded", lambda: encode(tasks.get("cifar10"), data, Path(folder) / "store", log=lambda line: None))
-    return {**rated(row, store.manifest["sequences"]), "note": f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"}
+        row, store = timed(
+            "CIFAR-10 images encoded",
+            lambda: encode(tasks.get("cifar10"), data, Path(folder) / "store", log=lambda line: None),
+        )
+    return {
+        **rated(row, store.manifest["sequences"]),
+        "note": f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB",
+    }
 
 
 def encoding_sounds(data: Path) -> dict:
@@ -64,8 +72,12 @@ def encoding_sounds(data: Path) -> dict:
             place.mkdir(parents=True)
             for i in range(SOUNDS // len(speakers)):
                 wave = 0.1 * rng.standard_normal(28_800)
-                soundfile.write(place / f"{i % len(DIGITS)}_{speaker:02d}_{i // len(DIGITS)}.wav", wave, 48_000, subtype="PCM_16")
-        row, _ = timed("48 kHz recordings encoded", lambda: encode(tasks.get("audiomnist"), Path(folder), log=lambda line: None))
+                soundfile.write(
+                    place / f"{i % len(DIGITS)}_{speaker:02d}_{i // len(DIGITS)}.wav", wave, 48_000, subtype="PCM_16"
+                )
+        row, _ = timed(
+            "48 kHz recordings encoded", lambda: encode(tasks.get("audiomnist"), Path(folder), log=lambda line: None)
+        )
     row = rated(row, SOUNDS)
     return {**row, "note": f"30,000 would take {30_000 / row['per_second']:.0f} s"}
 
@@ -76,10 +88,20 @@ def decoding_clips(data: Path) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i}.mp4" for i in range(CLIPS)]
         for i, path in enumerate(paths):
-            write_mp4(path, np.stack([np.stack([2 * x + 3 * t, 2 * y + i, x + y - t], axis=-1) % 256 for t in range(100)]).astype(np.uint8))
+            write_mp4(
+                path,
+                np.stack([np.stack([2 * x + 3 * t, 2 * y + i, x + y - t], axis=-1) % 256 for t in range(100)]).astype(
+                    np.uint8
+                ),
+            )
         with ThreadPoolExecutor(2) as pool:
-            row, _ = timed("clips of 100 frames read", lambda: list(pool.map(lambda path: read_video(path, spread(10)), paths)))
-    return {**rated(row, CLIPS), "note": f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"}
+            row, _ = timed(
+                "clips of 100 frames read", lambda: list(pool.map(lambda path: read_video(path, spread(10)), paths))
+            )
+    return {
+        **rated(row, CLIPS),
+        "note": f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB",
+    }
 
 
 def reading(data: Path) -> dict:
@@ -87,7 +109,10 @@ def reading(data: Path) -> dict:
     words = ["positive", "negative", *DIGITS, *tasks.get("cifar10").answers.classes]
     frames = np.stack([word_frame(words[i % len(words)]) for i in range(READ_FRAMES)])
     row, _ = timed("frames read", lambda: decode.read_words(frames))
-    single, _ = timed("", lambda: [pytesseract.image_to_string(decode.prepare(f), config=decode.PAGE_MODE) for f in frames[:READ_SINGLY]])
+    single, _ = timed(
+        "",
+        lambda: [pytesseract.image_to_string(decode.prepare(f), config=decode.PAGE_MODE) for f in frames[:READ_SINGLY]],
+    )
     ratio = (single["seconds"] / READ_SINGLY) / (row["seconds"] / READ_FRAMES)
     return {**rated(row, READ_FRAMES), "note": f"one call a frame takes {ratio:.0f} times as long"}
 
@@ -99,4 +124,9 @@ def timed(what: str, work: Callable) -> tuple[dict, object]:
 
 
 def rated(row: dict, count: int) -> dict:
-    return {"what": row["what"], "count": count, "seconds": round(row["seconds"], 2), "per_second": round(count / row["seconds"])}
+    return {
+        "what": row["what"],
+        "count": count,
+        "seconds": round(row["seconds"], 2),
+        "per_second": round(count / row["seconds"]),
+    }

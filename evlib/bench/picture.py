@@ -1,4 +1,5 @@
 """The benchmark on one page, drawn from its CSV files: what the network makes of the machine, peers, growth."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,23 +7,29 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from .. import files
-from ..plots import STYLE
+from evlib.utils import files
+from evlib.viz.plots import STYLE
 
-COLOURS = {"forward": "C5", "training step": "C0", "generation": "C1"}         # of the project's cycle
+COLOURS = {"forward": "C5", "training step": "C0", "generation": "C1"}  # of the project's cycle
 
 
 def draw(folder: Path) -> Path | None:
     """<folder>/bench.png from as many of network.csv, peers.csv and growth.csv as are there; None if none is. A GPU's rows are
     drawn where there are any, else a CPU's."""
-    tables = {name: table for name in ("network", "peers", "growth") if (table := measured(folder / f"{name}.csv")) is not None}
+    tables = {
+        name: table
+        for name in ("network", "peers", "growth")
+        if (table := measured(folder / f"{name}.csv")) is not None
+    }
     if not tables:
         return None
     panels = [name for name in ("network", "peers") if name in tables]
     rows = ([panels] if panels else []) + ([["steps", "stores"]] if "growth" in tables else [])
     with plt.style.context(STYLE):
         figure = plt.figure(figsize=(11, 1 + 3.6 * len(rows)))
-        parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=[1.5 if row == panels else 1 for row in rows])
+        parts = figure.subfigures(
+            len(rows), 1, squeeze=False, height_ratios=[1.5 if row == panels else 1 for row in rows]
+        )
         for part, names in zip(parts[:, 0], rows):
             for name, axes in zip(names, part.subplots(1, len(names), squeeze=False)[0]):
                 PANELS[name](axes, tables["growth" if name in ("steps", "stores") else name])
@@ -51,21 +58,37 @@ def utilisation(axes: plt.Axes, table: pd.DataFrame) -> None:
         rows = table[table.what == what].set_index(["preset", "shape"]).utilisation
         shares = [100 * rows.get((preset, shape), float("nan")) for preset, shape, *_ in groups]
         axes.barh([i + 0.27 * (k - 1) for i in range(len(groups))], shares, height=0.25, color=colour, label=what)
-    axes.set_yticks(range(len(groups)), [f"{preset}, {n_in:.0f} → {n_out:.0f} frames" for preset, _, n_in, n_out in groups])
+    axes.set_yticks(
+        range(len(groups)), [f"{preset}, {n_in:.0f} → {n_out:.0f} frames" for preset, _, n_in, n_out in groups]
+    )
     axes.invert_yaxis()
-    axes.set(xlim=(0, 100), xlabel="% of the FLOP/s of one big matrix product", title=f"What the network makes of the machine ({table.device.iloc[0]})")
+    axes.set(
+        xlim=(0, 100),
+        xlabel="% of the FLOP/s of one big matrix product",
+        title=f"What the network makes of the machine ({table.device.iloc[0]})",
+    )
     axes.legend(loc="upper right")
 
 
 def ratios(axes: plt.Axes, table: pd.DataFrame) -> None:
     """Bars on a logarithmic scale; the line is "as long as ours"."""
-    bars = axes.barh(range(len(table)), table.ratio - 1, left=1, color=["C0" if ratio >= 1 else "C1" for ratio in table.ratio], height=0.65)
+    bars = axes.barh(
+        range(len(table)),
+        table.ratio - 1,
+        left=1,
+        color=["C0" if ratio >= 1 else "C1" for ratio in table.ratio],
+        height=0.65,
+    )
     axes.bar_label(bars, [f"{ratio:.{2 if ratio < 2 else 1}f}" for ratio in table.ratio], padding=3)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(table)), [f"{row.what}\nagainst {row.peer}" for row in table.itertuples()], fontsize=6.5)
     axes.invert_yaxis()
     _plain(axes, "x")
-    axes.set(xlim=(min(0.5, table.ratio.min() * 0.8), table.ratio.max() * 2), xlabel="times as long as ours", title="The same done otherwise")
+    axes.set(
+        xlim=(min(0.5, table.ratio.min() * 0.8), table.ratio.max() * 2),
+        xlabel="times as long as ours",
+        title="The same done otherwise",
+    )
 
 
 def steps(axes: plt.Axes, table: pd.DataFrame) -> None:

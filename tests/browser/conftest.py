@@ -1,4 +1,5 @@
 """JupyterLab on a free port, and a browser that opens it."""
+
 import json
 import os
 import re
@@ -14,20 +15,34 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from evlib import stored, tasks
-from evlib.encode import encode
-from evlib.paths import project, ready
-from evlib.train import train
+from evlib.data import tasks
+from evlib.data.encode import encode
+from evlib.paper.notebook import ready
+from evlib.training import checkpoint as stored
+from evlib.training.train import train
+from evlib.utils.paths import project
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # As root, and where there is no desktop; and the browser is to call nobody but JupyterLab.
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
-BRIEF = 2 / 60              # minutes of training where no finished run is there
-ENOUGH = 240                # steps after which a network tells plain praise from plain blame, however busy the machine
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+BRIEF = 2 / 60  # minutes of training where no finished run is there
+ENOUGH = 240  # steps after which a network tells plain praise from plain blame, however busy the machine
 
 
 def pytest_addoption(parser):
-    parser.addoption("--screenshots", default=None, metavar="DIR", help="where pictures of the notebooks are kept (default: a temporary folder)")
+    parser.addoption(
+        "--screenshots",
+        default=None,
+        metavar="DIR",
+        help="where pictures of the notebooks are kept (default: a temporary folder)",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +83,9 @@ def notebooks(results, tmp_path_factory) -> Path:
         named = re.search(r'^task: str = "(.+?)"', cell.source, re.MULTILINE)
         config = results / "runs" / (named[1] if named else "") / "config.json"
         minutes = json.loads(config.read_text())["minutes"] if config.is_file() else BRIEF
-        cell.source = re.sub(r"^minutes: float = [\d.]+", f"minutes: float = {minutes}", cell.source, flags=re.MULTILINE)
+        cell.source = re.sub(
+            r"^minutes: float = [\d.]+", f"minutes: float = {minutes}", cell.source, flags=re.MULTILINE
+        )
         cell.source = re.sub(r'^results: str = ".*?"', f'results: str = "{results}"', cell.source, flags=re.MULTILINE)
         nbformat.write(notebook, folder / source.name)
     return folder
@@ -81,16 +98,39 @@ def lab(notebooks, tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    private = {name: str(home / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
-                                                           "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
-               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={notebooks}", "--LabApp.expose_app_in_browser=True",
-               "--LabApp.extension_manager=readonly", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    private = {
+        name: str(home / name.lower())
+        for name in (
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_DATA_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "IPYTHONDIR",
+            "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+        )
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={notebooks}",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.extension_manager=readonly",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
     notification = home / "jupyterlab_settings_dir/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     notification.parent.mkdir(parents=True)
-    notification.write_text('{"fetchNews": "false"}')          # else it asks, over the notebook
+    notification.write_text('{"fetchNews": "false"}')  # else it asks, over the notebook
     with open(home / "lab.log", "w+") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **private}, cwd=notebooks)
+        server = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **private}, cwd=notebooks
+        )
         try:
             _wait_for(f"http://127.0.0.1:{port}/api/status?token={token}", server, home / "lab.log")
             yield lambda name: f"http://127.0.0.1:{port}/lab/tree/{name}?token={token}&reset"
@@ -116,6 +156,7 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path, seconds: int = 
 @pytest.fixture(scope="session")
 def browser():
     from playwright.sync_api import sync_playwright
+
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert found, f"needs a browser, found none of {', '.join(BROWSERS)}: ./reproduce.sh test --browser installs one"
     with sync_playwright() as driver:

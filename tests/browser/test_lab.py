@@ -2,17 +2,18 @@
 
 Left out of the usual run: `./reproduce.sh test --browser` installs a browser and runs these.
 """
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from evlib.reproduce import NOTEBOOKS
+from evlib.paper.runner import NOTEBOOKS
 
 pytestmark = pytest.mark.browser
 
-LONGEST = 600_000           # ms, for one notebook
+LONGEST = 600_000  # ms, for one notebook
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 
 
@@ -28,10 +29,14 @@ def opened(browser, lab, screenshots):
         page.goto(lab(f"{name}.ipynb"))
         page.wait_for_function(f"window.jupyterapp && {NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'idle'")
         page.set_default_timeout(LONGEST)
-        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")           # what the menu does; comes back when all is run
+        page.evaluate(
+            "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+        )  # what the menu does; comes back when all is run
         page.wait_for_function(f"{NOTEBOOK}.sessionContext.session.kernel.status === 'idle'")
         page.set_default_timeout(60_000)
-        return page, page.evaluate(f"[...{NOTEBOOK}.content.model.cells].filter(cell => cell.type === 'code').map(cell => cell.toJSON())")
+        return page, page.evaluate(
+            f"[...{NOTEBOOK}.content.model.cells].filter(cell => cell.type === 'code').map(cell => cell.toJSON())"
+        )
 
     yield open_and_run
     for name, page in pages:
@@ -55,13 +60,17 @@ def test_a_notebook_runs(opened, name):
 
 def answered(cell) -> tuple[str, str]:
     """The answer under a control, and the bytes of its picture."""
-    return cell.locator(".jp-OutputArea-output b").inner_text(), cell.locator(".jp-OutputArea-output img").get_attribute("src")
+    return cell.locator(".jp-OutputArea-output b").inner_text(), cell.locator(
+        ".jp-OutputArea-output img"
+    ).get_attribute("src")
 
 
 def changed(page, cell, old: str) -> None:
     """Waits until another picture is there."""
-    page.wait_for_function("([cell, old]) => { const image = cell.querySelector('.jp-OutputArea-output img'); return image && image.src !== old; }",
-                           arg=[cell.element_handle(), old])
+    page.wait_for_function(
+        "([cell, old]) => { const image = cell.querySelector('.jp-OutputArea-output img'); return image && image.src !== old; }",
+        arg=[cell.element_handle(), old],
+    )
 
 
 def test_what_is_typed_and_dropped_is_answered(opened, reviewer, tmp_path):
@@ -76,12 +85,15 @@ def test_what_is_typed_and_dropped_is_answered(opened, reviewer, tmp_path):
         field.fill(sentence)
         field.press("Enter")
         changed(page, cell, picture)
-        answers[sentence], picture = answered(cell)                    # strict: there is still one of each
+        answers[sentence], picture = answered(cell)  # strict: there is still one of each
     assert list(answers.values()) == ["positive", "negative"]
     field.fill("")
     field.press("Enter")
     cell.get_by_text("The sentence is empty").wait_for()
-    assert not cell.locator(".jp-OutputArea-output img").count() and not cell.locator("pre").filter(has_text="Traceback").count()
+    assert (
+        not cell.locator(".jp-OutputArea-output img").count()
+        and not cell.locator("pre").filter(has_text="Traceback").count()
+    )
     field.fill(sentence)
     field.press("Enter")
     changed(page, cell, "")

@@ -1,0 +1,188 @@
+"""The official files of every data set: where they are, what is known of them, and where they go. Data, next to no code.
+
+    python -m evlib download clevrer --data data     # evlib/download.py fetches, checks and unpacks what is listed here
+
+What could not be verified is None, or is said with "about"; a checksum stands here only where it was published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """One official archive, or one file that is used as it is. What is not known is None, and is then not checked."""
+
+    url: str
+    filename: str  # under DIR until it is unpacked, also when fetched by hand
+    md5: str | None = None
+    size_bytes: int | None = None  # exact
+    unpacks_to: str | None  # the folder in the archive; "" where its members lie at the top; None: no archive
+    rename: str | None = None  # what it becomes under DIR, where that is another path
+    files: Mapping[str, str | None] = field(default_factory=dict)  # path in the folder -> md5; None: must be there
+    licence: str
+    note: str = ""  # said before it is fetched
+
+    @property
+    def path(self) -> str:
+        """Of the folder, or of the single file, under DIR."""
+        return self.rename or self.unpacks_to or self.filename
+
+    @property
+    def folder(self) -> str:
+        """The data set's folder under DIR, which may hold other archives, too."""
+        return self.path.partition("/")[0]
+
+
+def clevrer(split: str, size: str, videos: tuple[str, ...]) -> tuple[Archive, Archive]:
+    """A split's videos, of which some must be there, and its questions. The authors give their server's address with http alone."""
+    server = "http://data.csail.mit.edu/clevrer"
+    return (
+        Archive(
+            url=f"{server}/videos/{split}/video_{split}.zip",
+            filename=f"CLEVRER-video_{split}.zip",
+            unpacks_to="",
+            rename=f"CLEVRER/video_{split}",
+            files=dict.fromkeys(videos),
+            licence="CC0",
+            note=size,
+        ),
+        Archive(
+            url=f"{server}/questions/{split}.json",
+            filename=f"CLEVRER-{split}.json",
+            unpacks_to=None,
+            rename=f"CLEVRER/questions/{split}.json",
+            licence="CC0",
+            note=f"the questions about the {split} videos",
+        ),
+    )
+
+
+# As far as is known, the server of LaSOT's authors has no training set: one zip holds the 280 test sequences (about 50 GB),
+# one an extension that is not used here (about 63 GB). All 1,400, class by class, are where one of the authors put them.
+LASOT = "https://huggingface.co/datasets/l-lt/LaSOT/resolve/a97464600e8c1ab91eb91a47332a20732830585e"
+LASOT_LICENCE = "not verified; research, not commercial"
+LASOT_CLASSES = """
+    airplane basketball bear bicycle bird boat book bottle bus car cat cattle chameleon coin crab crocodile cup deer dog drone
+    electricfan elephant flag fox frog gametarget gecko giraffe goldfish gorilla guitar hand hat helmet hippo horse kangaroo kite
+    leopard licenseplate lion lizard microphone monkey motorcycle mouse person pig pool rabbit racing robot rubicCube sepia shark
+    sheep skateboard spider squirrel surfboard swing tank tiger train truck turtle umbrella volleyball yoyo zebra""".split()
+
+TINYVIRAT = Archive(
+    url="https://www.crcv.ucf.edu/datasets/ugur/TinyVIRAT.zip",
+    filename="TinyVIRAT.zip",
+    unpacks_to="TinyVIRAT",
+    files=dict.fromkeys(["tiny_train.json", "tiny_test.json"]),
+    licence="none stated; made from VIRAT 2.0",
+    note="size not verified, below 2 GB; should the server's certificate be refused, fetch it with a browser",
+)
+
+ARCHIVES: dict[str, tuple[Archive, ...]] = {
+    "sst2": (
+        Archive(
+            url="https://dl.fbaipublicfiles.com/glue/data/SST-2.zip",
+            filename="SST-2.zip",
+            md5="9f81648d4199384278b86e315dac217c",
+            unpacks_to="SST-2",
+            files={
+                "train.tsv": "da409a0a939379ed32a470bc0f7fe99a",
+                "dev.tsv": "268856b487b2a31a28c0a93daaff7288",
+                "test.tsv": "3230e4efec76488b87877a56ae49675a",
+            },
+            licence="none stated by GLUE; research use",
+            note="about 7.4 MB",
+        ),
+    ),
+    "cifar10": (
+        Archive(  # the binary version: the Python version is a pickle, which can run code when it is read
+            url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            filename="cifar-10-binary.tar.gz",
+            md5="c32a1d4ab5d03f1284b67883e8d87530",
+            size_bytes=170_052_171,
+            unpacks_to="cifar-10-batches-bin",
+            files=dict.fromkeys([*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin", "batches.meta.txt"]),
+            licence="none stated; cite Krizhevsky 2009",
+            note="170 MB",
+        ),
+    ),
+    "audiomnist": (
+        Archive(
+            url="https://github.com/soerenab/AudioMNIST/archive/refs/heads/master.zip",
+            filename="AudioMNIST-master.zip",
+            unpacks_to="AudioMNIST-master",
+            rename="AudioMNIST",
+            files={"data/audioMNIST_meta.txt": None},
+            licence="MIT",
+            note="about 1 GB; a branch, so its checksum may change",
+        ),
+    ),
+    "fsdd": (
+        Archive(
+            url="https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
+            filename="free-spoken-digit-dataset-1.0.10.tar.gz",
+            unpacks_to="free-spoken-digit-dataset-1.0.10",
+            rename="free-spoken-digit-dataset",
+            files={"recordings/0_jackson_0.wav": None},
+            licence="CC BY-SA 4.0",
+            note="version 1.0.10: 3,000 recordings of 6 speakers",
+        ),
+    ),
+    "tinyvirat": (TINYVIRAT,),
+    "colorization": (TINYVIRAT,),
+    "clevrer": (
+        *clevrer("train", "about 12 GB", ("video_00000-01000/video_00000.mp4", "video_09000-10000/video_09999.mp4")),
+        *clevrer(
+            "validation", "about 6 GB", ("video_10000-11000/video_10000.mp4", "video_14000-15000/video_14999.mp4")
+        ),
+    ),
+    "tgifqa": (
+        Archive(
+            url="https://github.com/YunseokJANG/tgif-qa/archive/refs/heads/master.zip",
+            filename="tgif-qa-master.zip",
+            unpacks_to="tgif-qa-master",
+            rename="tgif-qa",
+            files=dict.fromkeys(
+                ["dataset/Train_frameqa_question.csv", "dataset/Test_frameqa_question.csv", "dataset/README.md"]
+            ),
+            licence="free for academic purposes only",
+            note="the questions, without the GIFs; a branch, so its checksum may change",
+        ),
+    ),
+    "lasot": (
+        *(
+            Archive(
+                url=f"{LASOT}/{name}",
+                filename=f"LaSOT-{name}",
+                unpacks_to=None,
+                rename=f"LaSOT/{name}",
+                licence=LASOT_LICENCE,
+                note="a list of sequences",
+            )
+            for name in ("training_set.txt", "testing_set.txt")
+        ),
+        *(
+            Archive(
+                url=f"{LASOT}/{name}.zip",
+                filename=f"LaSOT-{name}.zip",
+                unpacks_to="",
+                rename=f"LaSOT/{name}",
+                files=dict.fromkeys([f"{name}-1/groundtruth.txt", f"{name}-20/groundtruth.txt"]),
+                licence=LASOT_LICENCE,
+                note="20 sequences, about 1 to 6 GB",
+            )
+            for name in LASOT_CLASSES
+        ),
+    ),
+}
+
+# Said before the first file is fetched, and at the end; {root} is the data set's folder.
+BEFORE = {
+    "clevrer": "CLEVRER: about 18 GB are to be fetched, and room for about 25 GB is needed on the way.",
+    "lasot": "LaSOT: 70 zips, a class each, of about 248 GB in all. Each is removed once it is unpacked: room for about 255 GB will do.",
+}
+AFTER = {
+    "tgifqa": "TGIF-QA's GIFs cannot be fetched in one piece, and many links are dead: {root}/dataset/README.md says where to look, put "
+    "them at {root}/gifs/<gif_name>.gif; questions whose GIF is not there are left out and counted."
+}

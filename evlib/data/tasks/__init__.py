@@ -1,0 +1,49 @@
+"""The registry: one file per data set. A new task is one file and one line here; or, from anywhere else, `@tasks.register`."""
+
+from pathlib import Path
+
+from evlib.config import nearest
+from evlib.data.tasks.audiomnist import AudioMNIST
+from evlib.data.tasks.base import Item, Task
+from evlib.data.tasks.cifar10 import CIFAR10
+from evlib.data.tasks.clevrer import CLEVRER
+from evlib.data.tasks.fsdd import FSDD
+from evlib.data.tasks.lasot import LaSOT
+from evlib.data.tasks.sst2 import SST2
+from evlib.data.tasks.tgifqa import TGIFQA
+from evlib.data.tasks.tinyvirat import Colorization, TinyVIRAT
+from evlib.utils.errors import EvlibError
+
+__all__ = ["TASKS", "Item", "Task", "found", "get", "register"]
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (SST2(), CIFAR10(), TinyVIRAT(), AudioMNIST(), FSDD(), CLEVRER(), TGIFQA(), LaSOT(), Colorization())
+}
+
+
+def register(task: type[Task]) -> type[Task]:
+    """A decorator for a task that is defined elsewhere: from then on, this process knows it by its name. Defined again, as in a notebook
+    that is run twice, it takes its own place; EvlibError if the name is another task's."""
+    there = type(TASKS[task.name]) if task.name in TASKS else task
+    if (there.__module__, there.__qualname__) != (task.__module__, task.__qualname__):
+        raise EvlibError(
+            f"{task.__qualname__}: the name {task.name!r} is that of {there.__module__}.{there.__qualname__}; choose another."
+        )
+    TASKS[task.name] = task()
+    return task
+
+
+def get(name: str) -> Task:
+    if name not in TASKS:
+        raise EvlibError(f"Unknown task {name!r}{nearest(name, list(TASKS))}")
+    return TASKS[name]
+
+
+def found(data: Path) -> list[Task]:
+    """The tasks whose data lies under `data`."""
+    return [
+        task
+        for task in TASKS.values()
+        if any((data / folder).is_dir() for folder in (*task.folders, *task.fallback_folders))
+    ]

@@ -1,0 +1,76 @@
+"""What kind of answer a task expects. A declaration only: `evlib.scoring` reads and scores it, `evlib.viz` shows it.
+
+WordAnswer     one rendered word: a class, or the answer to a question
+LabelsAnswer   a comma-separated list of labels, one word per frame, until a blank frame
+BoxesAnswer    the input frames again, each with a red box
+ColorAnswer    the input frames again, in color
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Answer:
+    def n_frames(self, n_in: int) -> int:
+        """Frames to generate after `n_in` input frames (the separator counted). Never taken from the true answer."""
+        raise NotImplementedError
+
+    def vocabulary(self, answers: Iterable[str]) -> list[str]:
+        """What a reading is matched to, from all answers of a data set."""
+        return []
+
+
+@dataclass(frozen=True)
+class WordAnswer(Answer):
+    """One word, in one frame (Table 1: output length 1)."""
+
+    classes: tuple[str, ...] = ()  # the fixed vocabulary; without, every answer that the data set's files hold
+    has_question: bool = False  # the inputs hold a question, which might be answered without looking
+
+    def n_frames(self, n_in: int) -> int:
+        return 1
+
+    def vocabulary(self, answers: Iterable[str]) -> list[str]:
+        return list(self.classes) or sorted(set(answers))
+
+
+@dataclass(frozen=True)
+class LabelsAnswer(Answer):
+    """Several labels of several words: `vehicle moving , activity walking`, then a blank frame."""
+
+    max_words: int = 8
+
+    def n_frames(self, n_in: int) -> int:
+        return self.max_words
+
+    def vocabulary(self, answers: Iterable[str]) -> list[str]:
+        return sorted({label for answer in answers for label in split_labels(answer)})
+
+
+@dataclass(frozen=True)
+class BoxesAnswer(Answer):
+    """A red box in every frame. As text: a JSON list of x, y, w, h in frame pixels, null where the target is absent."""
+
+    def n_frames(self, n_in: int) -> int:
+        return n_in - 1
+
+
+@dataclass(frozen=True)
+class ColorAnswer(Answer):
+    """The same frames in color. Nothing is read: the frames themselves are measured."""
+
+    def n_frames(self, n_in: int) -> int:
+        return n_in - 1
+
+
+def split_labels(answer: str) -> set[str]:
+    """`a, b` -> {a, b}."""
+    return {label for label in answer.split(", ") if label}
+
+
+def label_words(labels: Sequence[str]) -> list[str]:
+    """The words that such answers are rendered with, and the comma."""
+    return [*sorted({word for label in labels for word in label.split("_")}), ","]

@@ -1,0 +1,171 @@
+"""LaSOT, video to video: 20 frames, the first with a red box around the target; then the same 20, each with its box. Of a
+shorter sequence all frames are shown.
+
+Both layouts are read: <class>/<class>-N/ as published, and <class>-N/ as its class archives unpack. Where the target is
+absent (full_occlusion, out_of_view, a box without size), no box is drawn and none is expected.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from evlib.data.tasks.answers import BoxesAnswer
+from evlib.data.tasks.base import PICTORIAL, Item, Task, hold_out, require
+from evlib.frames.boxes import draw_box
+from evlib.frames.image import SIZE
+from evlib.frames.parts import Clip, Example
+from evlib.frames.video import at, read_video
+from evlib.utils.errors import EvlibError, UnreadableFile
+
+FRAMES = 20  # of a clip, at most (Table 1's 21 counts the separator)
+
+
+class LaSOT(Task):
+    name, table2_row, dataset = "lasot", "Object Tracking", "LaSOT"
+    folders = ("LaSOT",)
+    fallback_folders = ("tracking",)
+    batch = 8
+    answer = BoxesAnswer()
+    demo = PICTORIAL
+    parallel = True
+
+    def __init__(self, clips: int = 3):
+        self.clips = clips  # drawn from a training sequence, evenly spread; of a test sequence the first alone
+
+    def settings(self) -> dict:
+        return {**super().settings(), "clips": self.clips}
+
+    def lists(self, root: Path) -> dict[str, Path]:
+        return dict(zip(("train", "test"), require([root / "training_set.txt", root / "testing_set.txt"])))
+
+    def files(self, root: Path) -> list[Path]:
+        """The lists and the annotations; 3.5 million pictures are taken on trust."""
+        sequences = [path for _, path in self.sequences(root)]
+        return [
+            *self.lists(root).values(),
+            *(path / "groundtruth.txt" for path in sequences if (path / "groundtruth.txt").is_file()),
+        ]
+
+    def sequences(self, root: Path) -> Iterator[tuple[str, Path]]:
+        """Split and folder of every sequence in the lists."""
+        for split, path in self.lists(root).items():
+            for number, line in enumerate(_lines(path), start=1):
+                if not (name := line.strip()):
+                    continue
+                if not re.fullmatch(r"\w[\w-]*-\d+", name):
+                    raise EvlibError(
+                        f"{path}:{number}: expected a sequence a line, such as airplane-1, found {name[:60]!r}; fetch the list again."
+                    )
+                kind = name.rpartition("-")[0]
+                yield split, root / kind / name if (root / kind / name).is_dir() else root / name
+
+    def items(self, root: Path) -> Iterator[Item]:
+        for split, folder in self.sequences(root):
+            name = str(folder.relative_to(root))
+            part = "test" if split == "test" else hold_out(folder.name)
+            for start in [0] if split == "test" else self.starts(folder):
+                yield Item(part, partial(self.example, folder, start), source=f"{name}:{start + 1}", group=folder.name)
+
+    def starts(self, folder: Path) -> list[int]:
+        """First frames of the clips of a training sequence; targets absent from a clip's first frame cannot be pointed at."""
+        try:
+            boxes = read_boxes_of(folder)
+        except UnreadableFile:
+            return [0]  # the item will say what is wrong
+        spread = np.linspace(0, max(0, len(boxes) - FRAMES), self.clips).round().astype(int)
+        return [int(start) for start in dict.fromkeys(spread.tolist()) if start == 0 or boxes[start] is not None]
+
+    def clip(self, path, box=None):
+        if box is None:
+            raise EvlibError(
+                f"{path}: a tracker must be told what to follow: give the target's box in the first frame, x,y,w,h in the video's own pixels."
+            )
+        height, width = read_video(path, at(0), size=None).shape[1:3]
+        frames, scaled = read_video(path, lambda n: range(min(n, FRAMES))), scale(box, width, height)
+        if scaled is None:
+            raise EvlibError(
+                f"The box {','.join(f'{v:g}' for v in box)} has no part in the first frame of {path}, which is {width} x {height} pixels."
+            )
+        return Clip(np.concatenate([draw_box(frames[0], scaled)[None], frames[1:]]))
+
+    @staticmethod
+    def example(folder: Path, start: int) -> Example:
+        boxes = read_boxes_of(folder)
+        pictures = sorted((folder / "img").glob("*.jpg"))
+        if len(pictures) != len(boxes):
+            raise UnreadableFile(
+                f"{folder}: expected as many pictures as boxes, found {len(pictures)} pictures in img/ and {len(boxes)} lines in groundtruth.txt."
+            )
+        if not boxes:
+            raise UnreadableFile(f"{folder / 'groundtruth.txt'}: expected a box a line, found an empty file.")
+        chosen = range(start, min(start + FRAMES, len(boxes)))
+        width, height = _size(pictures[start])
+        scaled = [None if boxes[i] is None else scale(boxes[i], width, height) for i in chosen]
+        if scaled[0] is None:
+            raise UnreadableFile(f"{folder}: the target is absent from frame {start + 1}, so no box can point at it.")
+        frames = read_video(folder / "img", at(*chosen))
+        boxed = np.stack([frame if box is None else draw_box(frame, box) for frame, box in zip(frames, scaled)])
+        answer = json.dumps([None if box is None else [round(v, 2) for v in box] for box in scaled])
+        return Example([Clip(np.concatenate([boxed[:1], frames[1:]]))], [Clip(boxed)], answer=answer)
+
+
+def scale(box: tuple[float, float, float, float], width: int, height: int) -> tuple[float, float, float, float] | None:
+    """x, y, w, h in a picture of that size -> in the 64x64 frame, cut at its edges; None if nothing of it is inside."""
+    x, y, w, h = box
+    left, right = (min(max(v * SIZE / width, 0), SIZE) for v in (x, x + w))
+    top, bottom = (min(max(v * SIZE / height, 0), SIZE) for v in (y, y + h))
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def read_boxes_of(folder: Path) -> list[tuple[float, float, float, float] | None]:
+    """The x, y, w, h of every frame of a sequence, in its own pixels; None where the target is absent."""
+    path = folder / "groundtruth.txt"
+    if not path.is_file():
+        raise UnreadableFile(f"{path}: expected the boxes of the sequence, found none; unpack the archive again.")
+    lines, boxes = _lines(path), []
+    absent = _flags(folder / "full_occlusion.txt", len(lines)) | _flags(folder / "out_of_view.txt", len(lines))
+    for number, line in enumerate(lines, start=1):
+        try:
+            x, y, w, h = (float(v) for v in line.split(","))
+            if not np.isfinite([x, y, w, h]).all():
+                raise ValueError
+        except ValueError:
+            raise UnreadableFile(f"{path}:{number}: expected a box x,y,w,h in numbers, found {line[:60]!r}.") from None
+        boxes.append(None if w <= 0 or h <= 0 or absent[number - 1] else (x, y, w, h))
+    return boxes
+
+
+def _flags(path: Path, count: int) -> np.ndarray:
+    """A line of 0 and 1, comma-separated -> bool (count,); all False where there is no such file."""
+    if not path.is_file():
+        return np.zeros(count, dtype=bool)
+    fields = ",".join(_lines(path)).strip(" ,").split(",")
+    if not set(fields) <= {"0", "1"}:
+        raise UnreadableFile(
+            f"{path}: expected 0 or 1 for every frame, found {next(f for f in fields if f not in ('0', '1'))[:20]!r}."
+        )
+    if len(fields) != count:
+        raise UnreadableFile(
+            f"{path}: expected 0 or 1 for each of the {count} boxes in groundtruth.txt, found {len(fields)}."
+        )
+    return np.array(fields) == "1"
+
+
+def _lines(path: Path) -> list[str]:
+    """Bytes that are no text become a sign that no number or name holds, so that whoever reads the line names it."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with Pillow.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise UnreadableFile(f"{path}: expected a picture, found something that cannot be read ({error}).") from None

@@ -1,0 +1,61 @@
+"""SST-2, text to text: a film review in up to 20 word frames, then `positive` or `negative`.
+
+GLUE's files: tab-separated without quoting, a header, and labels in train.tsv and dev.tsv only. As in the paper, dev
+is the test set. Half of dev is longer than 20 tokens; of those the last 20 are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from evlib.data.tasks.answers import WordAnswer
+from evlib.data.tasks.base import Item, Task, hold_out, require
+from evlib.frames.parts import Example, Text, Word
+from evlib.utils.errors import EvlibError
+
+
+class SST2(Task):
+    name, table2_row, dataset = "sst2", "Text Classification", "SST-2"
+    folders = ("SST-2",)
+    batch = 16
+    augment = "drop"
+    max_inputs = 20
+    answer = WordAnswer(("negative", "positive"))  # by label, 0 and 1
+
+    def files(self, root: Path) -> list[Path]:
+        return require([root / "train.tsv", root / "dev.tsv"])
+
+    def items(self, root: Path) -> Iterator[Item]:
+        train, dev = self.files(root)
+        for path in (train, dev):
+            for number, sentence, label in self._lines(path):
+                split = "test" if path is dev else hold_out(sentence)
+                example = Example(
+                    [Text(sentence)], [Word(self.answer.classes[label])], answer=self.answer.classes[label]
+                )
+                yield Item(split, lambda example=example: example, source=f"{path.name}:{number}", group=sentence)
+
+    def subsets(self, table: pd.DataFrame) -> dict[str, pd.Series]:
+        return {"at most 20 tokens": table.n_cut == 0}  # section 5: "increases the F1-score to 80.0"
+
+    def _lines(self, path: Path) -> Iterator[tuple[int, str, int]]:
+        try:
+            header, *lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+        except UnicodeDecodeError as error:
+            raise EvlibError(
+                f"{path}: expected text in UTF-8, found something else at byte {error.start}; fetch the file again."
+            ) from None
+        if header.rstrip("\r") != "sentence\tlabel":
+            raise EvlibError(
+                f"{path}:1: expected the header 'sentence<TAB>label', found {header[:80]!r}; this is not GLUE's file."
+            )
+        for number, line in enumerate(lines, start=2):
+            fields = line.rstrip("\r").split("\t")
+            if len(fields) != 2 or fields[1] not in ("0", "1") or not fields[0].strip():
+                raise EvlibError(
+                    f"{path}:{number}: expected a sentence, a tab and the label 0 or 1, found {line.rstrip()[:80]!r}."
+                )
+            yield number, fields[0].strip(), int(fields[1])

@@ -1,0 +1,117 @@
+"""TGIF-QA's frame questions, video and text to text: four frames of an animated GIF and a question, then one word.
+
+The official files are tab-separated despite their name, with a header and CRLF line ends. Many of the GIFs they name are
+gone from the net: questions about a GIF that is not there are left out, and the manifest says how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from evlib.data.tasks.answers import WordAnswer
+from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out
+from evlib.frames.parts import Clip, Example, Text, Word
+from evlib.frames.video import read_video, spread
+from evlib.utils.errors import EvlibError
+
+FRAMES = 4
+COLUMNS = ("gif_name", "question", "answer", "type", "vid_id", "key", "description")
+KINDS = {
+    "colours": ".*\\bcolou?rs?\\b",
+    "counts": "how many",
+    "places": "where",
+    "things": "",
+}  # of question, for scores apart
+SPLITS = {
+    "Train": "train",
+    "Test": "test",
+    "Sample": "test",
+}  # of <name>_frameqa_question.csv; a sample is to be looked at
+
+
+class TGIFQA(Task):
+    name, table2_row, dataset = "tgifqa", "Video QA", "TGIF-QA"
+    folders = ("tgif-qa", "TGIF-QA")
+    batch = 16
+    max_inputs = 20  # 4 frames and 16 words
+    answer = WordAnswer(has_question=True)  # open: any word that answers a question in the files
+    parallel = True
+
+    def lists(self, root: Path) -> dict[str, Path]:
+        places = [folder / f"{name}_frameqa_question.csv" for name in SPLITS for folder in (root / "dataset", root)]
+        found = {path.name.split("_")[0]: path for path in reversed(places) if path.is_file()}
+        if not found:
+            raise EvlibError(
+                f"{root}: expected dataset/Train_frameqa_question.csv and its like, found none; fetch TGIF-QA's repository again."
+            )
+        return {name: found[name] for name in SPLITS if name in found}
+
+    def files(self, root: Path) -> list[Path]:
+        return [*self.lists(root).values(), *sorted((root / "gifs").glob("*.gif"))]
+
+    def items(self, root: Path) -> Iterator[Item]:
+        clips = WeakValueDictionary()  # a GIF is forgotten with the last of its questions
+        for name, path in self.lists(root).items():
+            for number, row in _rows(path):
+                gif = root / "gifs" / f"{row['gif_name']}.gif"
+                if not gif.is_file():
+                    continue
+                if (clip := clips.get(gif.name)) is None:
+                    clip = clips[gif.name] = LoadOnce(partial(self.clip, gif))
+                split = "test" if SPLITS[name] == "test" else hold_out(row["gif_name"])
+                yield Item(
+                    split,
+                    partial(self.example, clip, row),
+                    source=f"gifs/{gif.name}:{path.name}:{number}",
+                    group=row["gif_name"],
+                )
+
+    def clip(self, path, box=None):
+        return Clip(read_video(path, spread(FRAMES)))
+
+    def subsets(self, table):
+        return by_question(table, KINDS)
+
+    @staticmethod
+    def example(clip: LoadOnce, row: dict[str, str]) -> Example:
+        return Example([clip(), Text(row["question"])], [Word(row["answer"])], answer=row["answer"])
+
+    def vocabulary(self, root, answers):
+        """The words of all questions, whether their GIF is there or not."""
+        return sorted({row["answer"] for path in self.lists(root).values() for _, row in _rows(path)})
+
+    def notes(self, root: Path) -> dict:
+        there = {path.stem for path in (root / "gifs").glob("*.gif")}
+        rows = [(name, row["gif_name"]) for name, path in self.lists(root).items() for _, row in _rows(path)]
+        return {
+            f"{name}: questions without their GIF": sum(1 for n, gif in rows if n == name and gif not in there)
+            for name in self.lists(root)
+        }
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and fields of every question."""
+    try:
+        header, *lines = path.read_bytes().decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise EvlibError(
+            f"{path}: expected text in UTF-8, found something else at byte {error.start}; fetch the file again."
+        ) from None
+    if tuple(header.split("\t")) != COLUMNS:
+        raise EvlibError(
+            f"{path}:1: expected the tab-separated columns {', '.join(COLUMNS)}, found {header[:80]!r}; this is not TGIF-QA's file."
+        )
+    for number, line in enumerate(lines, start=2):
+        row = dict(zip(COLUMNS, line.split("\t")))
+        if (
+            line.count("\t") != len(COLUMNS) - 1
+            or not (row["gif_name"] and row["question"].strip() and row["answer"].strip())
+            or "/" in row["gif_name"]
+        ):
+            raise EvlibError(
+                f"{path}:{number}: expected {len(COLUMNS)} tab-separated fields with a GIF, a question and an answer, found {line[:80]!r}."
+            )
+        yield number, row

@@ -1,0 +1,165 @@
+"""TinyVIRAT, two tasks from the same files: video to text, and video to video.
+
+* `tinyvirat`: ten frames spread over a clip, then what happens in it: `vehicle moving , activity walking`, a word a
+  frame, and a blank frame. A label is split at `_`; of a very long list the first eight words are drawn.
+* `colorization`: the first ten frames in grey, then the same ten in colour.
+
+Both layouts are read: version 1 ({"tubes": [...]}, training and test) and version 2 (lists; its validation set takes the
+place of the test set, whose labels were never published). Other data in these layouts may have labels of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from evlib.data.tasks.answers import ColorAnswer, LabelsAnswer, split_labels
+from evlib.data.tasks.base import PICTORIAL, Item, Task, hold_out, require
+from evlib.frames.parts import Clip, End, Example, Text
+from evlib.frames.video import first, read_video, spread
+from evlib.utils.errors import EvlibError, UnreadableFile
+
+FRAMES = 10  # of a clip (Table 1's 11 counts the separator)
+MOST_WORDS = 8  # of an answer
+LABELS = (
+    "Opening",
+    "Interacts",
+    "Pull",
+    "activity_carrying",
+    "Entering",
+    "vehicle_moving",
+    "Exiting",
+    "Loading",
+    "Talking",
+    "activity_running",
+    "vehicle_turning_left",
+    "vehicle_stopping",
+    "Riding",
+    "Closing",
+    "activity_walking",
+    "Push",
+    "specialized_using_tool",
+    "vehicle_starting",
+    "specialized_miscellaneous",
+    "activity_standing",
+    "Transport_HeavyCarry",
+    "activity_gesturing",
+    "vehicle_turning_right",
+    "specialized_talking_phone",
+    "specialized_texting_phone",
+    "Misc",
+)
+GREY = np.array([0.299, 0.587, 0.114])  # ITU-R 601 luma
+
+
+class TinyVIRAT(Task):
+    name, table2_row, dataset = "tinyvirat", "Video Classification", "TinyVIRAT"
+    folders = ("TinyVIRAT", "TinyVIRAT_V2", "TinyVIRAT-v2")
+    fallback_folders = ("weizmann-actions",)
+    batch = 16
+    augment = "shift"  # not mirrored: vehicles turn left or right
+    answer = LabelsAnswer()
+    parallel = True
+
+    def lists(self, root: Path) -> dict[str, Path]:
+        """Split -> its JSON file: version 1's, or version 2's."""
+        v2 = {"train": root / "tiny_train_v2.json", "test": root / "tiny_val_v2.json"}
+        v1 = {"train": root / "tiny_train.json", "test": root / "tiny_test.json"}
+        found = v2 if v2["train"].exists() else v1
+        require(list(found.values()))
+        return found
+
+    def files(self, root: Path) -> list[Path]:
+        """The lists, and the clips that are there."""
+        return [*self.lists(root).values(), *sorted((root / "videos").rglob("*.mp4"))]
+
+    def items(self, root: Path) -> Iterator[Item]:
+        for split, path in self.lists(root).items():
+            folder = root / "videos" / ("val" if path.name == "tiny_val_v2.json" else split)
+            for i, tube in enumerate(_tubes(path)):
+                clip, labels, camera = _fields(tube, path, i)
+                yield Item(
+                    "test" if split == "test" else hold_out(camera),
+                    lambda clip=folder / clip, labels=labels: self.example(clip, labels),
+                    source=str((folder / clip).relative_to(root)),
+                    group=camera,
+                )
+
+    def clip(self, path, box=None):
+        return Clip(read_video(path, spread(FRAMES)))
+
+    def example(self, path: Path, labels: list[str]) -> Example:
+        words = " , ".join(label.replace("_", " ") for label in labels).split()[:MOST_WORDS]
+        end = [End()] if len(words) < MOST_WORDS else []
+        return Example([self.clip(_there(path))], [Text(" ".join(words)), *end], answer=", ".join(labels))
+
+    def notes(self, root: Path) -> dict:
+        used = {label for path in self.lists(root).values() for tube in _tubes(path) for label in tube.get("label", [])}
+        return {"labels": len(used), "labels that are not TinyVIRAT's": sorted(used - set(LABELS))}
+
+
+class Colorization(TinyVIRAT):
+    name, table2_row = "colorization", "Video Colorization"
+    answer = ColorAnswer()
+    augment = "none"  # the colours must stay where the grey is
+    demo = PICTORIAL
+
+    def clip(self, path, box=None):
+        return Clip(grey(read_video(path, first(FRAMES))))
+
+    def example(self, path: Path, labels: list[str]) -> Example:
+        colour = read_video(_there(path), first(FRAMES))
+        return Example([Clip(grey(colour))], [Clip(colour)])
+
+
+def grey(frames: np.ndarray) -> np.ndarray:
+    """uint8 (T, H, W, 3) -> the same shape, without colour."""
+    luma = (frames @ GREY).round().astype(np.uint8)
+    return np.repeat(luma[..., None], 3, axis=-1)
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise UnreadableFile(f"{path}: expected the clip that the list of the data set names, found none.")
+    return path
+
+
+def _tubes(path: Path) -> list[dict]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        tubes = content["tubes"] if isinstance(content, dict) else content
+    except (ValueError, KeyError) as error:
+        raise EvlibError(
+            f'{path}: expected a JSON list of clips, or {{"tubes": [...]}}, found something else ({error}); fetch the file again.'
+        ) from None
+    if not isinstance(tubes, list) or not tubes:
+        raise EvlibError(
+            f"{path}: expected a list of clips, found {'an empty one' if tubes == [] else type(tubes).__name__}; fetch the file again."
+        )
+    return tubes
+
+
+def _fields(tube: dict, path: Path, i: int) -> tuple[str, list[str], str]:
+    """The file name, labels and camera of entry i."""
+    if (
+        not isinstance(tube, dict)
+        or not isinstance(tube.get("path"), str)
+        or not isinstance(tube.get("label"), list)
+        or not tube["label"]
+    ):
+        raise EvlibError(
+            f"{path}: entry {i} needs a path and a list of labels, found {str(tube)[:80]}; fetch the file again."
+        )
+    if any(
+        not isinstance(label, str) or split_labels(label) != {label} or not label.strip(" _") for label in tube["label"]
+    ):
+        raise EvlibError(
+            f"{path}: entry {i} has a label that is no name: {str(tube['label'])[:80]}; fetch the file again."
+        )
+    clip = Path(tube["path"])
+    if clip.is_absolute() or ".." in clip.parts:
+        raise EvlibError(f"{path}: entry {i} names {tube['path']!r}, which lies outside the data set.")
+    return tube["path"], tube["label"], str(tube.get("video_id") or clip.parent)

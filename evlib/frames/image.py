@@ -1,0 +1,46 @@
+"""A picture becomes one frame (section 3.1: "each CIFAR-10 image is resized to 64x64 pixels")."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from evlib.utils.errors import EvlibError
+
+SIZE = 64  # height and width of every frame, in pixels
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """An image file of any size and kind -> uint8 (H, W, 3) RGB, upright.
+
+    Transparency is laid over white, 16-bit grey is scaled to 8 bits. Raises EvlibError if it cannot be read whole.
+    """
+    try:
+        with Pillow.open(path) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise EvlibError(
+            f"{path}: expected a whole image file (png, jpeg, gif, ...), found something that cannot be read ({error})."
+        ) from None
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535 if image.mode.startswith("I") else max(values.max(), 1e-9)
+        grey = np.clip(values / top * 255, 0, 255).round().astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
+
+
+def image_frame(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) of any size -> uint8 (64, 64, 3), bicubic; a picture that is not square is stretched."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+        raise EvlibError(f"An image must be uint8 of shape (H, W, 3); found {pixels.dtype} of shape {pixels.shape}.")
+    if pixels.shape[:2] == (SIZE, SIZE):
+        return pixels
+    return np.asarray(Pillow.fromarray(pixels).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))

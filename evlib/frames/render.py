@@ -1,0 +1,183 @@
+"""Everything becomes frames (section 3.1): one 64x64 RGB picture per word, image, sound or moment of a clip.
+
+    render(Text("a charming journey"))  -> [frame("a"), frame("charming"), frame("journey")]
+    render_example(example)                   -> inputs, the separator `|`, outputs
+
+A frame is uint8 (64, 64, 3), RGB, 0..255. It travels with a key: equal keys mean equal pixels, so a store
+can keep each distinct frame once without looking at it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from functools import cache, lru_cache, singledispatch
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from evlib.frames.audio import SPECTROGRAM, spectrogram
+from evlib.frames.image import SIZE, image_frame
+from evlib.frames.parts import Audio, Clip, End, Example, Image, Part, Text, Word
+from evlib.utils.errors import EvlibError
+
+SEPARATOR = "|"  # drawn between inputs and outputs (section 3.1)
+INK, PAPER = 255, 0  # white on black; the paper does not say
+FONT = "DejaVuSansMono.ttf"  # "a fixed-width font"; this one ships with matplotlib
+FONT_SHA256 = "602ec86b8948cfcd956482fe64f94c36c867770149ef2f791d4613f443bcecb3"
+TALLEST = 55.0  # px; from this size on accents and descenders leave the frame
+SMALLEST = 1.0  # px; a word of 64 letters or more is a grey line, and is cut at the frame
+
+
+class Frame(NamedTuple):
+    key: str | bytes  # equal keys mean equal pixels
+    pixels: np.ndarray  # uint8 (64, 64, 3)
+
+
+class Rendered(NamedTuple):
+    inputs: list[Frame]  # the separator is the last one: Table 1 counts it as input
+    outputs: list[Frame]
+    cut: int  # words that were lost to over-long text
+
+
+def render_example(example: Example, max_inputs: int | None = None) -> Rendered:
+    """Draws an example. Over-long text loses its first words, until at most `max_inputs` frames stand before the
+    separator; clips, images and sounds are never cut."""
+    drawn, cut = [render(part) for part in example.inputs], 0
+    excess = 0 if max_inputs is None else max(0, sum(map(len, drawn)) - max_inputs)
+    for i, part in enumerate(example.inputs):
+        if isinstance(part, Text) and cut < excess:
+            lost = min(excess - cut, len(drawn[i]))
+            drawn[i], cut = drawn[i][lost:], cut + lost
+    inputs = [frame for part in drawn for frame in part]
+    outputs = [frame for part in example.outputs for frame in render(part)]
+    return Rendered([*inputs, separator()], outputs, cut)
+
+
+@singledispatch
+def render(part: Part) -> list[Frame]:
+    """The frames of one part. A new modality registers its own: `@render.register`."""
+    raise EvlibError(f"No way to draw a {type(part).__name__}: register one with @evlib.render.render.register.")
+
+
+@render.register
+def _(part: Text) -> list[Frame]:
+    return [Frame(word, word_frame(word)) for word in tokenize(part.text)]
+
+
+@render.register
+def _(part: Word) -> list[Frame]:
+    return [Frame(part.word, word_frame(part.word))]
+
+
+@render.register
+def _(part: Image) -> list[Frame]:
+    return [keyed(image_frame(part.pixels))]
+
+
+@render.register
+def _(part: Audio) -> list[Frame]:
+    return [keyed(np.repeat(spectrogram(part.wave, part.rate)[..., None], 3, axis=2))]
+
+
+@render.register
+def _(part: Clip) -> list[Frame]:
+    return [keyed(image_frame(pixels)) for pixels in part.frames]
+
+
+@render.register
+def _(part: End) -> list[Frame]:
+    return [blank()]
+
+
+def keyed(pixels: np.ndarray) -> Frame:
+    return Frame(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), pixels)
+
+
+# ---------------------------------------------------------------------------------------------- words
+
+
+def tokenize(text: str) -> list[str]:
+    """ "splitting on spaces and also on punctuation": runs of letters and digits, or single other signs."""
+    return re.findall(r"\w+|[^\w\s]", text)
+
+
+@lru_cache(maxsize=32_768)
+def word_frame(word: str, size: int = SIZE) -> np.ndarray:
+    """One word, as large as the frame's width allows, centred: uint8 (64, 64, 3), read-only. Other sizes than 64 are for comparison only.
+
+    Raises EvlibError naming a character that the font cannot draw.
+    """
+    word = _drawable(word)
+    image = Pillow.new("L", (size, size), PAPER)
+    ImageDraw.Draw(image).text((size / 2, size / 2), word, fill=INK, font=_font(len(word), size), anchor="mm")
+    frame = np.repeat(np.asarray(image)[..., None], 3, axis=2)
+    frame.flags.writeable = False
+    return frame
+
+
+def separator() -> Frame:
+    return Frame(SEPARATOR, word_frame(SEPARATOR))
+
+
+def blank() -> Frame:
+    """A frame without a word."""
+    return Frame("", word_frame(""))
+
+
+def _drawable(word: str) -> str:
+    """The word, each character the font lacks replaced by its plain compatibility form if it has one (ﬁ -> fi)."""
+    if all(ord(c) in _glyphs() for c in word):
+        return word
+    plain = "".join(c if ord(c) in _glyphs() else unicodedata.normalize("NFKC", c) for c in word)
+    for c in plain:
+        if ord(c) not in _glyphs():
+            raise EvlibError(
+                f"The font {FONT} has no glyph for {c!r} (U+{ord(c):04X}) in {word!r}: replace the character."
+            )
+    return plain
+
+
+@cache
+def font_file() -> Path:
+    """The font that ships with matplotlib, checked, because another font draws other frames."""
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONT
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != FONT_SHA256:
+        raise EvlibError(
+            f"{path} is another version of the font: expected SHA-256 {FONT_SHA256[:12]}..., found {found[:12]}... "
+            "Install the matplotlib version of environment.yml."
+        )
+    return path
+
+
+@cache
+def _font(characters: int, width: int = SIZE) -> ImageFont.FreeTypeFont:
+    """In a fixed-width font the size follows from the number of characters alone: the largest, in quarters of a
+    pixel, whose rounded advances fit the frame."""
+    size = TALLEST * width / SIZE
+    while True:
+        # The basic layout engine draws the same on every machine; the other one depends on an optional system library.
+        font = ImageFont.truetype(font_file(), size, layout_engine=ImageFont.Layout.BASIC)
+        if font.getlength("0" * characters) <= width or size <= SMALLEST:
+            return font
+        size -= 0.25
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(str(font_file())).get_charmap())
+
+
+@cache
+def fingerprint() -> str:
+    """A short name of everything that decides how frames look. A model reads only frames drawn like those it learnt."""
+    settings = (SIZE, SEPARATOR, INK, PAPER, FONT_SHA256, TALLEST, SMALLEST, SPECTROGRAM)
+    return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]

@@ -1,0 +1,242 @@
+"""What a run costs, from its settings alone: parameters, arithmetic, memory, minutes, money.
+
+    flops(preset("paper").model, n_in=21, n_out=1)            # FLOP of one sequence, forward
+    step_flops(model, 21, 1, batch=16, optimizer="muon")      # a training step: network, optimiser
+    minutes(1000 * step.total, DEVICES["a100"].flops, 0.3)    # at 30 % of an A100's rate
+
+Closed formulas that follow `NextFrame.forward` (section 3.2) line by line; tests hold them against what torch counts.
+FLOP are those of matrix products and attention, 2 a multiply-add; sums, norms, activations and the loss are left out, as is
+usual for "model FLOP". Attention is counted dense, as it is computed: what a mask hides is not taken off.
+
+    B batch   T frames   K width   P patch   G = 64 / P grid   N = G * G patches a frame
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from evlib.config import ModelConfig
+
+SIZE = 64  # px, height and width of a frame: model.SIZE, without importing torch
+FRAME = 3 * SIZE * SIZE  # bytes of a frame in a store
+NEWTON_SCHULZ = 5  # iterations in which Muon makes a gradient orthogonal
+LOSS_MAPS = 11.25  # float32 maps of a frame's size that MS-SSIM keeps for its backward pass, counted
+
+Optimizer = Literal["adamw", "muon"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Device:
+    name: str
+    flops: float  # FLOP/s of dense bfloat16 matrix products, the maker's figure
+    memory: float  # bytes
+    dollars: float  # an hour. An assumption: prices differ threefold between providers; give your own
+
+
+# A laptop has no line here: its rate is measured by `python -m evlib bench --only network`.
+DEVICES = {
+    "a100": Device("A100 SXM, 80 GB", 312e12, 80e9, 2.0),
+    "h100": Device("H100 SXM, 80 GB", 989e12, 80e9, 3.0),
+    "h200": Device("H200 SXM, 141 GB", 989e12, 141e9, 4.0),
+}
+
+
+@dataclass(frozen=True)
+class StepFlops:
+    """FLOP of one training step."""
+
+    network: float  # forward and backward
+    optimizer: float  # the matrix products of Muon; AdamW has none
+
+    @property
+    def total(self) -> float:
+        return self.network + self.optimizer
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a training step holds at once. `activations` is what the forward pass keeps for the backward pass."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    data: float
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.data
+
+
+# ------------------------------------------------------------------------------------ parameters
+
+
+def parameters(model: ModelConfig) -> int:
+    """How many numbers the network learns; exact."""
+    K, P, N = model.width, model.patch, _patches(model)
+    vectors = 2 * (3 + 1) * K + (model.mlp + 1) * K + 3 * 2 * K  # of a block: biases of attentions and MLP, three norms
+    blocks = (2 * model.local_blocks + model.global_blocks) * (sum(map(prod, _block_matrices(model))) + vectors)
+    encodings = model.max_frames * K + (N + N // 4 + N) * K
+    ends = (3 * P * P * K + K) + 2 * K + K * 3 * P * P + N * 3 * P * P  # embed, norm, head, bias
+    return blocks + sum(map(prod, _level_matrices(model))) + encodings + ends
+
+
+def _block_matrices(model: ModelConfig) -> list[tuple[int, int]]:
+    """Shapes of a block's matrices: two attentions and the MLP."""
+    K = model.width
+    return 2 * [(3 * K, K), (K, K)] + [(model.mlp * K, K), (K, model.mlp * K)]
+
+
+def _level_matrices(model: ModelConfig) -> list[tuple[int, int]]:
+    """Shapes of merge, unmerge and mix."""
+    K = model.width
+    return [(K, 4 * K), (4 * K, K), (K, 2 * K)]
+
+
+def _muon_matrices(model: ModelConfig) -> list[tuple[int, int]]:
+    """Shapes of what `optim.make_optimizers` gives to Muon."""
+    return (2 * model.local_blocks + model.global_blocks) * _block_matrices(model) + _level_matrices(model)
+
+
+def _patches(model: ModelConfig) -> int:
+    return (SIZE // model.patch) ** 2
+
+
+# ------------------------------------------------------------------------------------ arithmetic
+
+
+def flops(model: ModelConfig, n_in: int, n_out: int, last: int | None = None) -> float:
+    """FLOP of predicting the `n_out` answer frames of one sequence, the true frames before them given: the forward pass of
+    training and validation, on n_in + n_out - 1 frames. `last`: frames predicted, where that is not n_out (loss "all")."""
+    return _forward(model, n_in + n_out - 1, n_out if last is None else last)
+
+
+def step_flops(
+    model: ModelConfig, n_in: int, n_out: int, batch: int, optimizer: Optimizer = "adamw", last: int | None = None
+) -> StepFlops:
+    """A training step on `batch` sequences. The backward pass is two products for each one forward, the gradients of the weights
+    and of the input; the pictures need none, so the patch embedding has one."""
+    T = n_in + n_out - 1
+    network = batch * (3 * flops(model, n_in, n_out, last) - _embedding(model, T))
+    return StepFlops(network, newton_schulz_flops(model) if optimizer == "muon" else 0.0)
+
+
+def newton_schulz_flops(model: ModelConfig) -> float:
+    """Muon's Newton-Schulz iterations of one step, which cost the same for any batch: three products each, of the matrix
+    laid on its long side, m x n, with itself, of that m x m with itself, and of the two."""
+    sides = [sorted(shape) for shape in _muon_matrices(model)]
+    return float(NEWTON_SCHULZ * sum(2 * m * m * n + 2 * m**3 + 2 * m * m * n for m, n in sides))
+
+
+def generation_flops(model: ModelConfig, n_in: int, n_out: int) -> float:
+    """Drawing `n_out` frames after `n_in` with `generate.generate`, one sequence: the input once, then a frame at a time
+    against the cached keys and values."""
+    return _forward(model, n_in, 1) + sum(_forward(model, 1, 1, past=n_in + i) for i in range(n_out - 1))
+
+
+def naive_generation_flops(model: ModelConfig, n_in: int, n_out: int) -> float:
+    """The same without a cache: the whole sequence again for every frame."""
+    return sum(_forward(model, n_in + i, 1) for i in range(n_out))
+
+
+def _forward(model: ModelConfig, T: int, last: int, past: int = 0) -> float:
+    """T frames after `past` cached ones, of which the last so many are predicted."""
+    K, P, N = model.width, model.patch, _patches(model)
+    reach = min(T, last + model.local_blocks)  # frames the decoder runs on
+    before = min(past, 1)  # a local block's cache holds one frame
+    encoder = model.local_blocks * _block(model, N, T, before + T)
+    merge = 2 * (T * N // 4) * 4 * K * K
+    middle = model.global_blocks * _block(model, N // 4, T, past + T)
+    unmerge_and_mix = 2 * (reach * N // 4) * K * 4 * K + 2 * reach * N * 2 * K * K
+    decoder = model.local_blocks * _block(model, N, reach, before + reach)
+    head = 2 * last * N * K * 3 * P * P
+    return float(_embedding(model, T) + encoder + merge + middle + unmerge_and_mix + decoder + head)
+
+
+def _embedding(model: ModelConfig, T: int) -> float:
+    return 2.0 * T * _patches(model) * 3 * model.patch**2 * model.width
+
+
+def _block(model: ModelConfig, N: int, frames: int, keys: int) -> int:
+    """A block on `frames` of N patches, whose time attention looks at `keys` frames."""
+    tokens = frames * N
+    products = 2 * tokens * sum(map(prod, _block_matrices(model)))
+    attention = 2 * 2 * tokens * model.width * (N + keys)  # queries with keys, weights with values
+    return products + attention
+
+
+# ------------------------------------------------------------------------------------ memory
+
+
+def memory(
+    model: ModelConfig,
+    batch: int,
+    n_in: int,
+    n_out: int,
+    optimizer: Optimizer = "adamw",
+    dtype: Precision = "float32",
+    data: float = 0.0,
+    last: int | None = None,
+) -> Memory:
+    """Bytes of a training step. `dtype` is that of matrix products (autocast: weights, gradients and optimiser stay in float32);
+    `data`: bytes of the encoded data set on the device, see `store_bytes`.
+
+    Weights, gradients and optimiser are exact. Activations are within 5 % of what torch keeps where attention is fused: on a GPU,
+    and on a CPU in float32 without dropout. A CPU otherwise keeps the attention weights as well, and with dropout wider masks: a
+    quarter more, and up to twice as much.
+    The peak that an allocator reports is some tens of percent above the total: temporaries, unused cached blocks.
+    """
+    count = parameters(model)
+    held = 4 * sum(map(prod, _muon_matrices(model))) if optimizer == "muon" else 0  # one moment instead of two
+    kept = _activations(model, batch, n_in + n_out - 1, n_out if last is None else last, dtype)
+    return Memory(4.0 * count, 4.0 * count, 8.0 * count - held, kept, data)
+
+
+def _activations(model: ModelConfig, batch: int, T: int, last: int, dtype: Precision) -> float:
+    K, patch, N = model.width, 3 * model.patch**2, _patches(model)
+    size = 4 if dtype == "float32" else 2  # bytes of what a matrix product keeps
+    reach = min(T, last + model.local_blocks)
+    masked = 1 if model.dropout else 0  # a byte an element of what dropout thins
+
+    def block(tokens: int) -> int:
+        stream = 3 * 4 * tokens * K  # what the three norms saw, in float32 always
+        norms, statistics = 3 * size * tokens * K, 3 * 2 * 4 * tokens
+        attentions = 2 * (
+            4 * size * tokens * K + 4 * tokens * model.heads
+        )  # queries, keys, values, output; their log sums
+        mlp = 2 * model.mlp * size * tokens * K  # before and after GELU
+        masks = masked * (3 + model.mlp) * tokens * K
+        return stream + norms + statistics + attentions + mlp + masks
+
+    embedding = size * T * N * patch + masked * T * N * K
+    encoder = model.local_blocks * block(T * N)
+    middle = size * T * N * K + model.global_blocks * block(T * N // 4)  # with the input of merge
+    mixing = size * (reach * N // 4 * K + reach * N * 2 * K)  # inputs of unmerge and mix
+    decoder = model.local_blocks * block(reach * N)
+    head = (
+        4 * reach * N * K + size * last * N * K + 4 * last * N * patch
+    )  # norm's input, its output, the sigmoid's output
+    loss = LOSS_MAPS * 4 * last * FRAME
+    copies = 2 * (parameters(model) if dtype == "bfloat16" else 0)  # of the weights, made once a step
+    neighbours = 2 * model.local_blocks * size * N * N  # the mask of local space attention, as numbers
+    return batch * (embedding + encoder + middle + mixing + decoder + head + loss) + copies + neighbours
+
+
+def store_bytes(frames: int, sequences: int, length: int) -> int:
+    """An encoded data set: its distinct frames, uint8, and for every frame shown an int32 that says which."""
+    return frames * FRAME + sequences * length * 4
+
+
+# ------------------------------------------------------------------------------------ time and money
+
+
+def minutes(flops: float, rate: float, utilisation: float) -> float:
+    """Minutes that `flops` FLOP take at a share `utilisation` (0..1) of `rate` FLOP/s."""
+    return flops / (rate * utilisation) / 60
+
+
+def dollars(minutes: float, per_hour: float) -> float:
+    return minutes / 60 * per_hour

@@ -1,0 +1,304 @@
+"""From the frames of an answer to text, and from text to scores (section 4). One scorer per kind of answer.
+
+A scorer reads a whole test split into a table with one row per example, and scores such a table: so a part of a test set is
+scored like the whole. Beside each score stands what a trivial answer would have got on the same rows.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from evlib.data.store import Split
+from evlib.data.tasks.answers import (
+    Answer,
+    BoxesAnswer,
+    ColorAnswer,
+    LabelsAnswer,
+    WordAnswer,
+    label_words,
+    split_labels,
+)
+from evlib.frames.boxes import read_boxes
+from evlib.frames.render import tokenize, word_frame
+from evlib.scoring import metrics
+from evlib.scoring.ocr import TemplateReader, is_blank, nearest_word, read_words
+from evlib.training.loss import ms_ssim
+
+
+class Reading(NamedTuple):
+    """One answer, read."""
+
+    answer: str  # matched to the vocabulary
+    legibility: float  # 0..1: how like a clean rendering of what was read
+    read: str = ""  # Tesseract's words, before matching
+    runners_up: dict[str, float] = {}  # word -> distance of its rendering, nearest first
+
+
+class Scorer(ABC):
+    """How one kind of answer is read and scored."""
+
+    def __init__(self, answer: Answer):
+        self.answer = answer
+
+    @abstractmethod
+    def read(self, generated: list[np.ndarray], split: Split, vocabulary: Sequence[str]) -> pd.DataFrame:
+        """generated: uint8 (T, 64, 64, 3) per example -> one row per example, with at least source, question, answer (the
+        true one), answer_read, example_score (0 worst .. 1) and legibility (0..1)."""
+
+    @abstractmethod
+    def score(self, table: pd.DataFrame, train: pd.DataFrame, vocabulary: Sequence[str]) -> dict:
+        """The measures of a table, and `baselines`: trivial answer -> its measures. `train` has question and answer."""
+
+    @abstractmethod
+    def read_one(self, frames: np.ndarray, vocabulary: Sequence[str]) -> Reading:
+        """A single answer, uint8 (T, 64, 64, 3), read as `read` reads it."""
+
+    @abstractmethod
+    def headline(self, result: dict) -> str:
+        """The score in a few words."""
+
+
+def scorer(answer: Answer) -> Scorer:
+    """The scorer of this kind of answer."""
+    return next(SCORERS[kind] for kind in type(answer).__mro__ if kind in SCORERS)(answer)
+
+
+class WordScorer(Scorer):
+    def read(self, generated, split, vocabulary):
+        frames = np.stack([frames[0] for frames in generated])
+        raw, words = read_and_match(frames, vocabulary)
+        template = TemplateReader(vocabulary).read(frames)
+        table = split.metadata[["source", "question", "answer"]].reset_index(drop=True)
+        return table.assign(
+            tesseract=raw, answer_read=words, template=template, example_score=(table.answer == words).astype(float),
+            legibility=[legibility(frame[None], [word]) for frame, word in zip(frames, words)],
+        )  # fmt: skip
+
+    def read_one(self, frames, vocabulary):
+        (raw,), (word,) = read_and_match(frames[:1], vocabulary)
+        distances = TemplateReader(vocabulary).distances(frames[:1])[0]
+        runners_up = {vocabulary[i]: round(float(distances[i]), 1) for i in distances.argsort().tolist()[:100]}
+        return Reading(word, legibility(frames[:1], [word]), raw, runners_up)
+
+    def score(self, table, train, vocabulary):
+        result = {
+            **self._classification(table.answer_read, table.answer),
+            "accuracy_exact": metrics.accuracy(table.tesseract, table.answer),
+            "accuracy_template": metrics.accuracy(table.template, table.answer),
+            "baselines": {},
+        }
+        if len(train):  # else: data to be scored on only
+            frequent = metrics.most_frequent(train.answer)
+            guesses = {f"always “{frequent}”": [frequent] * len(table)}
+            if self.answer.has_question:
+                blind = train.groupby("question").answer.agg(metrics.most_frequent).to_dict()
+                guesses["from the question alone"] = [blind.get(question, frequent) for question in table.question]
+            result["baselines"] = {name: self._classification(guess, table.answer) for name, guess in guesses.items()}
+        return result
+
+    def _classification(self, predicted: Sequence[str], true: Sequence[str]) -> dict[str, float]:
+        classes = self.answer.classes
+        return metrics.classification(predicted, true, positive=classes[1] if len(classes) == 2 else None)
+
+    def headline(self, result):
+        return f"{result['accuracy']:.1%} by Tesseract, {result['accuracy_template']:.1%} by template"
+
+
+class LabelsScorer(Scorer):
+    def read(self, generated, split, vocabulary):
+        generated = [until_blank(frames) for frames in generated]
+        flat, ends = np.concatenate(generated), np.cumsum([len(frames) for frames in generated])
+        words = label_words(vocabulary)
+        raw, matched = read_and_match(flat, words)
+        template = TemplateReader(words).read(flat) if len(flat) else []
+        raw, matched, template = (
+            [tokens[end - len(frames) : end] for frames, end in zip(generated, ends)]
+            for tokens in (raw, matched, template)
+        )
+        table = split.metadata[["source", "question", "answer"]].reset_index(drop=True)
+        table = table.assign(
+            tesseract=[" ".join(tokens) for tokens in raw],
+            answer_read=[", ".join(to_labels(" ".join(tokens), vocabulary)) for tokens in matched],
+            template=[", ".join(to_labels(" ".join(tokens), vocabulary)) for tokens in template],
+            legibility=[legibility(frames, tokens) for frames, tokens in zip(generated, matched)],
+        )
+        pairs = [(split_labels(read), split_labels(true)) for read, true in zip(table.answer_read, table.answer)]
+        return table.assign(example_score=[len(read & true) / max(1, len(read | true)) for read, true in pairs])
+
+    def read_one(self, frames, vocabulary):
+        frames = until_blank(frames)
+        raw, words = read_and_match(frames, label_words(vocabulary))
+        labels = ", ".join(to_labels(" ".join(words), vocabulary))
+        return Reading(labels, legibility(frames, words), " ".join(raw))
+
+    def score(self, table, train, vocabulary):
+        def measure(column: Sequence[str]) -> dict:
+            return metrics.multilabel(
+                [split_labels(answer) for answer in column],
+                [split_labels(answer) for answer in table.answer],
+                vocabulary,
+            )
+
+        frequent = [metrics.most_frequent(train.answer)] if len(train) else []  # none: data to be scored on only
+        return {
+            **measure(table.answer_read),
+            "accuracy_template": measure(table.template)["accuracy"],
+            "baselines": {f"always “{answer}”": measure([answer] * len(table)) for answer in frequent},
+        }
+
+    def headline(self, result):
+        return f"F1 {result['f1']:.1%} weighted, {result['f1_macro']:.1%} macro, {result['accuracy']:.1%} exact"
+
+
+class BoxesScorer(Scorer):
+    def read(self, generated, split, vocabulary):
+        rows = []
+        for frames, true in zip(generated, split.metadata.answer):
+            found = read_boxes(frames)
+            boxes = [None if box is None else [round(float(v), 2) for v in box.box] for box in found]
+            overlap = overlaps(box_array(boxes), box_array(json.loads(true)))[1:]  # the first box is given
+            confidence = float(np.mean([0 if box is None else box.confidence for box in found]))
+            rows.append((json.dumps(boxes), pd.Series(overlap).mean(), confidence))
+        read = pd.DataFrame(rows, columns=["answer_read", "iou", "legibility"])
+        table = pd.concat([split.metadata[["source", "question", "answer"]].reset_index(drop=True), read], axis=1)
+        return table.assign(example_score=table.iou.fillna(0))
+
+    def read_one(self, frames, vocabulary):
+        found = read_boxes(frames)
+        text = "; ".join("no box" if box is None else ",".join(f"{v:.0f}" for v in box.box) for box in found)
+        return Reading(text, float(np.mean([0 if box is None else box.confidence for box in found])))
+
+    def score(self, table, train, vocabulary):
+        true = [box_array(json.loads(answer)) for answer in table.answer]
+        read = [overlaps(box_array(json.loads(answer)), t) for answer, t in zip(table.answer_read, true)]
+        first = [overlaps(np.repeat(t[:1], len(t), axis=0), t) for t in true]
+        every = np.concatenate([track[1:] for track in read])
+        every = every[~np.isnan(every)]
+        curve = metrics.success_curve(every) if len(every) else np.zeros(len(metrics.THRESHOLDS))
+        return {
+            "iou": without_first(read),
+            "iou_with_first": float(np.nanmean(np.concatenate(read))),
+            "success_auc": float(curve.mean()),
+            "success": np.round(curve, 4).tolist(),
+            "iou_by_frame": pd.DataFrame(read).mean().round(4).tolist(),
+            "first_box_by_frame": pd.DataFrame(first).mean().round(4).tolist(),
+            "no_box": float(np.mean([box is None for answer in table.answer_read for box in json.loads(answer)])),
+            "baselines": {
+                "first box kept": {
+                    "iou": without_first(first), "iou_with_first": float(np.nanmean(np.concatenate(first))),
+                }
+            },
+        }  # fmt: skip
+
+    def headline(self, result):
+        return f"IoU {result['iou']:.3f} without the given first box, {result['iou_with_first']:.3f} with it"
+
+
+class ColorScorer(Scorer):
+    MEASURES = ("psnr", "ssim", "cdc", "colorfulness", "colorfulness_hs")
+
+    def read(self, generated, split, vocabulary):
+        rows = []
+        for i, (frames, true) in enumerate(zip(generated, split.outputs())):
+            grey = split.inputs(i)[:-1]  # without the separator
+            clips = {"": frames, "_grey": grey, "_true": true}
+            rows.append({f"{m}{end}": v for end, clip in clips.items() for m, v in self.measure(clip, true).items()})
+        table = split.metadata[["source", "question", "answer"]].assign(answer_read="").reset_index(drop=True)
+        table = pd.concat([table, pd.DataFrame(rows)], axis=1)
+        return table.assign(example_score=table.psnr / table.psnr.max(), legibility=1.0)
+
+    def measure(self, frames: np.ndarray, true: np.ndarray) -> dict[str, float]:
+        """MEASURES of a clip, uint8 (T, 64, 64, 3), against the true one."""
+        values = (
+            metrics.psnr(frames, true),
+            metrics.ssim(frames, true),
+            metrics.cdc(frames),
+            metrics.colorfulness(frames),
+            metrics.colorfulness_hs(frames),
+        )
+        return dict(zip(self.MEASURES, values))
+
+    def read_one(self, frames, vocabulary):
+        return Reading(f"colorfulness {metrics.colorfulness(frames):.1f}, CDC {metrics.cdc(frames):.4f}", 1.0)
+
+    def score(self, table, train, vocabulary):
+        def mean(ending: str, measures: Sequence[str] = self.MEASURES) -> dict:
+            return {measure: float(table[f"{measure}{ending}"].mean()) for measure in measures}
+
+        baselines = {"grey input copied": mean("_grey"), "the data": mean("_true", self.MEASURES[2:])}
+        return {**mean(""), "baselines": baselines}
+
+    def headline(self, result):
+        return f"{result['psnr']:.1f} dB, CDC {result['cdc']:.4f}, colorfulness {result['colorfulness']:.1f}"
+
+
+SCORERS: dict[type[Answer], type[Scorer]] = {
+    WordAnswer: WordScorer,
+    LabelsAnswer: LabelsScorer,
+    BoxesAnswer: BoxesScorer,
+    ColorAnswer: ColorScorer,
+}
+
+
+# ---- words -------------------------------------------------------------------------------------------------------------
+
+
+def read_and_match(frames: np.ndarray, vocabulary: Sequence[str]) -> tuple[list[str], list[str]]:
+    """uint8 (N, 64, 64, 3) -> what Tesseract reads, and the nearest words of the vocabulary."""
+    raw = read_words(frames)
+    match = {word: nearest_word(word, vocabulary) for word in set(raw)}
+    return raw, [match[word] for word in raw]
+
+
+def legibility(frames: np.ndarray, words: Sequence[str]) -> float:
+    """0..1: MS-SSIM of generated frames and a clean rendering of the words that were read in them."""
+    if not any(words):  # nothing read is nothing legible
+        return 0.0
+    clean = np.stack([word_frame(word) for word in words])
+    x, y = (torch.from_numpy(a.copy()).movedim(-1, 1).float() / 255 for a in (frames, clean))
+    return float(ms_ssim(x, y).mean())
+
+
+def until_blank(frames: np.ndarray) -> np.ndarray:
+    """The frames before the first blank one."""
+    return frames[: next((t for t, frame in enumerate(frames) if is_blank(frame)), len(frames))]
+
+
+def to_labels(line: str, labels: Sequence[str]) -> list[str]:
+    """`vehicle moving , activity walking` -> the nearest labels, each once."""
+    names = ["_".join(name.split()) for name in line.split(",")]
+    return list(dict.fromkeys(nearest_word(name, labels) for name in names if name))
+
+
+def clean_frames(answer: Answer, text: str) -> np.ndarray:
+    """A true answer as it should be generated: uint8 (T, 64, 64, 3)."""
+    if isinstance(answer, LabelsAnswer):
+        words = tokenize(" , ".join(label.replace("_", " ") for label in sorted(split_labels(text))))
+        return np.stack([word_frame(word) for word in words])
+    return word_frame(text)[None]
+
+
+# ---- boxes -------------------------------------------------------------------------------------------------------------
+
+
+def overlaps(read: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """IoU of every frame, NaN where the target is absent: as in LaSOT's own toolkit, which leaves those out."""
+    return np.where(np.isnan(true).any(axis=1), np.nan, metrics.iou(read, true))
+
+
+def without_first(tracks: list[np.ndarray]) -> float:
+    """Mean IoU without the first frame of each track, whose box is given."""
+    later = np.concatenate([track[1:] for track in tracks])
+    return float(np.nanmean(later)) if len(later) and not np.isnan(later).all() else 0.0
+
+
+def box_array(boxes: list) -> np.ndarray:
+    """[[x, y, w, h], None, ...] -> float (T, 4), NaN where there is none."""
+    return np.array([[np.nan] * 4 if box is None else box for box in boxes], dtype=float).reshape(-1, 4)

@@ -1,0 +1,143 @@
+"""From frames back to words (section 4: "we perform OCR on the output frames using ... tesseract", "matched to the
+closest vocabulary word").
+
+Two readers, so that reading errors and model errors can be told apart:
+
+* `read_words` is Tesseract, the paper's way. It reads a whole test set in a few calls.
+* `TemplateReader` takes the word of a vocabulary whose drawing is nearest to the frame.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytesseract
+import torch
+from PIL import Image as Pillow
+from PIL import ImageFilter
+from rapidfuzz.distance import Levenshtein
+
+from evlib.frames.render import word_frame
+from evlib.utils.errors import EvlibError
+
+HEIGHT = 32  # px of ink; Tesseract reads best at about this size of letter
+BLUR = 1.5  # px at that height; drawn letters are ragged, and Tesseract prefers them soft
+BORDER = 10  # px of white around it
+FAINT = 64  # ink must be this much brighter than the background, of 255
+PAGE_MODE = "--psm 7"  # a single line of text
+READER = (HEIGHT, BLUR, BORDER, FAINT, PAGE_MODE)
+PAGES = 250  # frames a call; a call costs 0.1 s before its first page
+CHUNK = 256  # frames compared with the vocabulary at a time: memory does not grow with the test set
+
+
+def read_words(frames: np.ndarray, workers: int | None = None) -> list[str]:
+    """Tesseract's reading of every frame.
+
+    frames: uint8 (N, 64, 64, 3). Returns N strings; "" where nothing is drawn or nothing is recognised.
+    Raises EvlibError if Tesseract is not installed.
+    """
+    require_tesseract()
+    prepared = [prepare(frame) for frame in frames]
+    inked = [i for i, image in enumerate(prepared) if image is not None]
+    calls = [inked[i : i + PAGES] for i in range(0, len(inked), PAGES)]
+    words = [""] * len(frames)
+    with (
+        tempfile.TemporaryDirectory(prefix="evlib-read-") as folder,
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+    ):
+        answers = pool.map(
+            lambda call: _read_pages([prepared[i] for i in call], Path(folder) / f"{call[0]}.tiff"), calls
+        )
+        for call, answer in zip(calls, answers):
+            for i, word in zip(call, answer):
+                words[i] = word
+    return words
+
+
+def prepare(frame: np.ndarray) -> Pillow.Image | None:
+    """What Tesseract gets to see: the ink, cropped, enlarged, softened, black on white with a border; None for a blank frame.
+
+    Read whole, 42 % of clean single-word frames come back exactly; prepared like this, 99.6 %. The settings were chosen on
+    clean words and on what networks drew for validation data.
+    """
+    grey = frame.mean(axis=2)
+    background = np.median(grey)
+    ink = np.abs(grey - background)
+    if ink.max() < FAINT:
+        return None
+    rows, columns = np.nonzero(ink.max(axis=1) >= FAINT)[0], np.nonzero(ink.max(axis=0) >= FAINT)[0]
+    crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    page = Pillow.fromarray((255 - crop * (255 / ink.max())).astype(np.uint8))
+    width = max(1, round(page.width * HEIGHT / page.height))
+    page = page.resize((width, HEIGHT), Pillow.Resampling.BICUBIC)
+    bordered = Pillow.new("L", (width + 2 * BORDER, HEIGHT + 2 * BORDER), 255)
+    bordered.paste(page, (BORDER, BORDER))
+    return bordered.filter(ImageFilter.GaussianBlur(BLUR))
+
+
+def is_blank(frame: np.ndarray) -> bool:
+    """Whether nothing is drawn on a frame, uint8 (64, 64, 3)."""
+    grey = frame.mean(axis=2)
+    return bool(np.abs(grey - np.median(grey)).max() < FAINT)
+
+
+def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    try:
+        text = pytesseract.image_to_string(str(path), config=PAGE_MODE)
+    except pytesseract.TesseractError as error:
+        raise EvlibError(
+            f"Tesseract cannot read: {' '.join(error.message.split())[:200]} "
+            "Install its English data (Debian and Ubuntu: apt-get install tesseract-ocr-eng)."
+        ) from None
+    words = ["".join(page.split()) for page in text.split("\f")]
+    return (words + [""] * len(pages))[: len(pages)]
+
+
+@cache
+def require_tesseract() -> str:
+    """The version of Tesseract, or a sentence that says how to get it."""
+    os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # Tesseract's own threads slow small pages down threefold
+    try:
+        return str(pytesseract.get_tesseract_version())
+    except (pytesseract.TesseractNotFoundError, SystemExit):
+        raise EvlibError(
+            "Tesseract is not installed, and answers cannot be read without it: install it "
+            "(Debian and Ubuntu: apt-get install tesseract-ocr; macOS: brew install tesseract; "
+            "conda: conda install -c conda-forge tesseract)."
+        ) from None
+
+
+def nearest_word(word: str, vocabulary: Sequence[str]) -> str:
+    """The word of the vocabulary at the smallest edit distance, in which c and C count as equal (alone and enlarged,
+    they look so) unless both are known; "" stays "", because nothing was read."""
+    if not word:
+        return ""
+    return min(
+        vocabulary,
+        key=lambda known: (Levenshtein.distance(word.casefold(), known.casefold()), Levenshtein.distance(word, known)),
+    )
+
+
+class TemplateReader:
+    """Compares frames with the drawn vocabulary: the nearest one in squared pixel error."""
+
+    def __init__(self, vocabulary: Sequence[str]):
+        self.vocabulary = list(vocabulary)
+        drawn = torch.from_numpy(np.stack([word_frame(word) for word in self.vocabulary]))
+        self.templates = drawn.float().mean(dim=-1).flatten(1)  # (V, 64*64)
+
+    def distances(self, frames: np.ndarray) -> torch.Tensor:
+        """uint8 (N, 64, 64, 3) -> (N, V) mean squared error of each word, on a scale of 0..255 squared."""
+        grey = torch.from_numpy(frames).float().mean(dim=-1).flatten(1)
+        return torch.cdist(grey, self.templates).square() / grey.shape[1]
+
+    def read(self, frames: np.ndarray) -> list[str]:
+        chunks = (frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK))
+        return [self.vocabulary[i] for chunk in chunks for i in self.distances(chunk).argmin(dim=1).tolist()]

@@ -1,0 +1,40 @@
+"""Moving pictures to files, for the miniatures of the video data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+
+def write_mp4(path: Path, frames: np.ndarray, rate: int = 30, quality: int = 3) -> None:
+    """uint8 (T, H, W, 3), H and W even -> an MPEG-4 file, as VIRAT's are; quality 1 (best) to 31."""
+    T, H, W, _ = frames.shape
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=rate, options={"qmin": str(quality), "qmax": str(quality)})
+        stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"
+        stream.codec_context.thread_count = 1  # so that the bytes depend on the frames alone
+        for frame in frames:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        file.mux(stream.encode())
+
+
+def write_gif(path: Path, frames: np.ndarray, milliseconds: int = 100) -> None:
+    """uint8 (T, H, W, 3) -> an animated GIF with a palette of its own per frame, repeated for ever."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    first.save(path, save_all=True, append_images=others, duration=milliseconds, loop=0)
+
+
+def in_parallel(work: Callable, jobs: Sequence) -> Iterable:
+    """work(job) for every job, on all cores, in order. `work` must be a function of a module, its jobs small: they
+    travel to other processes. Each job brings its own seed, so the order of the work changes nothing."""
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(work, jobs, chunksize=8)

@@ -1,0 +1,73 @@
+"""The processes of one run: one, or as many as torchrun started."""
+
+from __future__ import annotations
+
+import atexit
+import datetime
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed
+
+from evlib.training.device import find_device
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """The processes of one run: one, or as many as torchrun started."""
+
+    rank: int
+    world_size: int
+    device: torch.device  # of this one
+    control: Any = field(default=None, repr=False)  # a group on the CPU: what is agreed there does not wait for the GPU
+
+    @classmethod
+    def start(cls, device: str | None) -> Distributed:
+        count = int(os.environ.get("WORLD_SIZE", 1))
+        device = find_device(device)
+        if device.type == "cuda":
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if count > 1 else device.index or 0)
+            torch.cuda.set_device(device)
+        if count == 1:
+            return cls(0, 1, device)
+        if not torch.distributed.is_initialized():  # once: a program may train several runs
+            torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            atexit.register(torch.distributed.destroy_process_group)
+        # The first process may encode a data set while the others wait.
+        return cls(
+            torch.distributed.get_rank(),
+            count,
+            device,
+            torch.distributed.new_group(backend="gloo", timeout=datetime.timedelta(hours=6)),
+        )
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def local_slice(self, size: int) -> slice:
+        """This process's part of `size` things, of which each has equally many."""
+        return slice(self.rank * size // self.world_size, (self.rank + 1) * size // self.world_size)
+
+    def broadcast(self, value: float) -> float:
+        """The first process's value."""
+        if self.world_size == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        torch.distributed.broadcast(shared, src=0, group=self.control)
+        return shared.item()
+
+    def mean(self, value: float) -> float:
+        """The mean of all processes' values."""
+        if self.world_size == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        torch.distributed.all_reduce(shared, group=self.control)
+        return shared.item() / self.world_size
+
+    def barrier(self) -> None:
+        """Until all processes are here."""
+        if self.world_size > 1:
+            torch.distributed.barrier(group=self.control)

@@ -1,0 +1,62 @@
+"""Writing files so that a reader finds the whole of one or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from evlib.utils.errors import EvlibError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, of a file or a folder, renamed to `path` if the block succeeds and removed if not.
+
+    A full disk or a folder that cannot be written is an EvlibError that names it. Any other error of the block stays what it is.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise EvlibError(
+            f"Cannot write {path}: {error.strerror or error}. Choose a folder that can be written."
+        ) from None
+    try:
+        temporary = folder / path.name
+        yield temporary
+        if path.is_dir() and temporary.is_dir():  # a folder is never replaced by a file
+            old, new = ({entry.name for entry in place.iterdir()} for place in (path, temporary))
+            if old and not old & new:
+                raise EvlibError(
+                    f"{path} holds something else ({min(old)}, ...), and would be replaced: name another folder."
+                )
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        if not _about(error, folder, path):  # a file that the block reads
+            raise
+        raise EvlibError(
+            f"Cannot write {path}: {error.strerror or error}. Nothing was left behind; "
+            "free some space or choose another folder, and run the same command again."
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _about(error: OSError, *places: Path) -> bool:
+    """Whether it is about something in these places. A full disk names no file."""
+    if not isinstance(error.filename, (str, bytes, os.PathLike)):
+        return True
+    return any(
+        Path(os.path.abspath(os.fsdecode(error.filename))).is_relative_to(os.path.abspath(place)) for place in places
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,398 @@
+"""Pictures: film strips as in the paper's Figure 1, films that move, galleries of answers, curves, confusion matrices.
+
+All frames are uint8 (T, 64, 64, 3), RGB. Strips and films stand on a white card of their own, figures have one look
+(evlib.mplstyle) and one width, so that they are read on a dark page as on a white one.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from evlib.data.store import Split
+from evlib.frames.render import Rendered, font_file, tokenize, word_frame
+from evlib.utils import files
+
+if TYPE_CHECKING:
+    import IPython.display
+
+STYLE = Path(__file__).with_name("evlib.mplstyle")
+WIDTH = 8  # inches, of every figure
+RED, GREY, WHITE, DARK, BLUE = (214, 39, 40), (110, 110, 110), (255, 255, 255), (40, 40, 40), (86, 180, 233)
+GAP = 2  # px between frames
+LINE = 14  # px, a line of text
+
+
+# ---- film strips -------------------------------------------------------------------------------------------------------------
+
+
+def film_strip(
+    frames: np.ndarray,
+    n_in: int,
+    scale: int = 2,
+    caption: str = "",
+    labels: Mapping[int, str] | None = None,
+    true: np.ndarray | None = None,
+) -> Pillow.Image:
+    """Frames side by side, a red line where the input ends and the network's own begin.
+
+    scale: how many times enlarged; caption: lines of text under the strip; labels: frame -> a few words above it;
+    true: the frames that were right, in a second row under the network's own.
+    """
+    T, H, W, _ = frames.shape
+    side, edge, line = (
+        scale * (W + GAP),
+        scale * GAP,
+        2 * scale * GAP if n_in else 0,
+    )  # of a frame with its gap; around all; the red one
+    top, rows = (LINE if labels else 0), (1 if true is None else 2)
+    words = caption.splitlines()
+    places = [
+        edge + t * side + (line if t >= n_in else 0) for t in range(max(T, 0 if true is None else n_in + len(true)))
+    ]
+    width = max(max(places, default=0) + side, *(round(mono().getlength(text)) + 2 * edge for text in ("", *words)))
+    bottom = top + edge + rows * scale * (H + GAP)
+    strip = Pillow.new("RGB", (width, bottom + LINE * len(words) + (edge if words else 0)), WHITE)
+    pen = ImageDraw.Draw(strip)
+
+    def put(frame: np.ndarray, t: int, row: int) -> None:
+        strip.paste(
+            Pillow.fromarray(frame).resize((scale * W, scale * H), Pillow.Resampling.NEAREST),
+            (places[t], top + edge + row * scale * (H + GAP)),
+        )
+
+    for t, frame in enumerate(frames):
+        put(frame, t, 0)
+    for t, frame in enumerate(() if true is None else true):
+        put(frame, n_in + t, 1)
+    if 0 < n_in < T:
+        x = edge + n_in * side + scale
+        pen.rectangle([x - 1, 0, x + scale, bottom - 1], fill=RED)
+    if true is not None and n_in:
+        pen.text(
+            (edge + n_in * side - 2 * GAP, bottom - edge - scale * H / 2), "true", fill=GREY, font=_sans(), anchor="rm"
+        )
+    for t, text in (labels or {}).items():
+        pen.text((places[t], 1), text, fill=RED if t == n_in else GREY, font=_sans())
+    for i, text in enumerate(words):
+        pen.text((edge, bottom + i * LINE), text, fill=DARK, font=mono())
+    return strip
+
+
+def strip(
+    inputs: np.ndarray,
+    outputs: np.ndarray,
+    scale: int = 2,
+    caption: str = "",
+    said: str = "predicted",
+    true: np.ndarray | None = None,
+) -> Pillow.Image:
+    """Inputs, which end in the separator, a red line, and outputs, which are labelled as `said`; under them the `true` ones, if given.
+    Of long clips a few frames."""
+    clip, separator = np.split(inputs, [-1])
+    shown = [thin(clip), separator, thin(outputs)]
+    n_in = len(shown[0]) + 1
+    return film_strip(
+        np.concatenate(shown),
+        n_in,
+        scale,
+        caption,
+        {0: "input", n_in: said} if len(outputs) else {0: "input"},
+        None if true is None else thin(true),
+    )
+
+
+def strip_of(rendered: Rendered, scale: int = 2, caption: str = "") -> Pillow.Image:
+    """An example as it is drawn for training: inputs, the separator, a red line, the true answer."""
+    inputs, outputs = (np.stack([frame.pixels for frame in part]) for part in (rendered.inputs, rendered.outputs))
+    return strip(inputs, outputs, scale, caption, said="true answer")
+
+
+def thin(frames: np.ndarray, count: int = 6) -> np.ndarray:
+    """All frames, or `count` of a clip of ten and more. Words, grey on black, all stay."""
+    is_clip = len(frames) >= 10 and (np.median(frames[-1]) > 0 or np.ptp(frames[-1], axis=-1).max() > 0)
+    return frames[np.linspace(0, len(frames) - 1, count).round().astype(int)] if is_clip else frames
+
+
+def page(strips: Sequence[Pillow.Image], width: int = 840, title: str = "") -> Pillow.Image:
+    """Strips laid out like words, under a title: side by side as far as `width` pixels allow, then on the next line. In 256 colours."""
+    places, x, y, line = [], 0, LINE + 2 * GAP if title else 0, 0
+    for strip in strips:
+        if x and x + strip.width > width:
+            x, y, line = 0, y + line, 0
+        places.append((x, y))
+        x, line = x + strip.width + 4 * GAP, max(line, strip.height)
+    across = max([x + s.width for (x, _), s in zip(places, strips)] + [round(_sans().getlength(title)) + 2 * GAP])
+    sheet = Pillow.new("RGB", (across, y + line), WHITE)
+    ImageDraw.Draw(sheet).text((GAP, GAP), title, fill=DARK, font=_sans())
+    for place, strip in zip(places, strips):
+        sheet.paste(strip, place)
+    return sheet.quantize(256, dither=Pillow.Dither.NONE)  # a third of the bytes, and nobody sees it
+
+
+def samples(
+    split: Split, drawn: list[np.ndarray], captions: list[str], quality: np.ndarray, good: int = 4, bad: int = 4
+) -> Pillow.Image:
+    """Film strips of some answers better than the mean and some worse, each with its caption; of long clips every few frames."""
+    order = np.argsort(-quality, kind="stable")
+    right = quality >= quality.mean()
+    better, worse = order[right[order]], order[~right[order]]
+    chosen = [
+        i
+        for rows, n in ((np.sort(better), good), (worse, bad))
+        if len(rows)
+        for i in rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)]
+    ]  # spread over the whole set
+    return page([strip(split.inputs(i), drawn[i], scale=1, caption=captions[i]) for i in chosen])
+
+
+def mistake(inputs: np.ndarray, question: str, drawn: np.ndarray, true: np.ndarray, caption: str) -> Pillow.Image:
+    """One answer of a gallery: what was shown, a red line, what was drawn, the truth under it; the question's words as text.
+
+    inputs: with the separator; of a clip, one frame is shown."""
+    text = [word_frame(word) for word in tokenize(question)]
+    seen = [frame for frame in inputs[:-1] if not any(np.array_equal(frame, word) for word in text)]
+    seen = seen[len(seen) // 2 :][:1]
+    return film_strip(
+        np.stack([*seen, *drawn]),
+        len(seen),
+        1,
+        "\n".join([*textwrap.wrap(question, 34, max_lines=4), caption]),
+        true=true,
+    )
+
+
+def outlined(frame: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
+    """A frame with a thin blue line around x, y, w, h, in pixels; None leaves it as it is."""
+    picture = Pillow.fromarray(frame)
+    if box is not None:
+        x, y, w, h = box
+        ImageDraw.Draw(picture).rectangle(
+            [round(x), round(y), max(round(x), round(x + w) - 1), max(round(y), round(y + h) - 1)], outline=BLUE
+        )
+    return np.asarray(picture)
+
+
+def errors(worst: Sequence[Pillow.Image], title: str, path: Path | None = None, most: int = 80_000) -> Pillow.Image:
+    """A gallery of answers, the worst first, under a title. It takes at most `most` bytes: with fewer colours if need be, and if 64 are
+    still too many, without the last answers."""
+    for count, colours in [(len(worst), 256), (len(worst), 128), *((n, 64) for n in range(len(worst), -1, -1))]:
+        sheet = page(worst[:count], title=title)
+        if colours < 256:
+            sheet = sheet.convert("RGB").quantize(colours, dither=Pillow.Dither.NONE)
+        packed = io.BytesIO()
+        sheet.save(packed, "PNG", optimize=True)
+        if packed.tell() <= most:
+            break
+    if path is not None:
+        with files.atomic(path) as temporary:
+            temporary.write_bytes(packed.getvalue())
+    return sheet
+
+
+# ---- films -------------------------------------------------------------------------------------------------------------------
+
+
+def animation(
+    inputs: np.ndarray,
+    outputs: np.ndarray,
+    scale: int = 2,
+    caption: str = "",
+    seconds_per_frame: float = 0.3,
+    true: np.ndarray | None = None,
+    most: int = 100_000,
+) -> bytes:
+    """A GIF that plays for ever: the input (without its separator), what the network drew, and the true answer if given, side by side.
+
+    The longest of them sets the length, the others are stretched to it: a word stands still beside a clip. At most `most` bytes: if it
+    would be more, some frames are left out and the others stay longer; a noisy clip is shown smaller, too."""
+    films = [film for film in (inputs[:-1], outputs, true) if film is not None and len(film)]
+    labels = dict(zip(range(len(films)), ("input", "predicted", "true"))) if len(films) > 1 else None
+    length, palette = max(map(len, films)), _palette(np.concatenate(films))
+    for size, count in [*((scale, n) for n in (length, 16, 12, 8, 6)), *((1, n) for n in (8, 4, 2, 1))]:
+        if count > length:
+            continue
+        moments = np.linspace(0, 1, count + 1)[:-1] if count < length else np.arange(length) / length
+        pictures = [
+            film_strip(np.stack([film[int(at * len(film) + 1e-9)] for film in films]), 1, size, caption, labels)
+            for at in moments
+        ]
+        gif = _gif(pictures, palette, seconds_per_frame * length / count)
+        if len(gif) <= most:
+            break
+    return gif
+
+
+def moving(
+    inputs: np.ndarray,
+    outputs: np.ndarray,
+    scale: int = 2,
+    caption: str = "",
+    seconds_per_frame: float = 0.3,
+    true: np.ndarray | None = None,
+    most: int = 100_000,
+) -> IPython.display.HTML:
+    """The same film for a notebook, which shows it where it is the value of a cell or given to `display`. As HTML, because the
+    pages that are made of notebooks leave out outputs of the type image/gif."""
+    from IPython.display import HTML
+
+    film = base64.b64encode(animation(inputs, outputs, scale, caption, seconds_per_frame, true, most)).decode()
+    return HTML(
+        f'<img src="data:image/gif;base64,{film}" alt="{html.escape(caption or "a film and the answer to it")}">'
+    )
+
+
+def _palette(frames: np.ndarray, colours: int = 64) -> Pillow.Image:
+    """The colours of a film, and always white, black, red and the grey of the text: one palette, so that what stands still is stored once."""
+    fixed = [*WHITE, 0, 0, 0, *RED, *DARK, *GREY]
+    found = (
+        Pillow.fromarray(frames.reshape(-1, *frames.shape[2:]))
+        .quantize(colours - len(fixed) // 3, dither=Pillow.Dither.NONE)
+        .getpalette()
+    )
+    palette = Pillow.new("P", (1, 1))
+    palette.putpalette((fixed + found)[: 3 * colours])
+    return palette
+
+
+def _gif(pictures: Sequence[Pillow.Image], palette: Pillow.Image, seconds: float) -> bytes:
+    first, *others = (picture.quantize(palette=palette, dither=Pillow.Dither.NONE) for picture in pictures)
+    packed = io.BytesIO()
+    first.save(packed, "GIF", save_all=True, append_images=others, loop=0, duration=round(1000 * seconds), disposal=1)
+    return packed.getvalue()
+
+
+# ---- figures -----------------------------------------------------------------------------------------------------------------
+
+
+def styled(draw: Callable[..., plt.Figure]) -> Callable[..., plt.Figure]:
+    """A function whose figures have the project's look, whatever matplotlib is set to."""
+
+    @wraps(draw)
+    def drawn(*args, **settings) -> plt.Figure:
+        with plt.style.context(STYLE):
+            return draw(*args, **settings)
+
+    return drawn
+
+
+@styled
+def confusion(counts: pd.DataFrame, title: str, path: Path | None = None) -> plt.Figure:
+    """A confusion matrix, rows true, columns given."""
+    if not counts.iloc[:, -1].any():
+        counts = counts.iloc[:, :-1]
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.3 * len(counts)))
+    axes.imshow(counts.div(counts.sum(axis=1).clip(lower=1), axis=0), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set(xticks=range(counts.shape[1]), yticks=range(len(counts)), xlabel="read", ylabel="true", title=title)
+    axes.set_xticklabels(counts.columns, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticklabels(counts.index)
+    for (y, x), n in np.ndenumerate(counts.values):
+        if n:
+            axes.text(
+                x,
+                y,
+                n,
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if n > 0.5 * counts.values[y].sum() else "black",
+            )
+    return finish(figure, path)
+
+
+@styled
+def curves(runs: Iterable[str | Path], path: Path | None = None) -> plt.Figure:
+    """Training loss and validation SSIM of runs, over minutes."""
+    figure, (left, right) = plt.subplots(1, 2)
+    runs = [Path(run) for run in runs]
+    for run in runs:
+        log = pd.read_csv(run / "log.csv")
+        left.plot(log.seconds / 60, log.loss, label=run.name)
+        seen = log.dropna(subset="validation_ssim")
+        right.plot(seen.seconds / 60, seen.validation_ssim, marker="o", label=run.name)
+    pictorial = any(json.loads((run / "config.json").read_text())["train"].get("l1") for run in runs)
+    left.set(xlabel="minutes", ylabel="loss, training" if pictorial else "loss: 1 - MS-SSIM, training")
+    right.set(xlabel="minutes", ylabel="validation MS-SSIM")
+    if len(runs) > 6:
+        figure.legend(handles=left.lines, loc="outside right center")
+    else:
+        left.legend()
+    return finish(figure, path)
+
+
+@styled
+def bars(values: dict[str, float], title: str, path: Path | None = None) -> plt.Figure:
+    """Shares by name, the largest on top."""
+    series = pd.Series(values, dtype=float).sort_values()
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.8 + 0.24 * len(series)))
+    axes.barh(series.index, series.values, color="C0")
+    axes.set(xlim=(0, 1), title=title)
+    return finish(figure, path)
+
+
+@styled
+def boxes(result: dict, path: Path | None = None) -> plt.Figure:
+    """Tracking: IoU by frame beside that of the first box kept, and the success curve."""
+    figure, (left, right) = plt.subplots(1, 2)
+    frames = range(1, len(result["iou_by_frame"]) + 1)
+    left.plot(frames, result["iou_by_frame"], marker="o", label="drawn boxes")
+    left.plot(frames, result["kept_by_frame"], linestyle="--", label="first box kept")
+    left.set(xlabel="frame", ylabel="mean IoU", ylim=(0, 1))
+    left.legend()
+    right.plot(np.linspace(0, 1, len(result["success"])), result["success"])
+    right.set(
+        xlabel="IoU threshold",
+        ylabel="share of frames above it",
+        ylim=(0, 1),
+        title=f"success curve, area {result['success_auc']:.3f}",
+    )
+    return finish(figure, path)
+
+
+@styled
+def colours(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
+    """Colourised clips against the data, a dot a clip: PSNR, consistency, colorfulness."""
+    figure, places = plt.subplots(1, 3)
+    pairs = (
+        ("psnr_grey", "psnr", "grey input copied, dB", "ours, dB"),
+        ("cdc_true", "cdc", "CDC of the data", "CDC, ours"),
+        ("colorfulness_true", "colorfulness", "colorfulness of the data", "colorfulness, ours"),
+    )
+    for axes, (x, y, across, up) in zip(places, pairs):
+        axes.scatter(table[x], table[y], s=8, color="C0")
+        low, high = table[[x, y]].min().min(), table[[x, y]].max().max()
+        axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+        axes.set(xlabel=across, ylabel=up)
+    return finish(figure, path)
+
+
+def finish(figure: plt.Figure, path: Path | None) -> plt.Figure:
+    """Saves a figure, if there is a path, and takes it from matplotlib's list: else a notebook shows it twice."""
+    if path is not None:
+        figure.savefig(path)
+    plt.close(figure)
+    return figure
+
+
+@cache
+def mono() -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(font_file(), 11)
+
+
+@cache
+def _sans() -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 10)
