@@ -26,8 +26,8 @@ app = tyro.extras.SubcommandApp()
 @app.command(name="tasks")
 def list_tasks(data: Data = Path("data")) -> None:
     """The tasks, their rows of Table 2, and what is found under --data."""
+    from evlib.data.sources import is_miniature
     from evlib.data.tasks import TASKS
-    from evlib.synthetic import is_miniature
 
     for task in TASKS.values():
         try:
@@ -41,9 +41,9 @@ def list_tasks(data: Data = Path("data")) -> None:
 @app.command
 def miniatures(out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")], seed: int = 0) -> None:
     """Write the miniatures in the official layouts under OUT."""
-    from evlib import synthetic as miniatures
+    from evlib import synthetic
 
-    miniatures.write(out, seed)
+    synthetic.write(out, seed)
 
 
 @app.command

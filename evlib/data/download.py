@@ -33,11 +33,10 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from evlib.config import nearest
-from evlib.data.sources import AFTER, ARCHIVES, BEFORE, Archive
-from evlib.synthetic import is_miniature
+from evlib.data.sources import AFTER, ARCHIVES, BEFORE, Archive, is_miniature
 from evlib.utils import progress
 from evlib.utils.errors import EvlibError
-from evlib.utils.progress import say
+from evlib.utils.progress import log_line
 
 MARKER = "DOWNLOAD.json"  # in a folder that `download` filled; the end of a name beside a single file
 CHUNK = 1 << 18  # bytes: read at once, from the network or from disk
@@ -49,7 +48,7 @@ AGAIN = "run the same command again"
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
-def download(task: str, data: Path, log: Callable[[str], None] = say) -> Path:
+def download(task: str, data: Path, log: Callable[[str], None] = log_line) -> Path:
     """Have the official data of `task` under the folder `data`; returns the data set's folder.
 
     What is there already is not fetched again. EvlibError, always a sentence that says what to do: unknown task, no
@@ -243,7 +242,7 @@ def _network() -> Iterator[None]:
         raise Lost(words, passing and not isinstance(why, ConnectionRefusedError)) from None
 
 
-def unpack(archive: Path, into: Path, log: Callable[[str], None] = say) -> None:
+def unpack(archive: Path, into: Path, log: Callable[[str], None] = log_line) -> None:
     """Unpack a zip or tar.* archive into the folder `into`.
 
     EvlibError if it is no such archive or is damaged (then a part of it may be in `into`), or if a member must not be
@@ -333,7 +332,7 @@ def _verify(folder: Path, files: Mapping[str, str | None], remedy: str) -> None:
             raise EvlibError(f"{path}: expected md5 {md5}, found {found}. {remedy}")
 
 
-def _hashes(path: Path, log: Callable[[str], None] = say) -> tuple[str, str]:
+def _hashes(path: Path, log: Callable[[str], None] = log_line) -> tuple[str, str]:
     """MD5 (what publishers give; it finds damage, not malice) and SHA-256 of a file."""
     digests = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with path.open("rb") as file, progress.bar(f"{path.name}: checking", path.stat().st_size, "bytes", log) as bar:

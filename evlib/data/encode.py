@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from evlib.data.sources import is_miniature
 from evlib.data.store import COLUMNS, VERSION, VideoStore
 from evlib.frames.image import SIZE
 from evlib.frames.parts import Example, Text
 from evlib.frames.render import Frame, Rendered, fingerprint, render_example
-from evlib.synthetic import is_miniature
 from evlib.utils import files, progress
 from evlib.utils.errors import EvlibError, UnreadableFile
-from evlib.utils.progress import say
+from evlib.utils.progress import log_line
 
 if TYPE_CHECKING:
     from evlib.data.tasks import Item, Task
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BROKEN_SHARE = 0.01  # of a data set's files that may be unreadable; they are named, counted and left out
 
 
-def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Callable[[str], None] = say) -> VideoStore:
+def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Callable[[str], None] = log_line) -> VideoStore:
     """Official files under `data` -> a store in `out` (default: data/.evlib/<task>). Does nothing if the store is there
     and neither the files nor the renderer have changed. Written whole or not at all.
 

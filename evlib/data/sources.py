@@ -9,6 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+MINIATURE = "MINIATURE.json"  # the file in a data set's folder that says it was made by code
+
+
+def is_miniature(root: str | Path) -> bool:
+    """Whether the data set in a folder was made by code, and not fetched."""
+    return (Path(root) / MINIATURE).exists()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evlib.config import nearest
+from evlib.data.sources import MINIATURE
 from evlib.synthetic import actions, drawings, gifs, reviews, solids, speech, tracks
 from evlib.synthetic.spec import Miniature
 from evlib.utils import files, progress
 from evlib.utils.errors import EvlibError
-from evlib.utils.progress import say
+from evlib.utils.progress import log_line
 
 _REGISTRY: dict[str, Miniature] = {
     m.name: m
@@ -39,10 +40,9 @@ _REGISTRY: dict[str, Miniature] = {
 }
 
 NAMES: tuple[str, ...] = tuple(_REGISTRY)
-MARKER = "MINIATURE.json"
 
 
-def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Callable[[str], None] = say) -> None:
+def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Callable[[str], None] = log_line) -> None:
     """Write the named miniatures (default: all) under `out`, each in the folder its real data set would have.
 
     A set that is already there with the same version and seed is left alone. One with another version or seed is
@@ -60,15 +60,10 @@ def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Cal
             bar.advance()
 
 
-def is_miniature(folder: Path) -> bool:
-    """Whether a data set was made by code: it carries the marker."""
-    return (Path(folder) / MARKER).exists()
-
-
 def describe(folder: Path) -> dict | None:
     """The contents of a folder's MINIATURE.json, or None where there is none (real data, or no folder)."""
     try:
-        return json.loads((Path(folder) / MARKER).read_text(encoding="utf-8"))
+        return json.loads((Path(folder) / MINIATURE).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -89,7 +84,7 @@ def _write_one(miniature: Miniature, target: Path, seed: int, log: Callable[[str
             "test": test,
             "about": miniature.about,
         }
-        (draft / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+        (draft / MINIATURE).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
     log(f"{miniature.name}: {train} training and {test} test examples in {target}, {time.perf_counter() - start:.1f} s")
 
 
@@ -101,7 +96,7 @@ def _is_current(target: Path, miniature: Miniature, seed: int) -> bool:
 def _refuse_real_data(target: Path) -> None:
     if target.exists() and describe(target) is None:
         raise EvlibError(
-            f"{target} exists but holds no {MARKER}, so it may be real data: move it away or choose another folder."
+            f"{target} exists but holds no {MINIATURE}, so it may be real data: move it away or choose another folder."
         )
 
 
