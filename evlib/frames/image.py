@@ -11,6 +11,7 @@ from PIL import ImageOps
 from evlib.utils.errors import EvlibError
 
 SIZE = 64  # height and width of every frame, in pixels
+FAINT = 64  # ink must be this much brighter than the background, of 255
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -44,3 +45,14 @@ def image_frame(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[:2] == (SIZE, SIZE):
         return pixels
     return np.asarray(Pillow.fromarray(pixels).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))
+
+
+def is_blank(frame: np.ndarray) -> bool:
+    """Whether a frame, uint8 (64, 64, 3), has no ink on it: no pixel differs from the background by FAINT."""
+    gray = frame.mean(axis=2)
+    return bool(np.abs(gray - np.median(gray)).max() < FAINT)
+
+
+def until_blank(frames: np.ndarray) -> np.ndarray:
+    """The frames, uint8 (T, 64, 64, 3), before the first blank one; all of them if none is blank."""
+    return frames[: next((t for t, frame in enumerate(frames) if is_blank(frame)), len(frames))]

@@ -26,9 +26,10 @@ from evlib.data.tasks.answers import (
     split_labels,
 )
 from evlib.frames.boxes import read_boxes
+from evlib.frames.image import until_blank
 from evlib.frames.render import tokenize, word_frame
 from evlib.scoring import metrics
-from evlib.scoring.ocr import TemplateReader, is_blank, nearest_word, read_words
+from evlib.scoring.ocr import TemplateReader, nearest_word, read_words
 from evlib.training.loss import ms_ssim
 
 
@@ -264,11 +265,6 @@ def legibility(frames: np.ndarray, words: Sequence[str]) -> float:
     clean = np.stack([word_frame(word) for word in words])
     x, y = (torch.from_numpy(a.copy()).movedim(-1, 1).float() / 255 for a in (frames, clean))
     return float(ms_ssim(x, y).mean())
-
-
-def until_blank(frames: np.ndarray) -> np.ndarray:
-    """The frames before the first blank one."""
-    return frames[: next((t for t, frame in enumerate(frames) if is_blank(frame)), len(frames))]
 
 
 def to_labels(line: str, labels: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ closest vocabulary word").
 Two readers, so that reading errors and model errors can be told apart:
 
 * `read_words` is Tesseract, the paper's way. It reads a whole test set in a few calls.
-* `TemplateReader` takes the word of a vocabulary whose drawing is nearest to the frame.
+* `TemplateReader` takes the word of a vocabulary whose rendering is nearest to the frame.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from PIL import Image as Pillow
 from PIL import ImageFilter
 from rapidfuzz.distance import Levenshtein
 
+from evlib.frames.image import FAINT
 from evlib.frames.render import word_frame
 from evlib.utils.errors import EvlibError
 
 HEIGHT = 32  # px of ink; Tesseract reads best at about this size of letter
-BLUR = 1.5  # px at that height; drawn letters are ragged, and Tesseract prefers them soft
+BLUR = 1.5  # px at that height; generated letters are ragged, and Tesseract prefers them soft
 BORDER = 10  # px of white around it
-FAINT = 64  # ink must be this much brighter than the background, of 255
 PAGE_MODE = "--psm 7"  # a single line of text
 READER = (HEIGHT, BLUR, BORDER, FAINT, PAGE_MODE)
 PAGES = 250  # frames a call; a call costs 0.1 s before its first page
@@ -39,7 +39,7 @@ CHUNK = 256  # frames compared with the vocabulary at a time: memory does not gr
 def read_words(frames: np.ndarray, workers: int | None = None) -> list[str]:
     """Tesseract's reading of every frame.
 
-    frames: uint8 (N, 64, 64, 3). Returns N strings; "" where nothing is drawn or nothing is recognised.
+    frames: uint8 (N, 64, 64, 3). Returns N strings; "" for blank frames and where nothing is recognized.
     Raises EvlibError if Tesseract is not installed.
     """
     require_tesseract()
@@ -64,7 +64,7 @@ def prepare(frame: np.ndarray) -> Pillow.Image | None:
     """What Tesseract gets to see: the ink, cropped, enlarged, softened, black on white with a border; None for a blank frame.
 
     Read whole, 42 % of clean single-word frames come back exactly; prepared like this, 99.6 %. The settings were chosen on
-    clean words and on what networks drew for validation data.
+    clean words and on what networks generated for validation data.
     """
     grey = frame.mean(axis=2)
     background = np.median(grey)
@@ -81,12 +81,6 @@ def prepare(frame: np.ndarray) -> Pillow.Image | None:
     return bordered.filter(ImageFilter.GaussianBlur(BLUR))
 
 
-def is_blank(frame: np.ndarray) -> bool:
-    """Whether nothing is drawn on a frame, uint8 (64, 64, 3)."""
-    grey = frame.mean(axis=2)
-    return bool(np.abs(grey - np.median(grey)).max() < FAINT)
-
-
 def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:
     pages[0].save(path, save_all=True, append_images=pages[1:])
     try:
@@ -96,14 +90,17 @@ def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:
             f"Tesseract cannot read: {' '.join(error.message.split())[:200]} "
             "Install its English data (Debian and Ubuntu: apt-get install tesseract-ocr-eng)."
         ) from None
-    words = ["".join(page.split()) for page in text.split("\f")]
-    return (words + [""] * len(pages))[: len(pages)]
+    words = ["".join(page.split()) for page in text.split("\f")[:-1]]  # each page ends with a form feed
+    if len(words) != len(pages):
+        raise EvlibError(f"{path.name}: Tesseract was given {len(pages)} pages and answered {len(words)}; read them again.")
+    return words
 
 
 @cache
 def require_tesseract() -> str:
     """The version of Tesseract, or a sentence that says how to get it."""
-    os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # Tesseract's own threads slow small pages down threefold
+    # Tesseract's own threads slow small pages down threefold. For its processes alone: this one keeps its threads.
+    pytesseract.pytesseract.environ = {**os.environ, "OMP_THREAD_LIMIT": "1"}
     try:
         return str(pytesseract.get_tesseract_version())
     except (pytesseract.TesseractNotFoundError, SystemExit):
@@ -126,12 +123,12 @@ def nearest_word(word: str, vocabulary: Sequence[str]) -> str:
 
 
 class TemplateReader:
-    """Compares frames with the drawn vocabulary: the nearest one in squared pixel error."""
+    """Compares frames with the rendered vocabulary: the nearest one in squared pixel error."""
 
     def __init__(self, vocabulary: Sequence[str]):
         self.vocabulary = list(vocabulary)
-        drawn = torch.from_numpy(np.stack([word_frame(word) for word in self.vocabulary]))
-        self.templates = drawn.float().mean(dim=-1).flatten(1)  # (V, 64*64)
+        rendered = torch.from_numpy(np.stack([word_frame(word) for word in self.vocabulary]))
+        self.templates = rendered.float().mean(dim=-1).flatten(1)  # (V, 64*64)
 
     def distances(self, frames: np.ndarray) -> torch.Tensor:
         """uint8 (N, 64, 64, 3) -> (N, V) mean squared error of each word, on a scale of 0..255 squared."""
