@@ -12,7 +12,7 @@ import termios
 import pytest
 
 from evlib.utils import progress
-from evlib.utils.progress import Bar, bar, clock, say
+from evlib.utils.progress import Bar, bar, format_duration, log_line
 
 JOB = """
 import time
@@ -156,9 +156,9 @@ def test_a_short_job_and_one_that_fails(capsys):
     with pytest.raises(KeyError), bar("failing", 3):
         raise KeyError
     assert capsys.readouterr().out == ""
-    say("told")
+    log_line("told")
     assert capsys.readouterr().out == "told\n"
 
 
-def test_clock():
-    assert [clock(s) for s in (0, 9.4, 59.6, 750, 3723)] == ["0:00", "0:09", "1:00", "12:30", "1:02:03"]
+def test_format_duration():
+    assert [format_duration(s) for s in (0, 9.4, 59.6, 750, 3723)] == ["0:00", "0:09", "1:00", "12:30", "1:02:03"]

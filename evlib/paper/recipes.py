@@ -25,7 +25,7 @@ from evlib.training.checkpoint import trained
 from evlib.training.train import train
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
-from evlib.utils.progress import say
+from evlib.utils.progress import log_line
 
 VARIANTS: dict[str, dict] = {
     "demo (Muon 0.01, batch 16)": {},
@@ -53,7 +53,7 @@ def compare(
     seed: int = 0,
     variants: Sequence[str] = tuple(VARIANTS),
     examples: int | None = None,
-    log: Callable[[str], None] = say,
+    log: Callable[[str], None] = log_line,
 ) -> pd.DataFrame:
     """Trains each variant on `sequences` sequences; with `examples`, drawn from only the first so many of the training split,
     to see what many epochs do (in the files' order: no use where that goes by answer). One row each: variant, steps, seconds, validation SSIM and accuracy."""

@@ -1,7 +1,7 @@
-"""A trained run on the test split: draw every answer, read it, score it, keep what was seen.
+"""A trained run on the test split: load, generate, read, score, and picture what came out.
 
-evaluate(run, store) -> metrics.json, predictions.csv, samples.png, errors.png, curves.png and figures in the run folder
-draw_only(run, store) -> drawn.npz, which a later evaluate reads instead of drawing: on a GPU machine without Tesseract
+evaluate(run, store)           -> metrics.json, predictions.csv, samples.png, errors.png and figures in the run folder
+generate_test_set(run, store)  -> generated.npz, which a later `evaluate` reads: for a GPU machine without Tesseract
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from evlib.data import tasks
 from evlib.data.store import Split, VideoStore
+from evlib.data.tasks import Task
 from evlib.frames.boxes import READER as BOX_READER
-from evlib.generate import answer
-from evlib.model import NextFrame
-from evlib.scoring import metrics
-from evlib.scoring.ocr import READER
-from evlib.scoring.predict import load_network
-from evlib.training.checkpoint import restore, trained
+from evlib.generate import generate_answers
+from evlib.scoring import metrics, ocr
+from evlib.scoring.answers import scorer
+from evlib.scoring.predict import load_run
+from evlib.training.checkpoint import training_info, weights_file
 from evlib.training.device import find_device
 from evlib.utils import files, progress
 from evlib.utils.errors import EvlibError
-from evlib.utils.progress import say
+from evlib.utils.progress import log_line
 from evlib.viz import plots
+from evlib.viz.galleries import gallery
 
-SCORING = 2  # raised when what is scored changes: older scores are then made again
-BATCH = 64  # sequences drawn at a time
-DRAWN = "drawn.npz"
-PERCENT = ("ssim", "f1", "f1_macro", "accuracy", "accuracy_template")  # shares, 0..1 in files
+SCORING = 3  # raised when what is scored changes: older scores are then made again
+BATCH = 64  # sequences generated at a time
+GENERATED = "generated.npz"
+PERCENT = ("ssim", "f1", "f1_macro", "f1_positive", "accuracy", "accuracy_template")  # shares, 0..1 in files
 
 
 def evaluate(
@@ -42,182 +42,180 @@ def evaluate(
     device: str | None = None,
     limit: int | None = None,
     out: str | Path | None = None,
-    log: Callable[[str], None] = say,
+    log: Callable[[str], None] = log_line,
 ) -> dict:
     """Scores a run on the test split (its first `limit` rows). Returns what metrics.json holds; shares are 0..1.
-    Does nothing if metrics.json is newer than the weights, about the same store and limit, and the gallery of errors is there.
+    Does nothing if metrics.json is about the same weights, store and limit, and the gallery of errors is there.
 
-    With `out`, the scores go to that folder instead of the run's: for a network that meets data of another source."""
+    With `out`, the scores go to that folder instead of the run's: for a network that meets data of another source.
+    Raises EvlibError if the store is of another task or was rendered by another renderer."""
     run, out = Path(run), Path(out or run)
-    net, config, about = _opened(run, store, find_device(device), limit)
-    if (done := _already(out, run, about)) is not None:
+    about = _about(run, store, limit)
+    if (done := _already(out, about)) is not None:
         return done
 
-    task, split = tasks.get(config["task"]), _test(store, limit, next(net.parameters()).device)
-    vocabulary, kind = store.manifest["vocabulary"], task.answers
+    generated, split, config, seconds = _generate(run, store, device, limit, about, log)
+    task, vocabulary = tasks.get(config["task"]), store.manifest["vocabulary"]
     started = time.perf_counter()
-    drawn = _drawn_before(run, about, split) or draw(
-        net, split, config["answer_frames"] if kind.variable_length else None, f"{task.name}: drawing answers", log
-    )
-    drawing = time.perf_counter() - started
-    with progress.bar(f"{task.name}: reading {len(drawn):,} answers", log=log):
-        table = kind.read(drawn, split, vocabulary)
-    reading = time.perf_counter() - started - drawing
-    true = split.outputs()
-    seen, true = np.concatenate([frames[: len(t)] for frames, t in zip(drawn, true)]), np.concatenate(true)
-    train = store.metadata[store.metadata.split == "train"]
+    with progress.bar(f"{task.name}: reading {len(generated):,} answers", log=log):
+        table = scorer(task.answer).read(generated, split, vocabulary)
+    seconds |= {"read": round(time.perf_counter() - started, 1)}
 
     result = {
         "task": task.name,
-        "row": task.table2_row,
+        "table2_row": task.table2_row,
         "dataset": store.manifest["dataset"],
-        "preset": config["preset"],
-        "seed": config["seed"],
+        **{key: config[key] for key in ("preset", "seed", "init_from")},
         "data": store.manifest["data"],
-        "trained_on": config["data"],
-        "init_from": config["init_from"],
+        "trained_on": config["store"]["data"],
         "n": len(table),
-        "psnr": metrics.psnr(seen, true),
-        "ssim": metrics.ssim(seen, true),
-        **kind.score(table, train, vocabulary),
-        "subsets": {
-            name: {"n": int(mask.sum()), **kind.score(table[mask.values], train, vocabulary)}
-            for name, mask in task.subsets(split.metadata).items()
-            if mask.any()
-        },
-        "seconds": {"draw": round(drawing, 1), "read": round(reading, 1)},
-        "training": trained(run),
+        **_frame_measures(generated, split),
+        **score(task, table, split, store),
+        "seconds": seconds,
+        "training": training_info(run),
         **about,
     }
+    _picture(task, result, table, generated, split, vocabulary, run, out)
     with files.atomic(out / "predictions.csv") as temporary:
-        table.to_csv(temporary, index=False)
-    plots.samples(split, drawn, kind.captions(table), kind.example_score(table)).save(out / "samples.png")
-    title, worst = kind.worst(table, drawn, split)
-    plots.errors(worst, f"{task.name}. {title}", out / "errors.png")
-    kind.figures(result, table, vocabulary, out)
-    if out == run and (run / "log.csv").exists():
-        plots.curves([run], out / "curves.png")
+        table.round(4).to_csv(temporary, index=False)
     files.write_text(out / "metrics.json", json.dumps(result, indent=2))
-    trivial = "; ".join(
+    trivial = [
         f"{name}: {measure} {value:.3f}"
         for name, values in result["baselines"].items()
         for measure, value in [next(iter(values.items()))]
-    )
-    log(f"{task.name}: {kind.headline(result)}, {len(table):,} test examples ({trivial})")
+    ]
+    log(f"{task.name}: {scorer(task.answer).headline(result)}, {len(table):,} test examples ({'; '.join(trivial)})")
     return result
 
 
-def draw_only(
+def generate_test_set(
     run: str | Path,
     store: VideoStore,
     device: str | None = None,
     limit: int | None = None,
-    log: Callable[[str], None] = say,
+    log: Callable[[str], None] = log_line,
 ) -> Path:
-    """Draws the answers of the test split (its first `limit` rows) and keeps them, compressed: RUN/drawn.npz. `evaluate` with the
-    same limit reads them there, on whichever machine, and then needs no network to draw."""
-    run = Path(run)
-    net, config, about = _opened(run, store, find_device(device), limit)
-    task, split = tasks.get(config["task"]), _test(store, limit, next(net.parameters()).device)
-    drawn = draw(
-        net,
-        split,
-        config["answer_frames"] if task.answers.variable_length else None,
-        f"{task.name}: drawing answers",
-        log,
-    )
-    with files.atomic(run / DRAWN) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(
-            file, about=_mark(run, about), frames=np.concatenate(drawn), counts=[len(frames) for frames in drawn]
-        )
-    log(f"{task.name}: {len(drawn):,} answers drawn -> {run / DRAWN}")
-    return run / DRAWN
+    """Generates the answers of the test split (its first `limit` rows) into RUN/generated.npz, compressed. `evaluate` with
+    the same limit reads them there, on whichever machine."""
+    run, about = Path(run), _about(run, store, limit)
+    generated, *_ = _generate(run, store, device, limit, about, log)
+    counts = [len(frames) for frames in generated]
+    with files.atomic(run / GENERATED) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, about=_mark(about), frames=np.concatenate(generated), counts=counts)
+    log(f"{store.manifest['task']}: {len(generated):,} answers generated -> {run / GENERATED}")
+    return run / GENERATED
 
 
-def _drawn_before(run: Path, about: dict, split: Split) -> list[np.ndarray] | None:
-    """What `draw_only` kept, if it is of these weights and these examples."""
-    if not (run / DRAWN).exists():
-        return None
-    with np.load(run / DRAWN, allow_pickle=False) as kept:
-        if str(kept["about"]) != _mark(run, about) or len(kept["counts"]) != len(split):
-            return None
-        return np.split(kept["frames"], np.cumsum(kept["counts"])[:-1])
+def score(task: Task, table, split: Split, store: VideoStore) -> dict:
+    """The measures of a table of readings, of its subsets, and of the trivial answers."""
+    train = store.metadata[store.metadata.split == "train"]
+    vocabulary, by = store.manifest["vocabulary"], scorer(task.answer)
+    subsets = {name: mask.values for name, mask in task.subsets(split.metadata).items() if mask.any()}
+    return {
+        **by.score(table, train, vocabulary),
+        "subsets": {
+            name: {"n": int(mask.sum()), **by.score(table[mask], train, vocabulary)} for name, mask in subsets.items()
+        },
+    }
 
 
-def _mark(run: Path, about: dict) -> str:
-    """What drawn answers depend on."""
-    weights = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()[:16]
-    return json.dumps([weights, about["examples"], about["renderer"], about["limit"]])
-
-
-def _opened(run: Path, store: VideoStore, device: torch.device, limit: int | None) -> tuple[NextFrame, dict, dict]:
-    """The network, its settings, and what a score of it is about. EvlibError if the store is of another task or renderer."""
-    restore(run)
-    net, config = load_network(run, device)
+def _generate(
+    run: Path, store: VideoStore, device: str | None, limit: int | None, about: dict, log: Callable[[str], None]
+) -> tuple[list[np.ndarray], Split, dict, dict]:
+    """Answers uint8 (T, 64, 64, 3) of the test split, the split, the run's settings, and the seconds it took."""
+    device = find_device(device)
+    net, config = load_run(run, device)
     if config["task"] != store.manifest["task"]:
         raise EvlibError(
-            f"{run} was trained on {config['task']}, but {store.path} holds {store.manifest['task']}: name the data it belongs to."
+            f"{run} was trained on {config['task']}, but {store.path} holds {store.manifest['task']}: "
+            "name the data it belongs to."
         )
-    if config["renderer"] != store.manifest["renderer"]:
-        raise EvlibError(
-            f"{store.path} was drawn by the renderer {store.manifest['renderer']}, but {run} was trained on frames of {config['renderer']}: "
-            "remove the store and encode again."
-        )
-    return (
-        net,
-        config,
-        {
-            "examples": store.manifest["examples"],
-            "renderer": store.manifest["renderer"],
-            "limit": limit,
-            "scoring": SCORING,
-            "reader": [*READER, *BOX_READER],
-        },
-    )
+    split, answer = store.split("test", device), tasks.get(config["task"]).answer
+    split = split if limit is None else split.head(limit)
+    started = time.perf_counter()
+    generated = _generated_before(run, about, split)
+    if generated is None:
+        with progress.bar(f"{config['task']}: generating answers", len(split), log=log) as bar:
+            generated = generate_answers(net, split, answer.n_frames, BATCH, bar.advance)
+    return generated, split, config, {"generate": round(time.perf_counter() - started, 1)}
 
 
-def _test(store: VideoStore, limit: int | None, device: torch.device) -> Split:
-    split = store.split("test", device)
-    return split if limit is None else split.head(limit)
+def _generated_before(run: Path, about: dict, split: Split) -> list[np.ndarray] | None:
+    """What `generate_test_set` wrote, if it is of these weights and these examples."""
+    if not (run / GENERATED).exists():
+        return None
+    with np.load(run / GENERATED, allow_pickle=False) as found:
+        if str(found["about"]) != _mark(about) or len(found["counts"]) != len(split):
+            return None
+        return np.split(found["frames"], np.cumsum(found["counts"])[:-1])
 
 
-def draw(
-    net: NextFrame, split: Split, count: int | None, what: str, log: Callable[[str], None] = say
-) -> list[np.ndarray]:
-    """The answer of every row, as `generate.answer` draws it: uint8 (count, 64, 64, 3) each. Says how far it is."""
-    with progress.bar(what, len(split), log=log) as bar:
-        return [frames.numpy() for frames in answer(net, split, BATCH, count, bar.advance)]
+def _frame_measures(generated: list[np.ndarray], split: Split) -> dict[str, float]:
+    """PSNR and SSIM of the generated frames, as far as the true answer has frames."""
+    pairs = [(g[: len(t)], t[: len(g)]) for g, t in zip(generated, split.outputs())]
+    predicted, true = (np.concatenate(frames) for frames in zip(*pairs))
+    return {"psnr": metrics.psnr(predicted, true), "ssim": metrics.ssim(predicted, true)}
+
+
+def _picture(task, result, table, generated, split, vocabulary, run, out) -> None:
+    show = gallery(task.answer)
+    plots.samples(split, generated, show.captions(table), table.example_score.values).save(out / "samples.png")
+    title, worst = show.worst(table, generated, split)
+    plots.errors(worst, f"{task.name}. {title}", out / "errors.png")
+    show.figures(result, table, vocabulary, out)
+    if out == run and (run / "log.csv").exists():
+        plots.curves([run], out / "curves.png")
+
+
+def _about(run: Path, store: VideoStore, limit: int | None) -> dict:
+    """What scores depend on."""
+    weights = hashlib.sha256(weights_file(run).read_bytes()).hexdigest()[:16]
+    return {
+        "weights": weights,
+        "examples": store.manifest["examples"],
+        "renderer": store.manifest["renderer"],
+        "limit": limit,
+        "scoring": SCORING,
+        "reader": [*ocr.READER, *BOX_READER],
+    }
+
+
+def _mark(about: dict) -> str:
+    """What generated answers depend on."""
+    return json.dumps([about[key] for key in ("weights", "examples", "renderer", "limit")])
+
+
+def _already(out: Path, about: dict) -> dict | None:
+    path = out / "metrics.json"
+    if not path.exists() or not (out / "errors.png").exists():
+        return None
+    done = json.loads(path.read_text())
+    return done if all(done.get(key) == value for key, value in about.items()) else None
+
+
+# ---- scored runs -------------------------------------------------------------------------------------------------------
 
 
 def scored(results: str | Path, seeds: bool = False) -> dict[Path, dict]:
-    """The scored runs of a results folder: run folder -> what its metrics.json holds. Those of further seeds only with `seeds`."""
+    """The scored runs of a results folder: run folder -> what its metrics.json holds. Of further seeds only with `seeds`."""
     paths = sorted(Path(results).glob("runs/*/metrics.json"))
-    return {path.parent: json.loads(path.read_text()) for path in paths if seeds or "-seed" not in path.parent.name}
+    found = {path.parent: json.loads(path.read_text()) for path in paths}
+    return {run: result for run, result in found.items() if seeds or "-seed" not in run.name}
 
 
-def headline(metrics: dict) -> tuple[str, float]:
+def headline(result: dict) -> tuple[str, float]:
     """The measure that a row of Table 2 is judged by, and its value as in the paper's table."""
-    name = next(name for name in ("iou", "colorfulness", "f1_micro", "accuracy") if name in metrics)
+    name = next(name for name in ("iou", "colorfulness", "f1_micro", "accuracy") if name in result)
     name = {"colorfulness": "psnr", "f1_micro": "f1"}.get(name, name)
-    return name, as_printed(name, metrics[name])
+    return name, as_printed(name, result[name])
 
 
-def best_trivial(metrics: dict) -> float | None:
-    """The best that a trivial answer scores, by the measure of `headline`; None where there was nothing to take it from."""
-    name, _ = headline(metrics)
-    return max(
-        (as_printed(name, values[name]) for values in metrics["baselines"].values() if name in values), default=None
-    )
+def best_trivial(result: dict) -> float | None:
+    """The best score of a trivial answer, by the measure of `headline`; None where there was nothing to take it from."""
+    name, _ = headline(result)
+    return max((as_printed(name, b[name]) for b in result["baselines"].values() if name in b), default=None)
 
 
 def as_printed(measure: str, value: float) -> float:
     """As in the paper's table: shares in percent."""
     return 100 * value if measure in PERCENT else value
-
-
-def _already(out: Path, run: Path, about: dict) -> dict | None:
-    path, weights = out / "metrics.json", run / "model.safetensors"
-    if not path.exists() or not (out / "errors.png").exists() or path.stat().st_mtime_ns < weights.stat().st_mtime_ns:
-        return None
-    done = json.loads(path.read_text())
-    return done if all(done.get(k) == v for k, v in about.items()) else None

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from evlib.config import Config, TrainConfig
-from evlib.data.store import Batch, Batches, Schedule, Split, VideoStore
+from evlib.data.batches import Batch, Batches, Schedule
+from evlib.data.store import Split, VideoStore
 from evlib.model import NextFrame
 from evlib.training.augment import augment
 from evlib.training.checkpoint import restore
@@ -40,7 +41,7 @@ from evlib.training.optim import EMA, lr_scale, make_optimizers, set_lr
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 from evlib.utils.progress import bar as progress_bar
-from evlib.utils.progress import is_terminal, say
+from evlib.utils.progress import is_terminal, log_line
 
 REPORT, CHECKPOINT = 5.0, 60.0  # seconds between progress lines, between checkpoints
 RUNTIME_SETTINGS = (
@@ -65,7 +66,7 @@ class State:
 
 
 def train(
-    config: Config, store: VideoStore, out: str | Path, device: str | None = None, log: Callable[[str], None] = say
+    config: Config, store: VideoStore, out: str | Path, device: str | None = None, log: Callable[[str], None] = log_line
 ) -> Path:
     """Trains until config.steps or config.minutes are used up, whichever comes first. Returns the run folder.
 
@@ -165,10 +166,10 @@ def loop(
 ) -> None:
     """Step after step until the steps or the minutes are used up; reports, validates and saves what is due."""
     batch, chance = config.train.batch, torch.Generator(dist.device)
-    watched = is_terminal() and log is say  # then a bar tells what else the lines would
+    watched = is_terminal() and log is log_line  # then a bar tells what else the lines would
     clock = Clock(state.seconds)
     now = saved = dist.broadcast(clock.now())
-    with progress_bar(f"{config.task}: training", log=say if watched else lambda line: None) as bar:
+    with progress_bar(f"{config.task}: training", log=log_line if watched else lambda line: None) as bar:
         while (progress := progress_of(config, state.step, now)) < 1:
             shown = batches[state.step]
             # Seeded by the step, and so the same on every start. What is drawn for questions is drawn for all of a batch, of which
@@ -283,7 +284,7 @@ def validate(net: NextFrame, split: Split, size: int, power: float = 1.0) -> flo
     """Mean MS-SSIM of the predicted answer frames of `size` sequences, the true frames before them given."""
     net.eval()
     rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])  # the same every time, and of every length
-    split = split.rows(rows)
+    split = split.select(rows)
     sums = []
     for rows in split.batches(64):
         n_out = int(split.metadata.n_out.values[rows[0]])

@@ -25,14 +25,14 @@ EVERY = 5.0  # seconds between two plain lines
 REDRAW = 0.1  # seconds between two states of the bar
 
 
-def say(line: str) -> None:
+def log_line(line: str) -> None:
     """The default `log` of everything here: a line on stdout, at once."""
     print(line, flush=True)
 
 
 @contextmanager
 def bar(
-    what: str, total: float | None = None, unit: str = "", log: Callable[[str], None] = say, done: float = 0
+    what: str, total: float | None = None, unit: str = "", log: Callable[[str], None] = log_line, done: float = 0
 ) -> Iterator[Bar]:
     """A job named `what`, of `total` steps called `unit` (None: not known), of which `done` were there before. Of "bytes", megabytes are shown.
 
@@ -41,7 +41,7 @@ def bar(
     job = Bar(what, total, unit, done)
     if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process speaks for all
         yield job
-    elif log in (say, print) and is_terminal():
+    elif log in (log_line, print) and is_terminal():
         with _drawn(job):
             yield job
     else:
@@ -91,7 +91,7 @@ class Bar:
     def line(self) -> str:
         """All of it in one plain line."""
         percent = f" ({self.share:.0%})".replace("%", " %") if self.share is not None and self.unit != "share" else ""
-        left = f"{clock(self.left)} left" if self.left is not None else ""
+        left = f"{format_duration(self.left)} left" if self.left is not None else ""
         return ", ".join(
             part for part in (f"{self.what} {self.counts()}{percent}", self.speed(), left, self.text) if part
         )
@@ -127,7 +127,7 @@ class Bar:
         return max(0.0, self.total - self.done) / self.rate if self.total and self.rate > 0 else None
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`0:09`, `12:30`, `1:02:03`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -156,7 +156,7 @@ def _drawn(job: Bar) -> Iterator[None]:
         row = progress.add_task(escape(job.what), total=job.total, completed=job.done, said="")
 
         def show() -> None:
-            left = f"{clock(job.left)} left" if job.left is not None else ""
+            left = f"{format_duration(job.left)} left" if job.left is not None else ""
             said = ", ".join(
                 part for part in (job.counts() if job.done or job.total else "", job.speed(), left, job.text) if part
             )
