@@ -1,8 +1,7 @@
 """From the frames of an answer to text, and from text to scores (section 4). One scorer per kind of answer.
 
-A scorer reads a whole test split into a table with one row per example, and scores such a table: so a part of a test set is
-scored like the whole. Beside each score stands what a trivial answer would have got on the same rows.
-"""
+A scorer reads a whole test split into a table with one row per example, and scores such a table: so a part of a test
+set is scored like the whole. Beside each score stands what a trivial answer would have got on the same rows."""
 
 from __future__ import annotations
 
@@ -50,8 +49,8 @@ class Scorer(ABC):
 
     @abstractmethod
     def read(self, generated: list[np.ndarray], split: Split, vocabulary: Sequence[str]) -> pd.DataFrame:
-        """generated: uint8 (T, 64, 64, 3) per example -> one row per example, with at least source, question, answer (the
-        true one), answer_read, example_score (0 worst .. 1) and legibility (0..1)."""
+        """generated: uint8 (T, 64, 64, 3) per example -> one row per example, with at least source, question, answer
+        (the true one), answer_read, example_score (0 worst .. 1) and legibility (0..1)."""
 
     @abstractmethod
     def score(self, table: pd.DataFrame, train: pd.DataFrame, vocabulary: Sequence[str]) -> dict:
@@ -248,7 +247,7 @@ SCORERS: dict[type[Answer], type[Scorer]] = {
 }
 
 
-# ---- words -------------------------------------------------------------------------------------------------------------
+# ---- words ---------------------------------------------------------------------------------------------------------
 
 
 def read_and_match(frames: np.ndarray, vocabulary: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -281,7 +280,7 @@ def clean_frames(answer: Answer, text: str) -> np.ndarray:
     return word_frame(text)[None]
 
 
-# ---- boxes -------------------------------------------------------------------------------------------------------------
+# ---- boxes ---------------------------------------------------------------------------------------------------------
 
 
 def overlaps(read: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -95,8 +95,8 @@ def generate_test_set(
     limit: int | None = None,
     log: Callable[[str], None] = log_line,
 ) -> Path:
-    """Generates the answers of the test split (its first `limit` rows) into RUN/generated.npz, compressed. `evaluate` with
-    the same limit reads them there, on whichever machine."""
+    """Generates the answers of the test split (its first `limit` rows) into RUN/generated.npz, compressed. `evaluate`
+    with the same limit reads them there, on whichever machine."""
     run, about = Path(run), _about(run, store, limit)
     generated, *_ = _generate(run, store, device, limit, about, log)
     counts = [len(frames) for frames in generated]
@@ -193,11 +193,12 @@ def _already(out: Path, about: dict) -> dict | None:
     return done if all(done.get(key) == value for key, value in about.items()) else None
 
 
-# ---- scored runs -------------------------------------------------------------------------------------------------------
+# ---- scored runs ---------------------------------------------------------------------------------------------------
 
 
 def scored(results: str | Path, seeds: bool = False) -> dict[Path, dict]:
-    """The scored runs of a results folder: run folder -> what its metrics.json holds. Of further seeds only with `seeds`."""
+    """The scored runs of a results folder: run folder -> what its metrics.json holds. Of further seeds only with
+    `seeds`."""
     paths = sorted(Path(results).glob("runs/*/metrics.json"))
     found = {path.parent: json.loads(path.read_text()) for path in paths}
     return {run: result for run, result in found.items() if seeds or "-seed" not in run.name}
@@ -211,7 +212,8 @@ def headline(result: dict) -> tuple[str, float]:
 
 
 def best_trivial(result: dict) -> float | None:
-    """The best score of a trivial answer, by the measure of `headline`; None where there was nothing to take it from."""
+    """The best score of a trivial answer, by the measure of `headline`; None where there was nothing to take it
+    from."""
     name, _ = headline(result)
     return max((as_printed(name, b[name]) for b in result["baselines"].values() if name in b), default=None)
 

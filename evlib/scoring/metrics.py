@@ -1,13 +1,12 @@
 """The measures of section 4, as plain functions.
 
-    psnr(predicted, target), ssim(predicted, target)              how near the drawn frames are
+    psnr(predicted, target), ssim(predicted, target)              how near the generated frames are
     classification(given, true), multilabel(given, true, names)   how right the answers are
-    success_auc(iou(drawn, true))                                 how well a box follows its object
-    cdc(frames), colorfulness(frames)                             how steady and how rich the colours of a clip are
+    success_auc(iou(read, true))                                 how well a box follows its object
+    cdc(frames), colorfulness(frames)                             how steady and how rich the colors of a clip are
 
-Pictures are uint8 arrays (T, 64, 64, 3), 0..255, of any height and width where colours are measured; boxes are rows of x, y, w, h;
-answers are lists of strings, or of sets of strings. Shares are 0..1; Table 2 shows percent.
-"""
+Pictures are uint8 arrays (T, 64, 64, 3), 0..255, of any height and width where colors are measured; boxes are rows of
+x, y, w, h; answers are lists of strings, or of sets of strings. Shares are 0..1; Table 2 shows percent."""
 
 from __future__ import annotations
 
@@ -15,10 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 import pytorch_msssim
 import torch
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+from sklearn.metrics import accuracy_score, f1_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from evlib.utils.errors import EvlibError
@@ -35,7 +33,9 @@ _XYZ_OF_WHITE = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)  # l
 
 
 def psnr(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, the mean over frames."""
+    """Peak signal-to-noise ratio in dB, the mean over frames. Raises EvlibError unless both have one shape (T, H, W,
+    3)."""
+    _check_pair(predicted, target)
     mse = np.concatenate(
         [((x.astype(np.float64) - y).reshape(len(y), -1) ** 2).mean(axis=1) for x, y in _chunks(predicted, target)]
     )
@@ -43,12 +43,21 @@ def psnr(predicted: np.ndarray, target: np.ndarray) -> float:
 
 
 def ssim(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Structural similarity with its usual Gaussian window of 11 pixels, the mean over frames; 1 where they are equal."""
+    """Structural similarity with its usual Gaussian window of 11 pixels, the mean over frames; 1 where they are
+    equal."""
+    _check_pair(predicted, target)
     pairs = (
         [torch.from_numpy(np.ascontiguousarray(a)).movedim(-1, 1).float() for a in pair]
         for pair in _chunks(predicted, target)
     )
     return float(torch.cat([pytorch_msssim.ssim(x, y, data_range=255, size_average=False) for x, y in pairs]).mean())
+
+
+def _check_pair(predicted: np.ndarray, target: np.ndarray) -> None:
+    if predicted.shape != target.shape or not len(target):
+        raise EvlibError(
+            f"predicted, target: expected clips of one shape (T, H, W, 3), found {predicted.shape} and {target.shape}."
+        )
 
 
 def _chunks(*clips: np.ndarray) -> Iterator[list[np.ndarray]]:
@@ -57,15 +66,16 @@ def _chunks(*clips: np.ndarray) -> Iterator[list[np.ndarray]]:
         yield [clip[start : start + CHUNK] for clip in clips]
 
 
-# ---- colour ----------------------------------------------------------------------------------------------------------
+# ---- color ----------------------------------------------------------------------------------------------------------
 
 
 def cdc(frames: np.ndarray, gaps: Sequence[int] = (1, 2, 4)) -> float:
-    """Color Distribution Consistency of a clip, uint8 (T, H, W, 3): 0 for colours that stay, at most ln 2 = 0.693.
+    """Color Distribution Consistency of a clip, uint8 (T, H, W, 3): 0 for colors that stay, at most ln 2 = 0.693.
 
-    CDC_t is the mean Jensen-Shannon divergence between the histograms (256 bins a channel, natural logarithm) of frames that
-    are t apart; CDC is the mean of CDC_t over `gaps`. It is the divergence itself, as in the paper's formula, not its square
-    root, which SciPy's `jensenshannon` returns. EvlibError if the clip has no two frames that far apart."""
+    CDC_t is the mean Jensen-Shannon divergence between the histograms (256 bins a channel, natural logarithm) of
+    frames that are t apart; CDC is the mean of CDC_t over `gaps`. It is the divergence itself, as in the paper's
+    formula, not its square root, which SciPy's `jensenshannon` returns. EvlibError if the clip has no two frames that
+    far apart."""
     _check_clip(frames)
     if not len(gaps) or min(gaps) < 1 or max(gaps) >= len(frames):
         raise EvlibError(
@@ -87,24 +97,26 @@ def _entropy(share: np.ndarray) -> np.ndarray:
 
 
 def colorfulness(frames: np.ndarray) -> float:
-    """Colorfulness of a clip, uint8 (T, H, W, 3), as the paper's column seems to count it: sigma_ab + 0.37 mu_ab, the mean over frames.
+    """Colorfulness of a clip, uint8 (T, H, W, 3), as the paper's column seems to count it: sigma_ab + 0.37 mu_ab, the
+    mean over frames.
 
-    a and b are 8-bit CIELAB's, rounded and stored with an offset of 128 (as OpenCV stores them), and the offset is left in. So a
-    grey clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. That is no better a measure than `colorfulness_hs`, but the one that
-    explains Table 2: the paper gives its data 70.6, which here is the little above grey that one expects of surveillance video, while
-    on a scale from 0 it would be highly colourful. The conversion is exact; OpenCV's own works in fixed point, which moves dark clips
-    by 0.1 or so."""
+    a and b are 8-bit CIELAB's, rounded and stored with an offset of 128 (as OpenCV stores them), and the offset is
+    left in. So a grey clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. That is no better a measure than
+    `colorfulness_hs`, but the one that explains Table 2: the paper gives its data 70.6, which here is the little
+    above grey that one expects of surveillance video, while on a scale from 0 it would be highly colorful. The
+    conversion is exact; OpenCV's own works in fixed point, which moves dark clips by 0.1 or so."""
     return _mean_over_frames(frames, _lab_ab, weight=0.37)
 
 
 def colorfulness_hs(frames: np.ndarray) -> float:
-    """Hasler and Süsstrunk's (2003) colorfulness of a clip, uint8 (T, H, W, 3): sigma + 0.3 mu of the opponents red - green and
-    yellow - blue in sRGB, the mean over frames. 0 for grey, about 33 for "moderately" and 82 for "highly colourful"."""
+    """Hasler and Süsstrunk's (2003) colorfulness of a clip, uint8 (T, H, W, 3): sigma + 0.3 mu of the opponents red -
+    green and yellow - blue in sRGB, the mean over frames. 0 for grey, about 33 for "moderately" and 82 for "highly
+    colorful"."""
     return _mean_over_frames(frames, _opponents, weight=0.3)
 
 
 def _mean_over_frames(frames: np.ndarray, axes: Callable, weight: float) -> float:
-    """The length of the standard deviations along two colour axes, and `weight` times that of the means."""
+    """The length of the standard deviations along two color axes, and `weight` times that of the means."""
     _check_clip(frames)
     scores = []
     for [part] in _chunks(frames):
@@ -143,10 +155,11 @@ def _check_clip(frames: np.ndarray) -> None:
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of the boxes in equal rows: two arrays (N, 4) of x, y, w, h in any unit -> float64 (N,), 0..1.
+    """Intersection over union of the boxes in equal rows: two arrays (N, 4) of x, y, w, h in any unit -> float64
+    (N,), 0..1.
 
-    A row that is not finite or has w <= 0 or h <= 0 is "no box". It scores 0 against any box, and 1 against another "no box":
-    who sees that the object is gone is right."""
+    A row that is not finite or has w <= 0 or h <= 0 is "no box". It scores 0 against any box, and 1 against another
+    "no box": who sees that the object is gone is right."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.ndim != 2 or a.shape[1] != 4 or a.shape != b.shape:
         raise EvlibError(
@@ -162,8 +175,8 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def success_curve(ious: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> np.ndarray:
-    """The share of frames whose IoU is above each threshold -> float64, as many as thresholds. Strictly above, as in the toolkits
-    of OTB and LaSOT: a frame without overlap fails at 0 already, and none succeeds at 1."""
+    """The share of frames whose IoU is above each threshold -> float64, as many as thresholds. Strictly above, as in
+    the toolkits of OTB and LaSOT: a frame without overlap fails at 0 already, and none succeeds at 1."""
     ious = np.asarray(ious, dtype=np.float64)
     if ious.ndim != 1 or not ious.size or not ((ious >= 0) & (ious <= 1)).all():
         raise EvlibError(
@@ -174,7 +187,8 @@ def success_curve(ious: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> np.n
 
 
 def success_auc(ious: np.ndarray) -> float:
-    """The area under the success curve: its mean over 21 thresholds, close to the mean IoU. Perfect boxes score 20/21 = 0.952."""
+    """The area under the success curve: its mean over 21 thresholds, close to the mean IoU. Perfect boxes score 20/21
+    = 0.952."""
     return float(success_curve(ious).mean())
 
 
@@ -185,31 +199,34 @@ def accuracy(predicted: Sequence[str], true: Sequence[str]) -> float:
     return float(np.mean([p == t for p, t in zip(predicted, true, strict=True)]))
 
 
-def classification(predicted: Sequence[str], true: Sequence[str]) -> dict[str, float]:
-    """Accuracy, and F1 of each class averaged by its support (`f1`, the paper's) and evenly (`f1_macro`).
-    An answer that is no class counts as wrong."""
+def classification(predicted: Sequence[str], true: Sequence[str], positive: str | None = None) -> dict[str, float]:
+    """Accuracy, and F1 averaged over classes by support (`f1`) and evenly (`f1_macro`); with `positive`, the name of
+    one of two classes, also the F1 of that class alone (`f1_positive`). An answer that is no class counts as
+    wrong."""
     classes = sorted(set(true))
-    f1 = {
-        average: float(f1_score(true, predicted, labels=classes, average=average, zero_division=0))
-        for average in ("weighted", "macro")
-    }
-    return {"accuracy": accuracy(predicted, true), "f1": f1["weighted"], "f1_macro": f1["macro"]}
+
+    def f1(average: str | None, labels: list[str]) -> float:
+        return float(f1_score(true, predicted, labels=labels, average=average, zero_division=0))
+
+    result = {"accuracy": accuracy(predicted, true), "f1": f1("weighted", classes), "f1_macro": f1("macro", classes)}
+    return result if positive is None else {**result, "f1_positive": f1("macro", [positive])}
 
 
 def multilabel(predicted: Sequence[set[str]], true: Sequence[set[str]], classes: Sequence[str]) -> dict:
-    """Accuracy, the share of sets that are exactly right, and F1 of each class averaged by its support (`f1`, the paper's) and evenly
-    (`f1_macro`), or of all classes' decisions together (`f1_micro`); `f1_by_class` has each.
+    """Accuracy, the share of sets that are exactly right, and F1 of each class averaged by its support (`f1`, the
+    paper's) and evenly (`f1_macro`), or of all classes' decisions together (`f1_micro`); `f1_by_class` has each.
 
-    The macro average and `f1_by_class` are of the classes that occur in the true answers, as in `classification`: F1 of any other is 0
-    whatever is given, and would only say how many of `classes` a test set lacks (scikit-learn's own average counts those, too). Giving one
-    of them makes its set wrong and is a false positive in `f1_micro`, no more; so do labels that are no class: together they count as one."""
+    The macro average and `f1_by_class` are of the classes that occur in the true answers, as in `classification`: F1
+    of any other is 0 whatever is given, and would only say how many of `classes` a test set lacks (scikit-learn's own
+    average counts those, too). Giving one of them makes its set wrong and is a false positive in `f1_micro`, no more;
+    so do labels that are no class: together they count as one."""
     if not len(predicted) == len(true) > 0:
         raise EvlibError(
-            f"multilabel: expected as many sets of labels given as true, at least one, found {len(predicted)} and {len(true)}."
+            f"multilabel: expected as many predicted sets as true ones, at least one, found {len(predicted)} and {len(true)}."
         )
     if strange := sorted(set().union(*true) - set(classes)):
         raise EvlibError(
-            f"multilabel: expected true labels among the {len(classes)} classes, found {strange[0]!r}; add it to `classes`."
+            f"multilabel: expected true labels among the {len(classes)} classes, found {strange[0]!r}; add it."
         )
     known = set(classes)
     indicator = MultiLabelBinarizer(classes=[*classes, OTHER])
@@ -224,14 +241,6 @@ def multilabel(predicted: Sequence[set[str]], true: Sequence[set[str]], classes:
         "f1_macro": float(each.mean()) if len(each) else 0.0,
         "f1_by_class": {classes[i]: f1 for i, f1 in zip(there, each.round(4).tolist())},
     }
-
-
-def confusion(predicted: Sequence[str], true: Sequence[str], classes: Sequence[str]) -> pd.DataFrame:
-    """Counts: a row a true answer, a column an answer given; the last column is "(other)"."""
-    given = [p if p in classes else OTHER for p in predicted]
-    labels = [*classes, OTHER]
-    counts = confusion_matrix(list(true), given, labels=labels)[:-1]
-    return pd.DataFrame(counts, index=list(classes), columns=labels)
 
 
 def most_frequent(train: Sequence[str]) -> str:

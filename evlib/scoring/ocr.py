@@ -61,11 +61,11 @@ def read_words(frames: np.ndarray, workers: int | None = None) -> list[str]:
 
 
 def prepare(frame: np.ndarray) -> Pillow.Image | None:
-    """What Tesseract gets to see: the ink, cropped, enlarged, softened, black on white with a border; None for a blank frame.
+    """What Tesseract gets to see: the ink, cropped, enlarged, softened, black on white with a border; None for a
+    blank frame.
 
-    Read whole, 42 % of clean single-word frames come back exactly; prepared like this, 99.6 %. The settings were chosen on
-    clean words and on what networks generated for validation data.
-    """
+    Read whole, 42 % of clean single-word frames come back exactly; prepared like this, 99.6 %. The settings were
+    chosen on clean words and on what networks generated for validation data."""
     grey = frame.mean(axis=2)
     background = np.median(grey)
     ink = np.abs(grey - background)
@@ -92,7 +92,9 @@ def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:
         ) from None
     words = ["".join(page.split()) for page in text.split("\f")[:-1]]  # each page ends with a form feed
     if len(words) != len(pages):
-        raise EvlibError(f"{path.name}: Tesseract was given {len(pages)} pages and answered {len(words)}; read them again.")
+        raise EvlibError(
+            f"{path.name}: Tesseract was given {len(pages)} pages and answered {len(words)}; read them again."
+        )
     return words
 
 

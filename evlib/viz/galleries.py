@@ -1,4 +1,5 @@
-"""Galleries of answers, from the table that a scorer made: a few samples, the worst first, and the figures of each kind."""
+"""Galleries of answers, from the table that a scorer made: a few samples, the worst first, and the figures of each
+kind."""
 
 from __future__ import annotations
 
@@ -12,8 +13,7 @@ from PIL import Image as Pillow
 
 from evlib.data.store import Split
 from evlib.data.tasks.answers import Answer, BoxesAnswer, ColorAnswer, LabelsAnswer, WordAnswer, split_labels
-from evlib.scoring import metrics
-from evlib.scoring.answers import until_blank
+from evlib.frames.image import until_blank
 from evlib.viz import plots
 
 SAME_READING = 3  # answers with the same reading that follow each other in a gallery, before others get their turn
@@ -36,8 +36,8 @@ class Gallery:
     def title(self, table: pd.DataFrame) -> str:
         """Of the worst answers."""
         return (
-            f"{(table.example_score < 1).sum():,} of {len(table):,} answers are wrong: those first, the least legible first, "
-            f"at most {SAME_READING} in a row with the same reading. Generated above, true below."
+            f"{(table.example_score < 1).sum():,} of {len(table):,} answers are wrong: those first, the least legible "
+            f"first, at most {SAME_READING} in a row with the same reading. Generated above, true below."
         )
 
     def mistake(
@@ -52,7 +52,8 @@ class Gallery:
     def worst(
         self, table: pd.DataFrame, generated: list[np.ndarray], split: Split, count: int = 12
     ) -> tuple[str, list[Pillow.Image]]:
-        """A title, and pictures of the worst answers, the worst first: the question, the generated answer, the true one."""
+        """A title, and pictures of the worst answers, the worst first: the question, the generated answer, the true
+        one."""
         true, captions, score = split.outputs(), self.captions(table), table.example_score.values
         order = np.lexsort((table.legibility, score))
         readings = table.answer_read.iloc[order]
@@ -68,7 +69,7 @@ class WordGallery(Gallery):
         common = table.answer.value_counts().index[:20]  # nobody can read a confusion matrix of 1,700 words
         classes = [word for word in vocabulary if word in set(common)]
         shown = table[table.answer.isin(classes)]
-        counts = metrics.confusion(shown.answer_read, shown.answer, classes)
+        counts = plots.confusion_counts(shown.answer_read, shown.answer, classes)
         plots.confusion(counts, f"{result['dataset']}: answers read by Tesseract", run / "confusion.png")
 
 
@@ -89,7 +90,7 @@ class BoxesGallery(Gallery):
         return [f"{Path(source).name}: IoU {iou:.2f}" for source, iou in zip(table.source, table.iou)]
 
     def title(self, table):
-        return f"Lowest IoU first, of {len(table):,} tracks: generated above, with the box that was read in blue; true below."
+        return f"Lowest IoU first, of {len(table):,} tracks: generated above, the box that was read in blue; true below."
 
     def mistake(self, row, inputs, generated, true, caption):
         boxes, moments = json.loads(row.answer_read), [len(generated) // 2, len(generated) - 1]
@@ -108,7 +109,7 @@ class ColorGallery(Gallery):
         ]
 
     def title(self, table):
-        return f"Lowest PSNR first, of {len(table):,} clips: the middle frame in grey, as generated, and the true one below."
+        return f"Lowest PSNR first, of {len(table):,} clips: the middle frame in gray, as generated; the true one below."
 
     def mistake(self, row, inputs, generated, true, caption):
         middle = len(generated) // 2

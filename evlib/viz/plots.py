@@ -35,9 +35,10 @@ WIDTH = 8  # inches, of every figure
 RED, GREY, WHITE, DARK, BLUE = (214, 39, 40), (110, 110, 110), (255, 255, 255), (40, 40, 40), (86, 180, 233)
 GAP = 2  # px between frames
 LINE = 14  # px, a line of text
+OTHER = "(other)"  # where answers that are no class are counted
 
 
-# ---- film strips -------------------------------------------------------------------------------------------------------------
+# ---- film strips ---------------------------------------------------------------------------------------------------
 
 
 def film_strip(
@@ -98,11 +99,11 @@ def strip(
     outputs: np.ndarray,
     scale: int = 2,
     caption: str = "",
-    said: str = "predicted",
+    output_label: str = "predicted",
     true: np.ndarray | None = None,
 ) -> Pillow.Image:
-    """Inputs, which end in the separator, a red line, and outputs, which are labelled as `said`; under them the `true` ones, if given.
-    Of long clips a few frames."""
+    """Inputs, which end in the separator, a red line, and outputs, which are labelled `output_label`; under them the
+    `true` ones, if given. Of long clips a few frames."""
     clip, separator = np.split(inputs, [-1])
     shown = [thin(clip), separator, thin(outputs)]
     n_in = len(shown[0]) + 1
@@ -111,15 +112,15 @@ def strip(
         n_in,
         scale,
         caption,
-        {0: "input", n_in: said} if len(outputs) else {0: "input"},
+        {0: "input", n_in: output_label} if len(outputs) else {0: "input"},
         None if true is None else thin(true),
     )
 
 
 def strip_of(rendered: Rendered, scale: int = 2, caption: str = "") -> Pillow.Image:
-    """An example as it is drawn for training: inputs, the separator, a red line, the true answer."""
+    """An example as it is rendered for training: inputs, the separator, a red line, the true answer."""
     inputs, outputs = (np.stack([frame.pixels for frame in part]) for part in (rendered.inputs, rendered.outputs))
-    return strip(inputs, outputs, scale, caption, said="true answer")
+    return strip(inputs, outputs, scale, caption, output_label="true answer")
 
 
 def thin(frames: np.ndarray, count: int = 6) -> np.ndarray:
@@ -129,7 +130,8 @@ def thin(frames: np.ndarray, count: int = 6) -> np.ndarray:
 
 
 def page(strips: Sequence[Pillow.Image], width: int = 840, title: str = "") -> Pillow.Image:
-    """Strips laid out like words, under a title: side by side as far as `width` pixels allow, then on the next line. In 256 colours."""
+    """Strips laid out like words, under a title: side by side as far as `width` pixels allow, then on the next line.
+    In 256 colors."""
     places, x, y, line = [], 0, LINE + 2 * GAP if title else 0, 0
     for strip in strips:
         if x and x + strip.width > width:
@@ -145,11 +147,12 @@ def page(strips: Sequence[Pillow.Image], width: int = 840, title: str = "") -> P
 
 
 def samples(
-    split: Split, drawn: list[np.ndarray], captions: list[str], quality: np.ndarray, good: int = 4, bad: int = 4
+    split: Split, generated: list[np.ndarray], captions: list[str], scores: np.ndarray, good: int = 4, bad: int = 4
 ) -> Pillow.Image:
-    """Film strips of some answers better than the mean and some worse, each with its caption; of long clips every few frames."""
-    order = np.argsort(-quality, kind="stable")
-    right = quality >= quality.mean()
+    """Film strips of some answers better than the mean and some worse, each with its caption; of long clips every few
+    frames."""
+    order = np.argsort(-scores, kind="stable")
+    right = scores >= scores.mean()
     better, worse = order[right[order]], order[~right[order]]
     chosen = [
         i
@@ -157,18 +160,19 @@ def samples(
         if len(rows)
         for i in rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)]
     ]  # spread over the whole set
-    return page([strip(split.inputs(i), drawn[i], scale=1, caption=captions[i]) for i in chosen])
+    return page([strip(split.inputs(i), generated[i], scale=1, caption=captions[i]) for i in chosen])
 
 
-def mistake(inputs: np.ndarray, question: str, drawn: np.ndarray, true: np.ndarray, caption: str) -> Pillow.Image:
-    """One answer of a gallery: what was shown, a red line, what was drawn, the truth under it; the question's words as text.
+def mistake(inputs: np.ndarray, question: str, generated: np.ndarray, true: np.ndarray, caption: str) -> Pillow.Image:
+    """One answer of a gallery: the input, a red line, the generated answer, the true one under it; the question's
+    words as text.
 
     inputs: with the separator; of a clip, one frame is shown."""
     text = [word_frame(word) for word in tokenize(question)]
     seen = [frame for frame in inputs[:-1] if not any(np.array_equal(frame, word) for word in text)]
     seen = seen[len(seen) // 2 :][:1]
     return film_strip(
-        np.stack([*seen, *drawn]),
+        np.stack([*seen, *generated]),
         len(seen),
         1,
         "\n".join([*textwrap.wrap(question, 34, max_lines=4), caption]),
@@ -188,12 +192,12 @@ def outlined(frame: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
 
 
 def errors(worst: Sequence[Pillow.Image], title: str, path: Path | None = None, most: int = 80_000) -> Pillow.Image:
-    """A gallery of answers, the worst first, under a title. It takes at most `most` bytes: with fewer colours if need be, and if 64 are
-    still too many, without the last answers."""
-    for count, colours in [(len(worst), 256), (len(worst), 128), *((n, 64) for n in range(len(worst), -1, -1))]:
+    """A gallery of answers, the worst first, under a title. It takes at most `most` bytes: with fewer colors if need
+    be, and if 64 are still too many, without the last answers."""
+    for count, colors in [(len(worst), 256), (len(worst), 128), *((n, 64) for n in range(len(worst), -1, -1))]:
         sheet = page(worst[:count], title=title)
-        if colours < 256:
-            sheet = sheet.convert("RGB").quantize(colours, dither=Pillow.Dither.NONE)
+        if colors < 256:
+            sheet = sheet.convert("RGB").quantize(colors, dither=Pillow.Dither.NONE)
         packed = io.BytesIO()
         sheet.save(packed, "PNG", optimize=True)
         if packed.tell() <= most:
@@ -204,7 +208,7 @@ def errors(worst: Sequence[Pillow.Image], title: str, path: Path | None = None, 
     return sheet
 
 
-# ---- films -------------------------------------------------------------------------------------------------------------------
+# ---- films ---------------------------------------------------------------------------------------------------------
 
 
 def animation(
@@ -216,10 +220,12 @@ def animation(
     true: np.ndarray | None = None,
     most: int = 100_000,
 ) -> bytes:
-    """A GIF that plays for ever: the input (without its separator), what the network drew, and the true answer if given, side by side.
+    """A GIF that plays for ever: the input (without its separator), what the network generated, and the true answer
+    if given, side by side.
 
-    The longest of them sets the length, the others are stretched to it: a word stands still beside a clip. At most `most` bytes: if it
-    would be more, some frames are left out and the others stay longer; a noisy clip is shown smaller, too."""
+    The longest of them sets the length, the others are stretched to it: a word stands still beside a clip. At most
+    `most` bytes: if it would be more, some frames are left out and the others stay longer; a noisy clip is shown
+    smaller, too."""
     films = [film for film in (inputs[:-1], outputs, true) if film is not None and len(film)]
     labels = dict(zip(range(len(films)), ("input", "predicted", "true"))) if len(films) > 1 else None
     length, palette = max(map(len, films)), _palette(np.concatenate(films))
@@ -246,8 +252,8 @@ def moving(
     true: np.ndarray | None = None,
     most: int = 100_000,
 ) -> IPython.display.HTML:
-    """The same film for a notebook, which shows it where it is the value of a cell or given to `display`. As HTML, because the
-    pages that are made of notebooks leave out outputs of the type image/gif."""
+    """The same film for a notebook, which shows it where it is the value of a cell or given to `display`. As HTML,
+    because the pages that are made of notebooks leave out outputs of the type image/gif."""
     from IPython.display import HTML
 
     film = base64.b64encode(animation(inputs, outputs, scale, caption, seconds_per_frame, true, most)).decode()
@@ -256,16 +262,17 @@ def moving(
     )
 
 
-def _palette(frames: np.ndarray, colours: int = 64) -> Pillow.Image:
-    """The colours of a film, and always white, black, red and the grey of the text: one palette, so that what stands still is stored once."""
+def _palette(frames: np.ndarray, colors: int = 64) -> Pillow.Image:
+    """The colors of a film, and always white, black, red and the grey of the text: one palette, so that what stands
+    still is stored once."""
     fixed = [*WHITE, 0, 0, 0, *RED, *DARK, *GREY]
     found = (
         Pillow.fromarray(frames.reshape(-1, *frames.shape[2:]))
-        .quantize(colours - len(fixed) // 3, dither=Pillow.Dither.NONE)
+        .quantize(colors - len(fixed) // 3, dither=Pillow.Dither.NONE)
         .getpalette()
     )
     palette = Pillow.new("P", (1, 1))
-    palette.putpalette((fixed + found)[: 3 * colours])
+    palette.putpalette((fixed + found)[: 3 * colors])
     return palette
 
 
@@ -276,18 +283,25 @@ def _gif(pictures: Sequence[Pillow.Image], palette: Pillow.Image, seconds: float
     return packed.getvalue()
 
 
-# ---- figures -----------------------------------------------------------------------------------------------------------------
+# ---- figures -------------------------------------------------------------------------------------------------------
 
 
-def styled(draw: Callable[..., plt.Figure]) -> Callable[..., plt.Figure]:
+def styled(plot: Callable[..., plt.Figure]) -> Callable[..., plt.Figure]:
     """A function whose figures have the project's look, whatever matplotlib is set to."""
 
-    @wraps(draw)
-    def drawn(*args, **settings) -> plt.Figure:
+    @wraps(plot)
+    def plotted(*args, **settings) -> plt.Figure:
         with plt.style.context(STYLE):
-            return draw(*args, **settings)
+            return plot(*args, **settings)
 
-    return drawn
+    return plotted
+
+
+def confusion_counts(predicted: Sequence[str], true: Sequence[str], classes: Sequence[str]) -> pd.DataFrame:
+    """Counts: one row per true answer, one column per predicted one; the last column is "(other)"."""
+    predicted = [p if p in classes else OTHER for p in predicted]
+    counts = pd.crosstab(pd.Series(list(true)), pd.Series(predicted))
+    return counts.reindex(index=list(classes), columns=[*classes, OTHER], fill_value=0)
 
 
 @styled
@@ -316,17 +330,17 @@ def confusion(counts: pd.DataFrame, title: str, path: Path | None = None) -> plt
 
 @styled
 def curves(runs: Iterable[str | Path], path: Path | None = None) -> plt.Figure:
-    """Training loss and validation SSIM of runs, over minutes."""
+    """Training loss and validation SSIM of runs, over steps: the same picture on every machine."""
     figure, (left, right) = plt.subplots(1, 2)
     runs = [Path(run) for run in runs]
     for run in runs:
         log = pd.read_csv(run / "log.csv")
-        left.plot(log.seconds / 60, log.loss, label=run.name)
+        left.plot(log.step, log.loss, label=run.name)
         seen = log.dropna(subset="validation_ssim")
-        right.plot(seen.seconds / 60, seen.validation_ssim, marker="o", label=run.name)
+        right.plot(seen.step, seen.validation_ssim, marker="o", label=run.name)
     pictorial = any(json.loads((run / "config.json").read_text())["train"].get("l1") for run in runs)
-    left.set(xlabel="minutes", ylabel="loss, training" if pictorial else "loss: 1 - MS-SSIM, training")
-    right.set(xlabel="minutes", ylabel="validation MS-SSIM")
+    left.set(xlabel="steps", ylabel="loss, training" if pictorial else "loss: 1 - MS-SSIM, training")
+    right.set(xlabel="steps", ylabel="validation MS-SSIM")
     if len(runs) > 6:
         figure.legend(handles=left.lines, loc="outside right center")
     else:
@@ -349,8 +363,8 @@ def boxes(result: dict, path: Path | None = None) -> plt.Figure:
     """Tracking: IoU by frame beside that of the first box kept, and the success curve."""
     figure, (left, right) = plt.subplots(1, 2)
     frames = range(1, len(result["iou_by_frame"]) + 1)
-    left.plot(frames, result["iou_by_frame"], marker="o", label="drawn boxes")
-    left.plot(frames, result["kept_by_frame"], linestyle="--", label="first box kept")
+    left.plot(frames, result["iou_by_frame"], marker="o", label="generated boxes")
+    left.plot(frames, result["first_box_by_frame"], linestyle="--", label="first box kept")
     left.set(xlabel="frame", ylabel="mean IoU", ylim=(0, 1))
     left.legend()
     right.plot(np.linspace(0, 1, len(result["success"])), result["success"])
@@ -364,8 +378,8 @@ def boxes(result: dict, path: Path | None = None) -> plt.Figure:
 
 
 @styled
-def colours(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
-    """Colourised clips against the data, a dot a clip: PSNR, consistency, colorfulness."""
+def colors(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
+    """Colorized clips against the data, a dot a clip: PSNR, consistency, colorfulness."""
     figure, places = plt.subplots(1, 3)
     pairs = (
         ("psnr_grey", "psnr", "grey input copied, dB", "ours, dB"),
