@@ -96,28 +96,28 @@ def train(
 
 @app.command
 def evaluate(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
-    """Score a run on the test split: RUN/metrics.json, predictions.csv, samples.png, confusion.png."""
+    """Score a run on the test split: RUN/metrics.json, predictions.csv, samples.png, errors.png and figures."""
     from evlib.scoring.evaluate import evaluate
-    from evlib.scoring.predict import load_network
+    from evlib.training.checkpoint import read_config
 
-    evaluate(run, _store(load_network(run)[1]["task"], data), device, limit)
-
-
-@app.command
-def draw(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
-    """Draw the answers of the test split and keep them, RUN/drawn.npz, for a later `evaluate` on a machine with Tesseract."""
-    from evlib.scoring.evaluate import draw_only
-    from evlib.scoring.predict import load_network
-
-    draw_only(run, _store(load_network(run)[1]["task"], data), device, limit)
+    evaluate(run, _store(read_config(run)["task"], data), device, limit)
 
 
 @app.command
-def keep(run: Run) -> None:
-    """Keep a finished run's weights with the results, in half precision: RUN/stored.safetensors."""
-    from evlib.training.checkpoint import keep
+def generate(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
+    """Generate the answers of the test split, RUN/generated.npz, for `evaluate` on a machine with Tesseract."""
+    from evlib.scoring.evaluate import generate_test_set
+    from evlib.training.checkpoint import read_config
 
-    print(keep(run))
+    generate_test_set(run, _store(read_config(run)["task"], data), device, limit)
+
+
+@app.command
+def export(run: Run) -> None:
+    """Reduce a finished run's weights to half precision, small enough to publish: RUN/model.fp16.safetensors."""
+    from evlib.training.checkpoint import export
+
+    print(export(run))
 
 
 @app.command
@@ -133,7 +133,7 @@ def predict(
     ] = None,
     out: Path = Path("prediction.png"),
 ) -> None:
-    """Answer one question of your own, and draw what the network saw and drew as a film strip."""
+    """Answer one question of your own, and save what the network saw and generated as a film strip."""
     from evlib.frames.audio import read_sound
     from evlib.frames.boxes import parse_box
     from evlib.frames.image import read_image
@@ -142,19 +142,16 @@ def predict(
     from evlib.utils import files
 
     model = load(run)
-    asked = model.task.answers.has_question
+    name, answer = model.task.name, model.task.answer
     if video is None and (question is not None or box is not None):
-        raise EvlibError(
-            f"--{'question' if question is not None else 'box'} is about a video: name its file with --video."
-        )
-    if video is not None and asked != (question is not None):
-        raise EvlibError(
-            f"{model.task.name} {'answers questions: ask one with --question' if asked else 'answers no questions: leave out --question'}."
-        )
-    if box is not None and not model.task.answers.needs_box:
-        raise EvlibError(f"{model.task.name} follows nothing: leave out --box.")
-    if asked and video is None:
-        raise EvlibError(f"{model.task.name} answers questions about a video: name its file with --video.")
+        option = "question" if question is not None else "box"
+        raise EvlibError(f"--{option} is about a video: name its file with --video.")
+    if answer.has_question and (video is None or question is None):
+        raise EvlibError(f"{name} answers questions about a video: give both --video and --question.")
+    if question is not None and not answer.has_question:
+        raise EvlibError(f"{name} answers no questions: leave out --question.")
+    if box is not None and not answer.needs_box:
+        raise EvlibError(f"{name} follows nothing: leave out --box.")
     parts = [Image(read_image(image))] if image else []
     parts += [Audio(*read_sound(audio))] if audio else []
     parts += [model.task.clip(video, parse_box(box) if box is not None else None)] if video else []
@@ -164,10 +161,13 @@ def predict(
     prediction = model.predict(*parts)
     with files.atomic(out) as temporary:
         prediction.strip().save(temporary, format="PNG")
-    others = f", nearest drawings: {', '.join(list(prediction.runners_up)[:3])}" if prediction.runners_up else ""
-    print(
-        f"{prediction.answer or '(nothing readable)'}   read {prediction.read!r}, legibility {prediction.score:.2f}{others}   -> {out}"
-    )
+    if prediction.n_truncated:
+        print(f"Too long for this network: the first {prediction.n_truncated} words were left out.")
+    print(f"{prediction.answer or '(nothing readable)'}   -> {out}")
+    if prediction.read:
+        print(f"Tesseract read {prediction.read!r}, legibility {prediction.legibility:.2f}")
+    if prediction.runners_up:
+        print(f"nearest rendered words: {', '.join(list(prediction.runners_up)[:3])}")
 
 
 @app.command
@@ -237,8 +237,9 @@ def bench(
 def reproduce(
     profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="demo, real, paper, fast or seeds")],
     data: Path | None = None,
-    minutes: Annotated[float | None, tyro.conf.arg(help="of training a row, instead of the profile's")] = None,
-    retrain: Annotated[bool, tyro.conf.arg(help="train the rows again whose weights are kept")] = False,
+    minutes: Annotated[float | None, tyro.conf.arg(help="of training per row, instead of the steps it has")] = None,
+    retrain: Annotated[bool, tyro.conf.arg(help="train the rows whose weights are published, too")] = False,
+    results: Annotated[Path | None, tyro.conf.arg(help="folder to write (default: results/local/PROFILE)")] = None,
 ) -> None:
     """What ./reproduce.sh runs: the notebooks of a profile, or the demo rows with more seeds."""
     from evlib.config import nearest
@@ -248,7 +249,7 @@ def reproduce(
     if profile == "seeds":
         write_table2(more_seeds())
     elif profile in PROFILES:
-        reproduce(profile, data, minutes, retrain=retrain)
+        reproduce(profile, data, minutes, results, retrain)
     else:
         raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, [*PROFILES, 'seeds'])}")
 

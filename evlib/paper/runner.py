@@ -1,8 +1,11 @@
 """What ./reproduce.sh runs: the notebooks, headless, in order, for one profile.
 
-results/<profile>/notebooks/   the executed notebooks
-results/<profile>/runs/        what they trained and scored
-results/<profile>/table2.*     all rows together
+results/local/<profile>/notebooks/   the executed notebooks
+results/local/<profile>/runs/        what they trained and scored
+results/local/<profile>/table2.*     all rows together
+
+git ignores results/local: what another machine measures differs in seconds and, between kinds of processors, in the last
+bits. What is published, results/<profile>, was made with `--results`.
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nbformat
@@ -27,31 +30,16 @@ from traitlets.config import Config
 
 from evlib.data import tasks
 from evlib.data.encode import encode
+from evlib.paper.budgets import budget
 from evlib.paper.notebook import ready
 from evlib.scoring.evaluate import evaluate
-from evlib.training import checkpoint as stored
+from evlib.training.checkpoint import EXPORTED
 from evlib.training.train import train
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 from evlib.utils.paths import project
 
 PROFILES = {"demo": "demo", "real": "demo", "paper": "paper", "fast": "fast"}  # and their presets
-# Minutes of training. In the demo only these rows are trained; where weights are kept beside the scores, not even those.
-MINUTES: dict[str, dict[str, float]] = {
-    "demo": {
-        "sst2": 1.5,
-        "cifar10": 1.5,
-        "tinyvirat": 20.0,
-        "audiomnist": 1.5,
-        "tgifqa": 8.0,
-        "clevrer": 28.0,
-        "colorization": 3.0,
-        "lasot": 30.0,
-    },
-    "real": defaultdict(lambda: 2.0, sst2=25.0, cifar10=25.0, colorization=10.0, lasot=20.0),
-    "paper": defaultdict(lambda: 60.0),
-    "fast": defaultdict(lambda: 25.0, fsdd=5.0, audiomnist=15.0),
-}
 # Notebook, and the tasks it is run for, where their data is found.
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "01_text_to_text_sst2": ("sst2",),
@@ -70,6 +58,7 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SEEDS = (1, 2)  # besides 0, of the main job
+SHORT_ROWS = ("sst2", "cifar10", "audiomnist")
 
 
 def reproduce(
@@ -81,45 +70,47 @@ def reproduce(
     log: Callable[[str], None] = print,
 ) -> Path:
     """Runs the notebooks of a profile, each unless it has been with the same parameters, into `results` (default:
-    results/<profile>), and returns that folder. `minutes` of training a row replace the profile's. Weights that are kept in
-    `results` are scored as they are; `retrain` puts them aside and trains them again."""
+    results/local/<profile>, which git ignores), and returns that folder. Rows whose weights are published in
+    results/<profile> are scored with those, unless `retrain` or `minutes` (of training per row) ask for new ones."""
     if profile != "demo" and data is None:
         raise EvlibError(
             f"'{profile}' needs official data: name the folder with --data DIR; `python -m evlib download` fetches it."
         )
     if profile in ("paper", "fast") and not torch.cuda.is_available():
         raise EvlibError(
-            f"'{profile}' trains 41M parameters and needs a CUDA GPU, found none; './reproduce.sh real --data DIR' trains the small network."
+            f"'{profile}' trains 41M parameters and needs a CUDA GPU, found none; "
+            "'./reproduce.sh real --data DIR' trains the small network."
         )
-    data = ready(".miniatures" if data is None else data.resolve())
-    results, started = results or project() / "results" / profile, time.perf_counter()
-    for run in sorted(results.glob("runs/*")):
-        if (run / stored.NAME).exists() and retrain:
-            log(f"-- {run.name}: the weights that were kept are put aside")
-            stored.discard(run)
-        stored.restore(run)
+    data, started = ready(".miniatures" if data is None else data.resolve()), time.perf_counter()
+    published = project() / "results" / profile
+    if results is None:
+        kind = profile + ("-retrained" if retrain else "" if minutes is None else f"-{minutes:g}min")
+        results = project() / "results" / "local" / kind
+        if not retrain and minutes is None:
+            copy_exported(published, results)
+    common = {"data": str(data), "results": str(results)} | ({} if minutes is None else {"minutes": minutes})
+    there = {task.name for task in tasks.found(data)}
     for name, candidates in NOTEBOOKS.items():
-        common = {"data": str(data), "results": str(results)}
-        if not candidates:
-            own = {"minutes": minutes} if minutes is not None and "minutes" in _parameters(name) else {}
-            run_notebook(name, results, {**common, **own}, log)
-            continue
-        there = {task.name for task in tasks.found(data)}
-        found = [name for name in candidates if name in there]  # in this order: one may start from another's weights
-        for task in found:
-            if profile != "demo" or task in MINUTES["demo"]:
-                settings = {
-                    "task": task,
-                    "preset": PROFILES[profile],
-                    "minutes": MINUTES[profile][task] if minutes is None else minutes,
-                }
-                run_notebook(
-                    name, results, {**common, **settings}, log, suffix="" if task == candidates[0] else f"_{task}"
-                )
-        if not found:
+        found = [task for task in candidates if task in there]  # in this order: one may start from another's weights
+        if candidates and not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
+        for task in found or [None] * (not candidates):
+            own = {} if task is None else {"task": task, "preset": PROFILES[profile]}
+            parameters = {key: value for key, value in {**common, **own}.items() if key in _parameters(name)}
+            suffix = "" if task in (None, candidates[0]) else f"_{task}"
+            run_notebook(name, results, parameters, log, suffix)
     log(f"-- {profile}: {results / 'table2.md'}, {(time.perf_counter() - started) / 60:.1f} minutes")
     return results
+
+
+def copy_exported(published: Path, results: Path) -> None:
+    """Puts the published runs that have weights where the notebooks find them, finished."""
+    for weights in published.glob(f"runs/*/{EXPORTED}"):
+        run = results / "runs" / weights.parent.name
+        if not (run / EXPORTED).exists():
+            run.mkdir(parents=True, exist_ok=True)
+            for name in ("config.json", "env.json", "log.csv", EXPORTED):
+                shutil.copy(weights.with_name(name), run / name)
 
 
 def run_notebook(
@@ -167,18 +158,15 @@ def _parameters(name: str) -> list[str]:
     return list(papermill.inspect_notebook(str(project() / "notebooks" / f"{name}.ipynb")))
 
 
-def more_seeds(log: Callable[[str], None] = print) -> Path:
-    """The rows of the main job again with other seeds: results/demo/runs/<task>-seed<n>."""
-    data, results = ready(".miniatures"), project() / "results" / "demo"
+def more_seeds(names: Sequence[str] = SHORT_ROWS, log: Callable[[str], None] = print) -> Path:
+    """Rows of the main job again with other seeds: results/local/demo/runs/<task>-seed<n>."""
+    data, results = ready(".miniatures"), project() / "results" / "local" / "demo"
     for seed in SEEDS:
-        for task in ("sst2", "cifar10", "audiomnist"):
-            store = encode(tasks.get(task), data)
-            run = train(
-                tasks.get(task).config("demo", minutes=MINUTES["demo"][task], seed=seed),
-                store,
-                results / "runs" / f"{task}-seed{seed}",
-                log=log,
-            )
+        for name in names:
+            task = tasks.get(name)
+            store = encode(task, data)
+            config = task.config("demo", **budget(name, "demo", store.manifest["data"]), seed=seed)
+            run = train(config, store, results / "runs" / f"{name}-seed{seed}", log=log)
             evaluate(run, store, log=log)
     return results
 

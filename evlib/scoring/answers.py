@@ -173,7 +173,7 @@ class BoxesScorer(Scorer):
     def read_one(self, frames, vocabulary):
         found = read_boxes(frames)
         text = "; ".join("no box" if box is None else ",".join(f"{v:.0f}" for v in box.box) for box in found)
-        return Reading(text, float(np.mean([0 if box is None else box.confidence for box in found])))
+        return Reading(f"boxes x,y,w,h: {text}", float(np.mean([0 if b is None else b.confidence for b in found])))
 
     def score(self, table, train, vocabulary):
         true = [box_array(json.loads(answer)) for answer in table.answer]
@@ -226,7 +226,8 @@ class ColorScorer(Scorer):
         return dict(zip(self.MEASURES, values))
 
     def read_one(self, frames, vocabulary):
-        return Reading(f"colorfulness {metrics.colorfulness(frames):.1f}, CDC {metrics.cdc(frames):.4f}", 1.0)
+        measured = f"colorfulness {metrics.colorfulness(frames):.1f}, CDC {metrics.cdc(frames):.4f}"
+        return Reading(f"{len(frames)} frames in color ({measured})", 1.0)
 
     def score(self, table, train, vocabulary):
         def mean(ending: str, measures: Sequence[str] = self.MEASURES) -> dict:

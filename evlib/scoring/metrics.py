@@ -222,7 +222,7 @@ def multilabel(predicted: Sequence[set[str]], true: Sequence[set[str]], classes:
     so do labels that are no class: together they count as one."""
     if not len(predicted) == len(true) > 0:
         raise EvlibError(
-            f"multilabel: expected as many predicted sets as true ones, at least one, found {len(predicted)} and {len(true)}."
+            f"multilabel: expected equally many predicted and true sets, found {len(predicted)} and {len(true)}."
         )
     if strange := sorted(set().union(*true) - set(classes)):
         raise EvlibError(

@@ -90,7 +90,7 @@ class BoxesGallery(Gallery):
         return [f"{Path(source).name}: IoU {iou:.2f}" for source, iou in zip(table.source, table.iou)]
 
     def title(self, table):
-        return f"Lowest IoU first, of {len(table):,} tracks: generated above, the box that was read in blue; true below."
+        return f"Lowest IoU first, of {len(table):,} tracks: generated above, the box read from it in blue; true below."
 
     def mistake(self, row, inputs, generated, true, caption):
         boxes, moments = json.loads(row.answer_read), [len(generated) // 2, len(generated) - 1]
@@ -109,7 +109,7 @@ class ColorGallery(Gallery):
         ]
 
     def title(self, table):
-        return f"Lowest PSNR first, of {len(table):,} clips: the middle frame in gray, as generated; the true one below."
+        return f"Lowest PSNR first, of {len(table):,} clips: the middle frame in gray, as generated; true below."
 
     def mistake(self, row, inputs, generated, true, caption):
         middle = len(generated) // 2

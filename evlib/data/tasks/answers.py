@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer:
+    has_question = False  # the inputs hold a question, which might be answered without looking
+    needs_box = False  # the inputs hold a box around what is meant
+
     def n_frames(self, n_in: int) -> int:
         """Frames to generate after `n_in` input frames (the separator counted). Never taken from the true answer."""
         raise NotImplementedError
@@ -28,7 +31,7 @@ class WordAnswer(Answer):
     """One word, in one frame (Table 1: output length 1)."""
 
     classes: tuple[str, ...] = ()  # the fixed vocabulary; without, every answer that the data set's files hold
-    has_question: bool = False  # the inputs hold a question, which might be answered without looking
+    has_question: bool = False
 
     def n_frames(self, n_in: int) -> int:
         return 1
@@ -53,6 +56,8 @@ class LabelsAnswer(Answer):
 @dataclass(frozen=True)
 class BoxesAnswer(Answer):
     """A red box in every frame. As text: a JSON list of x, y, w, h in frame pixels, null where the target is absent."""
+
+    needs_box = True
 
     def n_frames(self, n_in: int) -> int:
         return n_in - 1

@@ -1,0 +1,49 @@
+"""How long each row is trained: the one place. Runs on a CPU end by steps, so that the same seed gives the same weights on the
+same kind of machine; the minutes are what those steps took on one core and are only printed.
+
+A GPU run ends by minutes, because nobody has measured how many steps a minute is there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Steps of preset demo on the miniatures.
+MINIATURE_STEPS = {
+    "sst2": 1500,
+    "cifar10": 1000,
+    "tinyvirat": 4600,
+    "audiomnist": 1100,
+    "fsdd": 1100,
+    "tgifqa": 3000,
+    "clevrer": 10000,
+    "colorization": 550,
+    "lasot": 3000,
+}
+# Steps of preset demo on real data.
+REAL_STEPS = {
+    "sst2": 10000,
+    "cifar10": 30000,
+    "tinyvirat": 600,
+    "audiomnist": 3000,
+    "fsdd": 1500,
+    "tgifqa": 3000,
+    "clevrer": 10000,
+    "colorization": 1800,
+    "lasot": 2000,
+}
+GPU_MINUTES = {"paper": {}, "fast": {"fsdd": 5.0, "audiomnist": 15.0}}
+OTHER_GPU_MINUTES = {"paper": 60.0, "fast": 25.0}  # of all rows that are not listed
+# Rows that begin with another row's weights: a network that can read and write already (section 5.2).
+INIT_FROM = {"clevrer": "tgifqa"}
+
+
+def budget(task: str, preset: str, data: str) -> dict[str, Any]:
+    """The settings that end a run of a task: steps or minutes, and whose weights it starts from.
+
+    data: "miniature" or "real", as a store's manifest says."""
+    if preset in GPU_MINUTES:
+        return {"minutes": GPU_MINUTES[preset].get(task, OTHER_GPU_MINUTES[preset])}
+    steps = (MINIATURE_STEPS if data == "miniature" else REAL_STEPS).get(task, 1000)
+    start = {"init_from": INIT_FROM[task]} if task in INIT_FROM and data == "miniature" else {}
+    return {"steps": steps, **start}
