@@ -1,6 +1,7 @@
 """Encoded data sets: every frame once, what was rendered is what is gathered, written whole or not at all."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,9 @@ import torch
 from evlib.data import encode as encoding
 from evlib.data import tasks
 from evlib.data.encode import encode
-from evlib.data.store import Batches, Schedule, Split, VideoStore, only_shown
+from evlib.data.batches import Batches, Schedule
+from evlib.data.store import Split, VideoStore
 from evlib.frames.render import fingerprint, render_example
-from evlib.scoring.evaluate import evaluate
 from evlib.utils.errors import EvlibError
 
 
@@ -70,7 +71,7 @@ def test_frames_stay_on_disk_and_are_not_changed_there(store):
 
 def test_manifest_says_what_it_was_made_from(store, data):
     known = {
-        "version": 2,
+        "version": 3,
         "task": "sst2",
         "dataset": "SST-2",
         "renderer": fingerprint(),
@@ -116,7 +117,7 @@ def test_a_failure_in_the_middle_leaves_nothing(data, monkeypatch, failure, name
             raise failure
         return render_example(*args)
 
-    monkeypatch.setattr(encoding, "render", fail_at_20)
+    monkeypatch.setattr(encoding, "render_example", fail_at_20)
     with pytest.raises(failure):
         encode(tasks.get(name), data, log=quiet)
     assert list((data / ".evlib").iterdir()) == []
@@ -184,7 +185,7 @@ def test_no_store_another_version_or_a_damaged_one(store, tmp_path):
     ):
         VideoStore.open(store.path)
     (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "version": 0}))
-    with pytest.raises(EvlibError, match="laid out as version 0, this is version 2"):
+    with pytest.raises(EvlibError, match="layout of version 0, expected version 3"):
         VideoStore.open(store.path)
 
 
@@ -196,12 +197,16 @@ def test_a_store_with_a_damaged_manifest_is_encoded_again(store, data, damage):
 
 
 def test_a_run_refuses_a_store_of_another_renderer(store, make_run):
+    from evlib.scoring.evaluate import evaluate
+
     (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "renderer": "0123456789ab"}))
     with pytest.raises(EvlibError, match="drawn by the renderer 0123456789ab.*encode again"):
         evaluate(make_run("sst2"), VideoStore.open(store.path), log=quiet)
 
 
 def test_a_run_refuses_a_store_of_another_task(store, make_run):
+    from evlib.scoring.evaluate import evaluate
+
     with pytest.raises(EvlibError, match="was trained on cifar10, but .*sst2 holds sst2"):
         evaluate(make_run("cifar10"), store, log=quiet)
 
@@ -217,7 +222,7 @@ def test_an_unknown_split_is_named(store):
 def test_head_keeps_the_first(store):
     split = store.split("test")
     head = split.head(5)
-    assert len(head) == 5 and head.table.equals(split.metadata.iloc[:5])
+    assert len(head) == 5 and head.metadata.equals(split.metadata.iloc[:5])
     assert (head.gather([4]) == split.gather([4])).all()
     assert len(split.head(1000)) == 24
     with pytest.raises(EvlibError, match="limit of 0"):
@@ -252,23 +257,23 @@ def test_mean_output_of_many_frames_is_summed_in_chunks(largest_tensor):
 
 def test_rows_of_a_split(store):
     split = store.split("train")
-    chosen = split.rows(np.array([20, 3, 7]))
+    chosen = split.select(np.array([20, 3, 7]))
     assert len(chosen) == 3 and chosen.frames is split.frames and chosen.name == "train"
-    assert chosen.table.equals(split.metadata.iloc[[20, 3, 7]].reset_index(drop=True))
+    assert chosen.metadata.equals(split.metadata.iloc[[20, 3, 7]].reset_index(drop=True))
     for i, row in enumerate((20, 3, 7)):
         assert torch.equal(chosen.gather([i]), split.gather([row]))
 
 
 def test_a_device_gets_only_the_frames_of_its_split(store):
-    rows = np.flatnonzero(store.metadata.split == "validation")
-    before = store.sequences[rows]
-    frames, after = only_shown(store.frames, before)
-    assert len(frames) == len(set(before[before >= 0].tolist())) < len(store.frames)
-    assert after.dtype == np.int32 and ((after == -1) == (before == -1)).all() and (before == -1).any()
-    shown = before >= 0
-    assert (frames[after[shown]] == store.frames[before[shown]]).all()
-    frames, after = only_shown(store.frames, before[:, :2])  # nothing to pad
-    assert (frames[after] == store.frames[before[:, :2]]).all()
+    split = store.split("validation")
+    before, compact = split.sequences.numpy(), split.compact()
+    frames, after = compact.frames.numpy(), compact.sequences.numpy()
+    used = before >= 0
+    assert len(frames) == len(set(before[used].tolist())) < len(store.frames)
+    assert after.dtype == np.int32 and ((after >= 0) == used).all() and not used.all()
+    assert (frames[after[used]] == store.frames[before[used]]).all()
+    short = replace(split, sequences=split.sequences[:, :2]).compact()  # nothing to pad
+    assert (short.frames[short.sequences.long()].numpy() == store.frames[before[:, :2]]).all()
 
 
 def test_batches_show_every_row_once_in_batches_of_one_shape(store):
@@ -321,9 +326,9 @@ def test_a_batch_larger_than_the_data_repeats_rows(split):
 
 def test_shards_deal_the_rows_and_share_every_batch_equally(split):
     schedule = Schedule(split, batch=4, seed=0, shards=2)
-    first, second = schedule.rows(slice(0, 2)), schedule.rows(slice(2, 4))
+    first, second = schedule.rows_in(slice(0, 2)), schedule.rows_in(slice(2, 4))
     assert set(first) | set(second) == set(range(41)) and not set(first) & set(second)
-    assert (schedule.rows(slice(0, 4)) == np.arange(41)).all()
+    assert (schedule.rows_in(slice(0, 4)) == np.arange(41)).all()
     seen = np.concatenate([schedule[step] for step in range(schedule.per_epoch)]).reshape(-1, 4)
     assert set(seen[:, :2].ravel()) == set(first) and set(seen[:, 2:].ravel()) == set(second)
     for rows in seen:
@@ -332,14 +337,14 @@ def test_shards_deal_the_rows_and_share_every_batch_equally(split):
 
 def test_one_shard_is_the_plain_schedule(split):
     assert (Schedule(split, 4, 3, shards=1).plan(2) == Schedule(split, 4, 3).plan(2)).all()
-    assert (Schedule(split, 4, 3).rows(slice(0, 2)) == np.arange(41)).all()  # each process may need any row
+    assert (Schedule(split, 4, 3).rows_in(slice(0, 2)) == np.arange(41)).all()  # each process may need any row
 
 
 def test_more_shards_than_rows_of_a_shape_repeat_rows():
     table = pd.DataFrame({"n_in": [3] * 3 + [5] * 20, "n_out": 1})
     few = Split("train", torch.zeros(1, 64, 64, 3), torch.zeros(23, 7), table)
     schedule = Schedule(few, batch=8, seed=0, shards=8)
-    assert all(len(schedule.rows(slice(i, i + 1))) for i in range(8))
+    assert all(len(schedule.rows_in(slice(i, i + 1))) for i in range(8))
     assert set(schedule.plan(0).ravel()) == set(range(23))
 
 
@@ -361,7 +366,7 @@ def test_batches_are_the_rows_of_the_schedule(store, shards):
 
 def test_a_part_shows_what_the_whole_shows(store):
     split = store.split("train")
-    part = split.part(np.array([3, 7, 20]))
+    part = split.select(np.array([3, 7, 20])).compact()
     assert len(part) == 3 and len(part.frames) < len(split.frames)
     for i, row in enumerate((3, 7, 20)):
         assert torch.equal(part.gather([i]), split.gather([row]))

@@ -17,8 +17,9 @@ import torch
 from evlib.bench.clock import in_turns, kept_bytes, medians, once, peak_of_a_repeat, place
 from evlib.bench.network import name_of, random_split, training_step
 from evlib.config import Config, preset
+from evlib.data.batches import Batch, Batches, Schedule
 from evlib.data.store import COLUMNS as ANSWERS
-from evlib.data.store import VERSION, Batch, Batches, Schedule, VideoStore
+from evlib.data.store import VERSION, VideoStore
 from evlib.model import NextFrame
 from evlib.paper import cost
 from evlib.training.device import precision_for

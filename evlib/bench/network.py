@@ -15,7 +15,8 @@ import torch
 
 from evlib.bench.clock import in_a_process, in_turns, medians, peak_of_a_repeat, place, product
 from evlib.config import Config, preset
-from evlib.data.store import Batches, Schedule, Split
+from evlib.data.batches import Batches, Schedule
+from evlib.data.store import Split
 from evlib.generate import generate
 from evlib.model import NextFrame
 from evlib.paper import cost

@@ -26,8 +26,8 @@ from evlib.bench.clock import REPEATS, in_turns, medians, place
 from evlib.bench.network import random_split
 from evlib.config import ModelConfig, TrainConfig, preset
 from evlib.data import tasks
+from evlib.data.batches import Batch
 from evlib.data.encode import encode
-from evlib.data.store import Batch
 from evlib.data.tasks.base import Task
 from evlib.frames.render import render_example, word_frame
 from evlib.generate import generate

@@ -1,0 +1,109 @@
+"""The batches of a training run: which sequences, in which order, and their frames on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evlib.data.store import Split
+
+
+class Schedule:
+    """Which rows make up batch number `step`: an endless shuffle that depends only on the seed, the step and the number
+    of shards, so that a run continues where it stopped. All rows of a batch have one shape; an epoch uses every row.
+
+    With `shards`, the rows are dealt to so many shards, and every batch takes equally many from each, in the shards'
+    order: a process that computes a slice of the batch needs only some of the shards.
+    """
+
+    def __init__(self, split: Split, batch: int, seed: int, shards: int = 1):
+        self.batch, self.seed, self.shards = batch, seed, shards
+        filled = [np.resize(rows, max(len(rows), shards)) for rows in split.shapes().values()]  # no shard is empty
+        self.groups = [[rows[s::shards] for s in range(shards)] for rows in filled]  # per shape: the rows of each shard
+        self.per_epoch = sum(self._steps(group) for group in self.groups)
+        self.epoch, self._plan = -1, np.empty(0)
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        epoch, index = divmod(step, self.per_epoch)
+        return self.plan(epoch)[index]
+
+    def plan(self, epoch: int) -> np.ndarray:
+        """The rows of all batches of an epoch: int32 (per_epoch, batch)."""
+        if epoch != self.epoch:
+            self.epoch, self._plan = epoch, self._shuffle(epoch)
+        return self._plan
+
+    def rows_in(self, local: slice) -> np.ndarray:
+        """All rows that ever stand in this slice of a batch, in order. With several shards, the slice's ends must fall
+        between two of them."""
+        first, last = local.start * self.shards // self.batch, local.stop * self.shards // self.batch
+        chosen = range(self.shards) if self.shards == 1 else range(first, last)
+        return np.unique(np.concatenate([group[s] for group in self.groups for s in chosen]))
+
+    def _steps(self, group: list[np.ndarray]) -> int:
+        return -(-len(group[0]) // (self.batch // self.shards))  # the first shard is the longest
+
+    def _shuffle(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, epoch])
+        plan, size = [], self.batch // self.shards
+        for group in self.groups:
+            steps = self._steps(group)
+            # The last batch is filled up from the start.
+            columns = [np.resize(rng.permutation(rows), steps * size).reshape(steps, size) for rows in group]
+            plan.append(np.concatenate(columns, axis=1))
+        return np.concatenate(plan)[rng.permutation(self.per_epoch)].astype(np.int32)
+
+
+class Batch(NamedTuple):
+    video: Tensor  # uint8 (B, T, 3, 64, 64)
+    n_in: int  # input frames, with the separator
+    n_out: int  # answer frames
+
+
+class Batches:
+    """The batches of a run as one process needs them: its slice of the schedule's rows, and their frames on the device.
+    The plan of an epoch is uploaded once; from then on a step is one gather, and the host waits for nothing.
+
+    Frames that do not fit into a GPU stay in main memory, and each batch is uploaded; `resident` says which.
+    """
+
+    def __init__(self, split: Split, schedule: Schedule, local: slice, device: torch.device):
+        rows = schedule.rows_in(local)
+        mine = split if len(rows) == len(split) else split.select(rows).compact()
+        self.resident = fits(mine, device)
+        self.split, self.device = mine.to(device if self.resident else "cpu"), device
+        self.schedule, self.local, self.epoch = schedule, local, -1
+        self.index = np.zeros(len(split), np.int32)  # row of the whole split -> row of this process's
+        self.index[rows] = np.arange(len(rows))
+        self.shapes = split.metadata[["n_in", "n_out"]].values
+
+    def one_of_each_shape(self) -> Iterator[Batch]:
+        """A batch of every shape that the first epoch has."""
+        shapes = self.shapes[self.schedule.plan(0)[:, 0]].tolist()
+        yield from (self[step] for step in {tuple(shape): step for step, shape in enumerate(shapes)}.values())
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, index = divmod(step, self.schedule.per_epoch)
+        if epoch != self.epoch:
+            plan = self.schedule.plan(epoch)
+            self.epoch, self.plan_shapes = epoch, self.shapes[plan[:, 0]].tolist()
+            self.plan = upload(torch.from_numpy(self.index[plan[:, self.local]]), self.split.frames.device)
+        n_in, n_out = self.plan_shapes[index]
+        video = self.split.gather(self.plan[index], n_in + n_out)
+        return Batch(video if self.resident else upload(video, self.device), n_in, n_out)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """To a device without waiting for the work queued there."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def fits(split: Split, device: torch.device, share: float = 0.6) -> bool:
+    """Whether the frames take at most `share` of the device's free memory; the rest is for the network."""
+    if device.type != "cuda":
+        return True
+    return split.frames.nbytes + split.sequences.nbytes <= share * torch.cuda.mem_get_info(device)[0]
