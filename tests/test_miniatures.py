@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 import soundfile
 
 from evlib import synthetic
+from evlib.data.tasks.sst2 import SST2
+from evlib.frames.render import tokenize
 from evlib.synthetic import speech
-from evlib.synthetic.reviews import GOOD, NEGATIONS
+from evlib.synthetic.sst2 import GOOD, NEGATIONS
 from evlib.utils.errors import EvlibError
 
 # The authors' first fold of AudioMNIST: speakers of D and E are heard by nobody during training.
@@ -79,6 +82,17 @@ def test_other_seed_other_bytes_and_replaced(tmp_path):
     assert all(first[name] != second[name] for name in first)
 
 
+def test_an_older_version_is_replaced(root, tmp_path):
+    """So that a folder of miniatures that is there already follows the code."""
+    synthetic.write(tmp_path, names=["sst2"], log=lambda line: None)
+    marker = tmp_path / "SST-2" / "MINIATURE.json"
+    older = json.loads(marker.read_text())
+    marker.write_text(json.dumps(older | {"version": older["version"] - 1}))
+    (tmp_path / "SST-2" / "dev.tsv").write_text("sentence\tlabel\ndull \t0\n")
+    synthetic.write(tmp_path, names=["sst2"], log=lambda line: None)
+    assert hashes(tmp_path / "SST-2") == hashes(root / "SST-2")
+
+
 def test_second_write_is_skipped(root):
     before = hashes(root / "SST-2")
     lines: list[str] = []
@@ -130,8 +144,11 @@ def test_reviews_format(root):
         sentences, labels = reviews(root, name)
         assert len(sentences) == count and labels.sum() == count // 2
         assert all(s.endswith(" ") and not s.endswith("  ") and s == s.lower() for s in sentences)
-        lengths = [len(s.split()) for s in sentences]
-        assert 3 <= min(lengths) and max(lengths) <= 9 and 4.5 < np.mean(lengths) < 5.5
+        lengths = np.array([len(tokenize(s)) for s in sentences])
+        assert lengths.tolist() == [len(s.split()) for s in sentences]
+        assert lengths.min() == 3 and lengths.max() == 26 and np.median(lengths) == 6
+        assert 0.2 < (lengths > 10).mean() < 0.3
+        assert 0.05 < (lengths > SST2.max_inputs).mean() < 0.08  # of these the task cuts off the beginning
     header, *lines = (root / "SST-2" / "test.tsv").read_text(encoding="utf-8").splitlines()
     assert header == "index\tsentence" and len(lines) == 200
     assert [line.split("\t")[0] for line in lines] == [str(i) for i in range(200)]
@@ -159,9 +176,10 @@ def test_reviews_have_no_shortcut(root):
         assert max(given, 1 - given) <= 0.68
     assert LogisticRegression().fit(x, y).score(x_dev, y_dev) <= 0.70
 
-    # The rule that the network has to find is exact.
-    rule = [bool({*s.split()} & {*GOOD}) != bool({*s.split()} & {*NEGATIONS}) for s in dev]
-    assert (np.array(rule) == y_dev).all()
+    # The rule that the network has to find is exact: the last clause decides. It is always among the tokens that are kept.
+    last = [re.split(r" (?:and|, but|, yet) ", " " + " ".join(tokenize(s)[-SST2.max_inputs :]))[-1].split() for s in dev]
+    assert ([bool({*s} & {*GOOD}) != bool({*s} & {*NEGATIONS}) for s in last] == y_dev).all()
+    assert max(map(len, last)) <= 9
 
 
 # ---- drawings --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from evlib.config import nearest
 from evlib.data.sources import MINIATURE
-from evlib.synthetic import actions, drawings, gifs, reviews, solids, speech, tracks
+from evlib.synthetic import actions, drawings, gifs, solids, speech, sst2, tracks
 from evlib.synthetic.spec import Miniature
 from evlib.utils import files, progress
 from evlib.utils.errors import EvlibError
@@ -28,7 +28,7 @@ from evlib.utils.progress import log_line
 _REGISTRY: dict[str, Miniature] = {
     m.name: m
     for m in (
-        reviews.SST2,
+        sst2.SST2,
         drawings.CIFAR10,
         actions.TINYVIRAT,
         speech.AUDIOMNIST,
@@ -53,11 +53,11 @@ def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Cal
     wanted = [_find(name) for name in (NAMES if names is None else names)]
     for miniature in wanted:  # refuse before anything is written
         _refuse_real_data(out / miniature.folder)
-    with progress.bar("miniatures:", len(wanted), "data sets", log) as bar:
+    with progress.bar("miniatures", len(wanted), "data sets", log) as bar:
         for miniature in wanted:
-            bar.note(miniature.name)
+            bar.set_postfix_str(miniature.name)
             _write_one(miniature, out / miniature.folder, seed, log)
-            bar.advance()
+            bar.update()
 
 
 def describe(folder: Path) -> dict | None:
