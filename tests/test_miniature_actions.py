@@ -12,7 +12,7 @@ import pytest
 
 from evlib.data.tasks.tinyvirat import LABELS, MOST_WORDS, grey
 from evlib.scoring.metrics import psnr
-from evlib.synthetic import actions
+from evlib.synthetic import tinyvirat
 
 SPLITS = ("train", "test")
 
@@ -21,7 +21,7 @@ SPLITS = ("train", "test")
 def root(tmp_path_factory) -> Path:
     """The whole set, written once for the module."""
     folder = tmp_path_factory.mktemp("TinyVIRAT")
-    assert actions.TINYVIRAT.fill(folder, actions.TINYVIRAT.rng(0)) == (900, 240)
+    assert tinyvirat.TINYVIRAT.fill(folder, tinyvirat.TINYVIRAT.rng(0)) == (900, 240)
     return folder
 
 
@@ -90,48 +90,48 @@ def test_clips_are_as_listed_and_their_colours_are_lost_in_grey(root, split):
 
 def test_same_seed_same_bytes_in_any_process(root, tmp_path, monkeypatch):
     recorded = []
-    monkeypatch.setattr(actions.film, "in_parallel", lambda work, shots: recorded.extend(shots) or ())
-    actions.fill(tmp_path, actions.TINYVIRAT.rng(0))
+    monkeypatch.setattr(tinyvirat.video_writer, "in_parallel", lambda work, shots: recorded.extend(shots) or ())
+    tinyvirat.fill(tmp_path, tinyvirat.TINYVIRAT.rng(0))
     assert all(
         (tmp_path / f"tiny_{split}.json").read_bytes() == (root / f"tiny_{split}.json").read_bytes() for split in SPLITS
     )
     for shot in recorded[::-97]:  # here, in this process, and in another order
-        actions.record(shot)
+        tinyvirat.record(shot)
         assert shot.path.read_bytes() == (root / shot.path.relative_to(tmp_path)).read_bytes()
 
 
 def test_another_seed_gives_another_set(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        actions.film,
+        tinyvirat.video_writer,
         "in_parallel",
         lambda work, shots: seen.append(shots[0]._replace(path=None, frames=40, side=40)) or (),
     )
     for seed in (0, 1):
-        actions.fill(tmp_path, actions.TINYVIRAT.rng(seed))
-    assert not np.array_equal(actions.shoot(seen[0]), actions.shoot(seen[1]))
+        tinyvirat.fill(tmp_path, tinyvirat.TINYVIRAT.rng(seed))
+    assert not np.array_equal(tinyvirat.shoot(seen[0]), tinyvirat.shoot(seen[1]))
 
 
 def test_clips_of_a_camera_share_the_street():
     """Where nobody is, two clips differ by their grain alone."""
     first, second = (
-        actions.shoot(actions.Shot(Path(), "stands", None, 40, 64, 7, seed)).astype(float) for seed in (1, 2)
+        tinyvirat.shoot(tinyvirat.Shot(Path(), "stands", None, 40, 64, 7, seed)).astype(float) for seed in (1, 2)
     )
     difference = np.abs(first.mean(axis=0) - second.mean(axis=0)).max(axis=-1)
     assert np.median(difference) < 2
-    other = actions.shoot(actions.Shot(Path(), "stands", None, 40, 64, 8, 1)).mean(axis=0)
+    other = tinyvirat.shoot(tinyvirat.Shot(Path(), "stands", None, 40, 64, 8, 1)).mean(axis=0)
     assert np.abs(first.mean(axis=0) - other).max(axis=-1).mean() > 10
 
 
 def film(person: str | None, vehicle: str | None, camera: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Ten frames spread over a clip, float (10, 64, 64, 3), and where each differs from the empty street, (10, 64, 64)."""
-    frames = actions.shoot(actions.Shot(Path(), person, vehicle, 50, 64, camera, seed))[::5].astype(float)
-    street, light = actions._camera(camera)
+    frames = tinyvirat.shoot(tinyvirat.Shot(Path(), person, vehicle, 50, 64, camera, seed))[::5].astype(float)
+    street, light = tinyvirat._camera(camera)
     empty = street.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3)) * light
     return frames, np.abs(frames - empty).max(axis=-1) > 60
 
 
-@pytest.mark.parametrize("story", actions.STORIES)
+@pytest.mark.parametrize("story", tinyvirat.STORIES)
 def test_actors_are_large(story):
     _, there = film(*story, camera=3, seed=11)
     rows = np.flatnonzero(there[5].sum(axis=1) >= 3)

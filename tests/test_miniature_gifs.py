@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from evlib.synthetic import gifs
-from evlib.synthetic.gifs import COLOURS, MOTIONS, NUMBERS, PLACES, TGIFQA, THINGS, TYPES, Row, Scene
+from evlib.synthetic import tgifqa
+from evlib.synthetic.tgifqa import COLOURS, MOTIONS, NUMBERS, PLACES, TGIFQA, THINGS, TYPES, Row, Scene
 
 CHANCE = {"object": 1 / 6, "number": 1 / 3, "color": 1 / 6, "location": 1 / 5}
 COLUMNS = "gif_name question answer type vid_id key description".split()
@@ -25,8 +25,8 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
     """24 + 6 GIFs; the numbers are read in this process alone, so the others need not know."""
-    patch.setattr(gifs, "TRAIN", 24)
-    patch.setattr(gifs, "TEST", 6)
+    patch.setattr(tgifqa, "TRAIN", 24)
+    patch.setattr(tgifqa, "TEST", 6)
 
 
 def write(folder: Path, patch: pytest.MonkeyPatch) -> tuple[int, int]:
@@ -47,7 +47,7 @@ def small(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def contents() -> tuple[list[Scene], list[Row], list[Row]]:
     """The questions of the whole set, without its pictures."""
-    return gifs.contents(TGIFQA.rng(0))
+    return tgifqa.contents(TGIFQA.rng(0))
 
 
 def scene(**given) -> Scene:
@@ -87,10 +87,10 @@ def test_layout(small):
 def test_gifs_are_what_was_drawn(small, monkeypatch):
     """12 frames of 100 ms; at least a third of the files hold, after the first frame, only parts that changed."""
     shrink(monkeypatch)
-    scenes = {s.name: s for s in gifs.contents(TGIFQA.rng(0))[0]}
+    scenes = {s.name: s for s in tgifqa.contents(TGIFQA.rng(0))[0]}
     partial = 0
     for path in (small / "gifs").iterdir():
-        drawn = gifs.film(scenes[path.stem])
+        drawn = tgifqa.film(scenes[path.stem])
         assert drawn.shape == (12, 72, 96, 3) and drawn.dtype == np.uint8
         areas = []
         with Image.open(path) as gif:
@@ -107,7 +107,7 @@ def test_gifs_are_what_was_drawn(small, monkeypatch):
 
 
 def test_same_bytes_with_one_process(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(gifs, "in_parallel", map)
+    monkeypatch.setattr(tgifqa, "in_parallel", map)
     write(tmp_path / "tgif-qa", monkeypatch)
     assert hashes(tmp_path / "tgif-qa") == hashes(small)
 
@@ -143,7 +143,7 @@ def test_sizes_and_wording(contents):
 def test_agreement():
     assert scene().say("where {is_} the {noun} ?") == "where is the dog ?"
     assert scene(number="two").say("where {is_} the {noun} ?") == "where are the dogs ?"
-    assert scene(number="three", location="space").say(gifs.DESCRIPTION) == "three red dogs are rocking in space ."
+    assert scene(number="three", location="space").say(tgifqa.DESCRIPTION) == "three red dogs are rocking in space ."
 
 
 def test_no_answer_without_looking(contents):
@@ -188,7 +188,7 @@ def share(frame: np.ndarray, colour: str) -> float:
 def test_the_colour_is_unmistakable(place):
     for i, thing in enumerate(THINGS):
         for j, colour in enumerate(COLOURS):
-            frame = gifs.film(
+            frame = tgifqa.film(
                 scene(object=thing, color=colour, location=place, number=[*NUMBERS][(i + j) % 3], seed=i)
             )[0]
             others = max(share(frame, other) for other in COLOURS if other != colour)
@@ -200,7 +200,7 @@ def test_things_can_be_counted(number):
     """They never touch: on space's black, the red parts of a picture are as many as the answer says."""
     for motion in MOTIONS:
         for seed, thing in enumerate(THINGS):
-            for frame in gifs.film(scene(object=thing, number=number, location="space", motion=motion, seed=seed))[::3]:
+            for frame in tgifqa.film(scene(object=thing, number=number, location="space", motion=motion, seed=seed))[::3]:
                 red = frame[..., 0].astype(int) - frame[..., 1] > 50
                 _, found = ndimage.label(ndimage.binary_dilation(red, np.ones((3, 3)), iterations=2))
                 assert found == ("one", "two", "three").index(number) + 1, (thing, motion)
@@ -214,7 +214,7 @@ def test_places_differ_at_a_glance():
             object=[*THINGS][i % 6], color=[*COLOURS][i // 6 % 6], number=[*NUMBERS][i % 3], motion=[*MOTIONS][i % 4]
         )
         return np.asarray(
-            Image.fromarray(gifs.film(scene(location=place, seed=i, **given))[0]).resize((4, 4), Image.Resampling.BOX),
+            Image.fromarray(tgifqa.film(scene(location=place, seed=i, **given))[0]).resize((4, 4), Image.Resampling.BOX),
             float,
         )
 
@@ -232,6 +232,6 @@ def test_every_frame_differs_from_the_one_before(motion):
     """Equal neighbours would be merged when a GIF is written."""
     for number in NUMBERS:
         for seed, thing in enumerate(THINGS):
-            film = gifs.film(scene(object=thing, number=number, motion=motion, seed=seed)).astype(int)
+            film = tgifqa.film(scene(object=thing, number=number, motion=motion, seed=seed)).astype(int)
             assert (np.abs(film - np.roll(film, 1, axis=0)).max(axis=(1, 2, 3)) > 0).all(), (thing, number)
             assert (np.abs(film[3] - film[0]) > 40).mean() > 0.01  # and the frames that a network sees differ clearly

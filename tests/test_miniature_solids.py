@@ -10,13 +10,13 @@ import pytest
 
 from evlib.frames.image import image_frame
 from evlib.frames.render import tokenize
-from evlib.synthetic import scenes, solids, sprites
+from evlib.synthetic import clevrer, scenes, sprites
 
 
 @pytest.fixture(scope="module")
 def composed():
     """All scenes and question files of seed 0, without the films."""
-    return solids.compose(solids.CLEVRER.rng(0))
+    return clevrer.compose(clevrer.CLEVRER.rng(0))
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +34,15 @@ def asked(composed):
 
 
 def test_files_are_the_official_ones_and_repeat_to_the_byte(tmp_path, monkeypatch):
-    monkeypatch.setattr(solids, "SPLITS", {"train": (6, 0), "validation": (3, 10000)})
-    monkeypatch.setattr(solids, "in_parallel", map)  # one process here, two below
+    monkeypatch.setattr(clevrer, "SPLITS", {"train": (6, 0), "validation": (3, 10000)})
+    monkeypatch.setattr(clevrer, "in_parallel", map)  # one process here, two below
     written = []
     for name in ("one", "two"):
         (folder := tmp_path / name).mkdir()
-        assert solids.CLEVRER.fill(folder, solids.CLEVRER.rng(0)) == (30, 15)
+        assert clevrer.CLEVRER.fill(folder, clevrer.CLEVRER.rng(0)) == (30, 15)
         written.append({p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
         monkeypatch.undo()
-        monkeypatch.setattr(solids, "SPLITS", {"train": (6, 0), "validation": (3, 10000)})
+        monkeypatch.setattr(clevrer, "SPLITS", {"train": (6, 0), "validation": (3, 10000)})
     assert written[0] == written[1]
     expected = {f"video_train/video_00000-01000/video_{i:05d}.mp4" for i in range(6)}
     expected |= {f"video_validation/video_10000-11000/video_{i:05d}.mp4" for i in range(10000, 10003)}
@@ -56,7 +56,7 @@ def test_files_are_the_official_ones_and_repeat_to_the_byte(tmp_path, monkeypatc
 
 
 def test_question_file(composed):
-    for (_, entries), (number, first) in zip(composed.values(), solids.SPLITS.values()):
+    for (_, entries), (number, first) in zip(composed.values(), clevrer.SPLITS.values()):
         assert [e["scene_index"] for e in entries] == list(range(first, first + number))
         for entry in entries:
             assert entry["video_filename"] == f"video_{entry['scene_index']:05d}.mp4"
@@ -145,12 +145,12 @@ def test_questions_about_collisions():
     two = scenes.Solid("blue", "sphere", "rubber", False, True)
     three = scenes.Solid("gray", "cylinder", "metal", False, True)
     scene = scenes.Scene((one, two, three), np.zeros((128, 3, 2)), ((0, 1), (1, 2)), 200)
-    answers = {q.text: q.answer for q in solids.descriptive(scene)}
+    answers = {q.text: q.answer for q in clevrer.descriptive(scene)}
     assert answers["What color is the object to collide with the cube?"] == "blue"
     assert answers["What shape is the object to collide with the gray object?"] == "sphere"
     assert "What color is the object to collide with the sphere?" not in answers  # it has two partners
     assert answers["How many collisions happen?"] == "2"
-    (why,) = solids.explanatory(scene)
+    (why,) = clevrer.explanatory(scene)
     assert {c["choice"]: c["answer"] for c in why["choices"]} == {
         "The presence of the red cube": "correct",
         "The blue sphere's entering the scene": "wrong",
@@ -164,7 +164,7 @@ def test_questions_about_collisions():
 def test_shares_of_the_kinds_of_question(asked):
     for pairs in asked.values():
         share = Counter(q["question_subtype"] for _, q in pairs)
-        for subtype, target in solids.SHARES.items():
+        for subtype, target in clevrer.SHARES.items():
             assert share[subtype] / len(pairs) == pytest.approx(target, abs=0.02)
         assert 0 < np.mean(["collide" in q["question"] for _, q in pairs]) <= 0.10
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from evlib.scoring.metrics import iou
-from evlib.synthetic import tracks
+from evlib.synthetic import lasot
 
 PER_CLASS = 39  # sequences; enough to measure, quick to draw
 
@@ -20,8 +20,8 @@ PER_CLASS = 39  # sequences; enough to measure, quick to draw
 def root(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("LaSOT")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracks, "PER_CLASS", PER_CLASS)
-        assert tracks.LASOT.fill(out, tracks.LASOT.rng(0)) == (5 * 36, 5 * 3)
+        patch.setattr(lasot, "PER_CLASS", PER_CLASS)
+        assert lasot.LASOT.fill(out, lasot.LASOT.rng(0)) == (5 * 36, 5 * 3)
     return out
 
 
@@ -52,7 +52,7 @@ def test_layout_is_lasots(root):
     assert not set(train) & set(test)
     assert sorted(train + test) == sorted(path.name for path in root.glob("*/*"))
     for name in train + test:
-        home, frames = folder(root, name), tracks.FRAMES
+        home, frames = folder(root, name), lasot.FRAMES
         assert {path.name for path in home.iterdir()} == {
             "img",
             "groundtruth.txt",
@@ -67,13 +67,13 @@ def test_layout_is_lasots(root):
         assert (hidden == [line == "0,0,0,0" for line in lines]).all() and not hidden.any()
         assert not flags(home / "out_of_view.txt").any() and len(flags(home / "out_of_view.txt")) == frames
         assert name.rpartition("-")[0] in (home / "nlp.txt").read_text()
-    assert pictures_of(root, train[0]).shape == (tracks.FRAMES, 96, 96, 3)
+    assert pictures_of(root, train[0]).shape == (lasot.FRAMES, 96, 96, 3)
 
 
 def test_boxes_lie_inside_the_picture(root):
     boxes = np.concatenate([boxes_of(root, name) for name in names(root, "training") + names(root, "testing")])
     seen = boxes[boxes[:, 2] > 0]
-    assert seen[:, :2].min() >= 0 and (seen[:, :2] + seen[:, 2:]).max() <= tracks.SIDE
+    assert seen[:, :2].min() >= 0 and (seen[:, :2] + seen[:, 2:]).max() <= lasot.SIDE
     assert 25 <= np.median(seen[:, 2]) <= 31 and seen[:, 2].max() <= 36
 
 
@@ -101,18 +101,18 @@ def test_the_first_box_does_not_do(root):
 
 def test_bars_hide_a_part():
     """Nothing of the object in the first frame, never all of it, and some of it at some time."""
-    rows, columns = np.mgrid[: tracks.SIDE, : tracks.SIDE] + 0.5
+    rows, columns = np.mgrid[: lasot.SIDE, : lasot.SIDE] + 0.5
     met = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
         discs = [
             np.hypot(columns - x, rows - y) < radius
-            for (x, y), radius in zip(*tracks.path(tracks.FRAMES, rng), strict=True)
+            for (x, y), radius in zip(*lasot.path(lasot.FRAMES, rng), strict=True)
         ]
         masks = np.stack(discs)
-        bar = tracks._bar(masks, rng)
+        bar = lasot._bar(masks, rng)
         hidden = (masks & bar).sum(axis=(1, 2)) / masks.sum(axis=(1, 2))
-        assert hidden[0] == 0 and hidden.max() < 1 - tracks.GONE
+        assert hidden[0] == 0 and hidden.max() < 1 - lasot.GONE
         assert hidden.max() > 0.1 or not bar.any()
         met += hidden.max() > 0.3
     assert met > 15
@@ -125,12 +125,12 @@ def test_no_object_is_red(root):
 
 
 def test_same_seed_same_bytes_whatever_the_processes(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(tracks, "PER_CLASS", PER_CLASS)
-    monkeypatch.setattr(tracks, "in_parallel", map)  # one process, this one
-    monkeypatch.setattr(tracks, "OBJECTS", {"ball": tracks.ball})
-    tracks.fill(tmp_path, tracks.LASOT.rng(0))
+    monkeypatch.setattr(lasot, "PER_CLASS", PER_CLASS)
+    monkeypatch.setattr(lasot, "in_parallel", map)  # one process, this one
+    monkeypatch.setattr(lasot, "OBJECTS", {"ball": lasot.ball})
+    lasot.fill(tmp_path, lasot.LASOT.rng(0))
     for path in sorted((tmp_path / "ball").rglob("*.*")):
         twin = root / path.relative_to(tmp_path)
         assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(twin.read_bytes()).digest(), path.name
-    other = tracks.sequence("ball", 5, np.random.default_rng(1))[0]
-    assert (other != tracks.sequence("ball", 5, np.random.default_rng(2))[0]).mean() > 0.5
+    other = lasot.sequence("ball", 5, np.random.default_rng(1))[0]
+    assert (other != lasot.sequence("ball", 5, np.random.default_rng(2))[0]).mean() > 0.5

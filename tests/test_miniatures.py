@@ -15,7 +15,7 @@ import soundfile
 from evlib import synthetic
 from evlib.data.tasks.sst2 import SST2
 from evlib.frames.render import tokenize
-from evlib.synthetic import speech
+from evlib.synthetic import audiomnist
 from evlib.synthetic.sst2 import GOOD, NEGATIONS
 from evlib.utils.errors import EvlibError
 
@@ -66,8 +66,8 @@ def test_same_seed_same_bytes(root, tmp_path):
 
 
 def test_same_seed_same_bytes_audiomnist(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(speech, "SPEAKERS", 2)  # speakers are drawn one after the other, so two will do
-    speech.fill_audiomnist(tmp_path, speech.AUDIOMNIST.rng(0))
+    monkeypatch.setattr(audiomnist, "SPEAKERS", 2)  # speakers are drawn one after the other, so two will do
+    audiomnist.fill_audiomnist(tmp_path, audiomnist.AUDIOMNIST.rng(0))
     for speaker in ("01", "02"):
         assert hashes(tmp_path / "data" / speaker) == hashes(root / "AudioMNIST" / "data" / speaker)
 
@@ -117,7 +117,7 @@ def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(speech, "say", stop)
+    monkeypatch.setattr(audiomnist, "say", stop)
     with pytest.raises(KeyboardInterrupt):
         synthetic.write(tmp_path, names=["fsdd"], log=lambda line: None)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from evlib.frames import video
 from evlib.frames.video import at, count_frames, first, read_video, spread
-from evlib.synthetic.film import write_gif, write_mp4
+from evlib.synthetic.video_writer import write_gif, write_mp4
 from evlib.utils.errors import EvlibError, UnreadableFile
 
 

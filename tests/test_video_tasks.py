@@ -37,7 +37,7 @@ from evlib.frames.image import image_frame
 from evlib.frames.parts import Clip, End, Text
 from evlib.frames.render import render_example
 from evlib.scoring.metrics import iou
-from evlib.synthetic.film import write_gif, write_mp4
+from evlib.synthetic.video_writer import write_gif, write_mp4
 from evlib.utils.errors import EvlibError
 
 TRAIN, HELD = (next(f"cam-{i}" for i in count() if hold_out(f"cam-{i}") == split) for split in ("train", "validation"))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from evlib.config import nearest
 from evlib.data.sources import MINIATURE
-from evlib.synthetic import actions, drawings, gifs, solids, speech, sst2, tracks
+from evlib.synthetic import audiomnist, cifar10, clevrer, lasot, sst2, tgifqa, tinyvirat
 from evlib.synthetic.spec import Miniature
 from evlib.utils import files, progress
 from evlib.utils.errors import EvlibError
@@ -29,13 +29,13 @@ _REGISTRY: dict[str, Miniature] = {
     m.name: m
     for m in (
         sst2.SST2,
-        drawings.CIFAR10,
-        actions.TINYVIRAT,
-        speech.AUDIOMNIST,
-        speech.FSDD,
-        solids.CLEVRER,
-        gifs.TGIFQA,
-        tracks.LASOT,
+        cifar10.CIFAR10,
+        tinyvirat.TINYVIRAT,
+        audiomnist.AUDIOMNIST,
+        audiomnist.FSDD,
+        clevrer.CLEVRER,
+        tgifqa.TGIFQA,
+        lasot.LASOT,
     )
 }
 

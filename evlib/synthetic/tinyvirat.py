@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from evlib.synthetic import film, scenery
+from evlib.synthetic import scenery, video_writer
 from evlib.synthetic.figures import Colour, Pen
 from evlib.synthetic.scenery import DARK, LIGHT, PEDALS, SKINS, STRIPED, TROUSERS, Pose
 from evlib.synthetic.spec import Miniature
@@ -188,7 +188,7 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
             )
         (folder / f"tiny_{split}.json").write_text(json.dumps({"tubes": tubes}) + "\n", encoding="utf-8")
         first += cameras
-    for _ in film.in_parallel(record, shots):
+    for _ in video_writer.in_parallel(record, shots):
         pass
     return CLIPS["train"][0], CLIPS["test"][0]
 
@@ -209,7 +209,7 @@ def _between(low: int, high: int, rng: np.random.Generator) -> int:
 
 
 def record(shot: Shot) -> None:
-    film.write_mp4(shot.path, shoot(shot), RATE)
+    video_writer.write_mp4(shot.path, shoot(shot), RATE)
 
 
 def shoot(shot: Shot) -> np.ndarray:

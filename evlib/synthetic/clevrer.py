@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evlib.synthetic.film import in_parallel, write_mp4
+from evlib.synthetic.video_writer import in_parallel, write_mp4
 from evlib.synthetic.scenes import Scene, Solid, deal, film
 from evlib.synthetic.spec import Miniature
 from evlib.synthetic.sprites import COLORS, MATERIALS, SHAPES

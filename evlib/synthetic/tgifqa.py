@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from evlib.synthetic import figures
 from evlib.synthetic.figures import Colour, Palette, Pen, Point
-from evlib.synthetic.film import in_parallel, write_gif
+from evlib.synthetic.video_writer import in_parallel, write_gif
 from evlib.synthetic.spec import Miniature
 
 TRAIN, TEST = 2000, 200  # GIFs

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from evlib.synthetic.figures import Palette, Pen, automobile, ship
-from evlib.synthetic.film import in_parallel
+from evlib.synthetic.video_writer import in_parallel
 from evlib.synthetic.spec import Miniature
 
 SIDE = 96  # pixels
