@@ -1,0 +1,1 @@
+"""What this paper says, and what we found."""

@@ -136,7 +136,7 @@ def _generate(
     generated = _generated_before(run, about, split)
     if generated is None:
         with progress.bar(f"{config['task']}: generating answers", len(split), log=log) as bar:
-            generated = generate_answers(net, split, answer.n_frames, BATCH, bar.advance)
+            generated = generate_answers(net, split, answer.n_frames, BATCH, bar.update)
     return generated, split, config, {"generate": round(time.perf_counter() - started, 1)}
 
 

@@ -14,9 +14,9 @@ from evlib.utils.errors import EvlibError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, of a file or a folder, renamed to `path` if the block succeeds and removed if not.
+    """A temporary path, of a file or a folder, renamed to `path` if the block succeeds and removed if not.
 
-    A full disk or a folder that cannot be written is an EvlibError that names it. Any other error of the block stays what it is.
+    A full disk or a folder that cannot be written is an EvlibError that names it; other errors of the block pass.
     """
     path = Path(path)
     try:
