@@ -8,10 +8,15 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import ndimage
 
+from evlib.data.tasks.base import by_question
+from evlib.data.tasks.tgifqa import FRAMES, KINDS
+from evlib.data.tasks.tgifqa import TGIFQA as task
+from evlib.frames.render import tokenize
 from evlib.synthetic import tgifqa
 from evlib.synthetic.tgifqa import COLOURS, MOTIONS, NUMBERS, PLACES, TGIFQA, THINGS, TYPES, Row, Scene
 
@@ -127,7 +132,7 @@ def test_sizes_and_wording(contents):
     for row in train + test:
         s, asked, words = by_name[row.gif_name], TYPES[row.type], row.question.split(" ")
         assert row.answer == getattr(s, asked) in values[asked]
-        assert row.question == row.question.lower() and row.question.endswith(" ?") and 5 <= len(words) <= 9
+        assert row.question == row.question.lower() and row.question.endswith(" ?") and 5 <= len(words) <= 18
         assert not {form for value in values[asked] for form in (value, value + "s")} & {
             *words
         }  # the answer is not in the question
@@ -137,7 +142,22 @@ def test_sizes_and_wording(contents):
                 word for word in words if word not in {v + e for vs in values.values() for v in vs for e in ("", "s")}
             )
         )
-    assert all(len(forms[asked]) >= 3 for asked in TYPES)
+    assert all(len(forms[asked]) >= 5 for asked in TYPES)
+
+
+@pytest.mark.parametrize("split", [1, 2])
+def test_a_tail_of_the_questions_is_longer_than_the_task_shows(contents, split):
+    """16 tokens beside 4 frames. Nothing but "in this short gif" is cut off, so that what is left can be answered."""
+    questions = [tokenize(row.question) for row in contents[split]]
+    lengths = np.array(list(map(len, questions)))
+    most = task.max_inputs - FRAMES
+    assert lengths.min() == 5 and lengths.max() == 18 and (lengths <= 9).mean() > 0.7
+    assert 0.2 < (lengths >= 13).mean() < 0.3 and 0.05 < (lengths > most).mean() < 0.08
+    assert {" ".join(words[:-most]) for words in questions} <= {"", "in", "in this"}
+    kinds = by_question(pd.DataFrame([row.question for row in contents[split]], columns=["question"]), KINDS)
+    types = np.array([row.type for row in contents[split]])
+    for kind, name in enumerate(("things", "counts", "colours", "places")):
+        assert (kinds[name] == (types == kind)).all()
 
 
 def test_agreement():
@@ -152,9 +172,11 @@ def test_no_answer_without_looking(contents):
     known = defaultdict(Counter)
     for row in train:
         known[row.question][row.answer] += 1
+        known[row.type][row.answer] += 1
     right = {kind: [] for kind in range(4)}
     for row in test:
-        right[row.type].append(known[row.question].most_common(1)[0][0] == row.answer)
+        guess = known[row.question] or known[row.type]
+        right[row.type].append(guess.most_common(1)[0][0] == row.answer)
     assert np.mean([*right.values()]) <= 0.26
     for kind, asked in enumerate(TYPES):
         assert np.mean(right[kind]) <= CHANCE[asked] + 0.06, asked

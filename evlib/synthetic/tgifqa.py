@@ -129,7 +129,7 @@ SWAY = 3  # pixels that the other cameras move, either way
 # ---- what there is to ask --------------------------------------------------------------------------------------------
 
 TYPES = ("object", "number", "color", "location")  # in the order of TGIF-QA's type numbers
-WORDINGS = {
+WORDINGS = {  # 5 to 9 tokens
     "object": ("what is moving {where} ?", "what can be seen {where} ?", "what is {color} and moving ?"),
     "number": (
         "how many {plural} are moving ?",
@@ -143,6 +143,28 @@ WORDINGS = {
     ),
     "location": ("where {is_} the {noun} ?", "where {is_} the {color} {noun} ?", "where {is_} the {noun} moving ?"),
 }
+LONG_WORDINGS = {  # 12 to 16 tokens
+    "object": (
+        "what is it that can be seen {motion} {where} over and over ?",
+        "what is {color} and can be seen {motion} {where} over and over ?",
+    ),
+    "number": (
+        "how many {plural} can be seen {motion} over and over {where} ?",
+        "how many {color} {plural} are there in all that can be seen {where} ?",
+    ),
+    "color": (
+        "what color {is_} the {noun} that can be seen {motion} {where} ?",
+        "what is the color of the {noun} that {is_} {motion} {where} ?",
+    ),
+    "location": (
+        "where {is_} the {color} {noun} that can be seen {motion} over and over ?",
+        "where {is_} the {noun} that can be seen {motion} again and again ?",
+    ),
+}
+LONG = 0.25  # share of the questions that are long, and of these
+OPENED = 0.4  # with an opening: where the beginning of a question is cut off, nothing else is lost
+OPENINGS = ("in this gif ", "in this short gif ")
+LONGEST = 18  # tokens
 DESCRIPTION = "{number} {color} {noun} {is_} {motion} {where} ."
 
 
@@ -197,11 +219,10 @@ def contents(rng: np.random.Generator) -> tuple[list[Scene], list[Row], list[Row
         for i in range(count):
             kind = (key + i) % len(TYPES)  # the types take turns, so that all are equally frequent
             asked = TYPES[kind]
-            wording = WORDINGS[asked][rng.integers(len(WORDINGS[asked]))]
             rows.append(
                 Row(
                     scene.name,
-                    scene.say(wording),
+                    _question(scene, asked, rng),
                     getattr(scene, asked),
                     kind,
                     f"FRAMEQA{next(numbers)}",
@@ -210,6 +231,13 @@ def contents(rng: np.random.Generator) -> tuple[list[Scene], list[Row], list[Row
                 )
             )
     return scenes, rows[: TRAIN * TRAIN_QUESTIONS], rows[TRAIN * TRAIN_QUESTIONS :]
+
+
+def _question(scene: Scene, asked: str, rng: np.random.Generator) -> str:
+    wordings = (LONG_WORDINGS if (long := rng.random() < LONG) else WORDINGS)[asked]
+    question = scene.say(wordings[rng.integers(len(wordings))])
+    opened = OPENINGS[rng.integers(len(OPENINGS))] + question
+    return opened if long and rng.random() < OPENED and len(opened.split()) <= LONGEST else question
 
 
 def _scenes(rng: np.random.Generator, count: int) -> list[Scene]:
@@ -288,7 +316,7 @@ def _sprite(name: str, colour: Colour, radius: int, tilt: int, mirrored: bool) -
 TGIFQA = Miniature(
     name="tgifqa",
     folder="tgif-qa",
-    version=1,
+    version=2,
     about="Animated GIFs of coloured things made by code, with questions, in the files of TGIF-QA's frame task; not the real data.",
     fill=fill,
 )

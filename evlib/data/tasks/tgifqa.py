@@ -21,8 +21,8 @@ FRAMES = 4
 COLUMNS = ("gif_name", "question", "answer", "type", "vid_id", "key", "description")
 KINDS = {
     "colours": ".*\\bcolou?rs?\\b",
-    "counts": "how many",
-    "places": "where",
+    "counts": "(in this .*)?how many",
+    "places": "(in this .*)?where",
     "things": "",
 }  # of question, for scores apart
 SPLITS = {
