@@ -66,22 +66,24 @@ def data(tmp_path) -> Path:
 
 @pytest.fixture
 def make_run(tmp_path):
-    """make_run("sst2") -> the run folder of a tiny network that was never trained. Answers of several frames say how many, and open ones their words."""
+    """make_run("sst2") -> the run folder of a tiny network that was never trained."""
 
-    def make(task: str = "sst2", answer_frames: int = 1, vocabulary: Sequence[str] | None = None) -> Path:
+    def make(task: str = "sst2", vocabulary: Sequence[str] | None = None) -> Path:
         run = tmp_path / f"run-{task}"
         run.mkdir()
         config = tasks.get(task).config("demo", width=32, heads=1, local_blocks=1, global_blocks=1, steps=1)
         torch.manual_seed(0)
         safetensors.torch.save_model(NextFrame(config.model), run / "model.safetensors")
-        settings = {
-            **json.loads(config.to_json()),
+        answer = tasks.get(task).answer
+        store = {
+            "task": task,
+            "dataset": "a set",
             "renderer": fingerprint(),
             "data": "miniature",
             "examples": "0" * 16,
-            "answer_frames": answer_frames,
-            "vocabulary": tasks.get(task).answers.classes if vocabulary is None else list(vocabulary),
+            "vocabulary": answer.vocabulary([]) if vocabulary is None else list(vocabulary),
         }
+        settings = {**json.loads(config.to_json()), "store": store}
         (run / "config.json").write_text(json.dumps(settings))
         return run
 

@@ -18,7 +18,6 @@ from evlib.scoring.metrics import (
     classification,
     colorfulness,
     colorfulness_hs,
-    confusion,
     iou,
     most_frequent,
     multilabel,
@@ -35,7 +34,8 @@ def reference_psnr(predicted: np.ndarray, target: np.ndarray) -> float:
 
 
 def reference_ssim(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Its mean leaves out the border of 5 pixels where the window would not lie wholly inside the picture, as ours does."""
+    """Its mean leaves out the border of 5 pixels where the window would not lie wholly inside the picture, as ours
+    does."""
     return float(
         np.mean(
             [
@@ -89,6 +89,14 @@ def test_memory_does_not_grow_with_the_test_set(largest_tensor):
     with largest_tensor() as largest:
         assert ssim(predicted, target) == pytest.approx(ssim(NOISE // 2, NOISE), abs=1e-6)
     assert largest() == 4 * chunk
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim])
+@pytest.mark.parametrize("frames", [1, 2, 0])
+def test_clips_of_different_lengths_are_not_compared(measure, frames):
+    """NumPy would broadcast one frame against three."""
+    with pytest.raises(EvlibError, match="expected clips of one shape"):
+        measure(np.zeros((frames, 64, 64, 3), np.uint8), np.zeros((3 if frames else 0, 64, 64, 3), np.uint8))
 
 
 def test_psnr_is_a_mean_over_frames():
@@ -343,17 +351,6 @@ def test_multilabel_at_its_ends():
 def test_accuracy_needs_as_many_answers_as_questions():
     with pytest.raises(ValueError):
         accuracy(["cat"], ["cat", "dog"])
-
-
-def test_confusion_collects_what_is_no_class():
-    table = confusion(GIVEN, TRUE, ["cat", "dog", "frog"])
-    assert table.index.tolist() == ["cat", "dog", "frog"] and table.columns.tolist() == [
-        "cat",
-        "dog",
-        "frog",
-        "(other)",
-    ]
-    assert table.values.tolist() == [[3, 1, 0, 0], [1, 2, 0, 1], [0, 0, 1, 1]]
 
 
 def test_most_frequent():

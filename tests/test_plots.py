@@ -1,4 +1,5 @@
-"""Pictures: one look, strips whose parts are told apart, films that move and stay small, galleries of a bounded size."""
+"""Pictures: one look, strips whose parts are told apart, films that move and stay small, galleries of a bounded
+size."""
 
 import base64
 import io
@@ -33,7 +34,7 @@ def sliding(frames: int) -> np.ndarray:
     return clip
 
 
-# ---- strips ------------------------------------------------------------------------------------------------------------------
+# ---- strips --------------------------------------------------------------------------------------------------------
 
 
 def test_labels_say_what_is_input_and_what_is_not():
@@ -87,7 +88,7 @@ def test_a_page_wraps_and_has_a_title():
     assert (np.asarray(titled.convert("RGB"))[18:] == np.asarray(sheet.convert("RGB"))).all()
 
 
-# ---- films -------------------------------------------------------------------------------------------------------------------
+# ---- films ---------------------------------------------------------------------------------------------------------
 
 
 def seen(gif: bytes) -> tuple[Pillow.Image, list[np.ndarray]]:
@@ -108,7 +109,7 @@ def test_a_film_plays_side_by_side_for_ever():
     for t, frame in enumerate(frames):
         for x, panel in ((4, clip), (144, 255 - clip), (276, clip)):  # input, the red line, drawn, true
             shown = frame[18:146:2, x : x + 128 : 2]
-            assert np.abs(shown - panel[t]).max() <= 8, (t, x)  # of 64 colours the nearest
+            assert np.abs(shown - panel[t]).max() <= 8, (t, x)  # of 64 colors the nearest
     assert (
         frames[0].mean() > 50 and frames[0][18:146, 4:132].mean() > 50
     )  # the first, which a still shows, is not black
@@ -150,7 +151,7 @@ def test_a_notebook_shows_a_film():
     assert base64.b64decode(film).startswith(b"GIF89a") and said == "is it &lt;a&gt; &quot;frog&quot;?"
 
 
-# ---- galleries ---------------------------------------------------------------------------------------------------------------
+# ---- galleries -----------------------------------------------------------------------------------------------------
 
 
 def test_a_mistake_shows_what_was_asked():
@@ -175,7 +176,7 @@ def test_a_gallery_fits_its_bytes(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-# ---- figures -----------------------------------------------------------------------------------------------------------------
+# ---- figures -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -197,14 +198,14 @@ def figures(tmp_path) -> dict[str, plt.Figure]:
     table = pd.DataFrame(
         {name: [1.0, 2.0] for name in ("psnr", "psnr_grey", "cdc", "cdc_true", "colorfulness", "colorfulness_true")}
     )
-    result = {"iou_by_frame": [0.9], "kept_by_frame": [1.0], "success": [1.0, 0.0], "success_auc": 0.5}
+    result = {"iou_by_frame": [0.9], "first_box_by_frame": [1.0], "success": [1.0, 0.0], "success_auc": 0.5}
     return {
         "curves": plots.curves([run]),
         "many": plots.curves([run] * 8),
         "confusion": plots.confusion(counts, "two"),
         "bars": plots.bars({"a": 0.5}, "one"),
         "boxes": plots.boxes(result),
-        "colours": plots.colours(table),
+        "colors": plots.colors(table),
     }
 
 
@@ -230,7 +231,7 @@ def test_curves_show_the_log(figures):
     ]
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["a run"]
     lines = figures["many"].axes[0].lines
-    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 8  # more than colours: dashes
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 8  # more than colors: dashes
     assert figures["many"].axes[0].get_legend() is None and len(figures["many"].legends[0].get_texts()) == 8
 
 
@@ -255,3 +256,16 @@ def test_pictures_of_examples_of_every_kind():
         (Example([Clip(sliding(20))], [Clip(sliding(20))]), 13),
     ):
         assert plots.strip_of(render_example(example), scale=1).size == (2 + 66 * frames + 4, 82)
+
+
+def test_confusion_collects_what_is_no_class():
+    true = ["cat"] * 4 + ["dog"] * 4 + ["frog"] * 2
+    given = ["cat", "cat", "cat", "dog", "dog", "dog", "cat", "fog", "frog", ""]
+    table = plots.confusion_counts(given, true, ["cat", "dog", "frog"])
+    assert table.index.tolist() == ["cat", "dog", "frog"] and table.columns.tolist() == [
+        "cat",
+        "dog",
+        "frog",
+        "(other)",
+    ]
+    assert table.values.tolist() == [[3, 1, 0, 0], [1, 2, 0, 1], [0, 0, 1, 1]]

@@ -1,5 +1,5 @@
-"""How long each row is trained: the one place. Runs on a CPU end by steps, so that the same seed gives the same weights on the
-same kind of machine; the minutes are what those steps took on one core and are only printed.
+"""How long each row is trained: the one place. Runs on a CPU end by steps, so that the same seed gives the same weights
+on the same kind of machine; the minutes are what those steps took on one core and are only printed.
 
 A GPU run ends by minutes, because nobody has measured how many steps a minute is there.
 """

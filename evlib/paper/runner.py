@@ -4,8 +4,8 @@ results/local/<profile>/notebooks/   the executed notebooks
 results/local/<profile>/runs/        what they trained and scored
 results/local/<profile>/table2.*     all rows together
 
-git ignores results/local: what another machine measures differs in seconds and, between kinds of processors, in the last
-bits. What is published, results/<profile>, was made with `--results`.
+git ignores results/local: what another machine measures differs in seconds and, between kinds of processors, in the
+last bits. What is published, results/<profile>, was made with `--results`.
 """
 
 from __future__ import annotations

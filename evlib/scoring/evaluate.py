@@ -158,6 +158,7 @@ def _frame_measures(generated: list[np.ndarray], split: Split) -> dict[str, floa
 
 
 def _picture(task, result, table, generated, split, vocabulary, run, out) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     show = gallery(task.answer)
     plots.samples(split, generated, show.captions(table), table.example_score.values).save(out / "samples.png")
     title, worst = show.worst(table, generated, split)

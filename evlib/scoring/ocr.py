@@ -43,6 +43,8 @@ def read_words(frames: np.ndarray, workers: int | None = None) -> list[str]:
     Raises EvlibError if Tesseract is not installed.
     """
     require_tesseract()
+    # Tesseract's own threads slow small pages down threefold. For its processes alone: this one keeps its threads.
+    pytesseract.pytesseract.environ = {**os.environ, "OMP_THREAD_LIMIT": "1"}
     prepared = [prepare(frame) for frame in frames]
     inked = [i for i, image in enumerate(prepared) if image is not None]
     calls = [inked[i : i + PAGES] for i in range(0, len(inked), PAGES)]
@@ -90,7 +92,9 @@ def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:
             f"Tesseract cannot read: {' '.join(error.message.split())[:200]} "
             "Install its English data (Debian and Ubuntu: apt-get install tesseract-ocr-eng)."
         ) from None
-    words = ["".join(page.split()) for page in text.split("\f")[:-1]]  # each page ends with a form feed
+    words = ["".join(page.split()) for page in text.split("\f")]
+    if len(words) == len(pages) + 1 and not words[-1]:  # some versions end the last page with a form feed, too
+        words.pop()
     if len(words) != len(pages):
         raise EvlibError(
             f"{path.name}: Tesseract was given {len(pages)} pages and answered {len(words)}; read them again."
@@ -101,8 +105,6 @@ def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:
 @cache
 def require_tesseract() -> str:
     """The version of Tesseract, or a sentence that says how to get it."""
-    # Tesseract's own threads slow small pages down threefold. For its processes alone: this one keeps its threads.
-    pytesseract.pytesseract.environ = {**os.environ, "OMP_THREAD_LIMIT": "1"}
     try:
         return str(pytesseract.get_tesseract_version())
     except (pytesseract.TesseractNotFoundError, SystemExit):

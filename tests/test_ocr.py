@@ -1,6 +1,8 @@
 """What is drawn can be read: Tesseract, the matching to the vocabulary, and the template reader."""
 
 import csv
+import os
+import subprocess
 
 import numpy as np
 import pytesseract
@@ -21,7 +23,7 @@ CLEVRER = (
     """0 1 2 3 4 5 yes no blue brown cyan gray green purple red yellow metal rubber cube cylinder sphere""".split()
 )
 VOCABULARY = sorted(
-    {*TINYVIRAT, *CLEVRER, *(word for task in tasks.TASKS.values() for word in getattr(task.answers, "classes", ()))}
+    {*TINYVIRAT, *CLEVRER, *(word for task in tasks.TASKS.values() for word in getattr(task.answer, "classes", ()))}
 )
 
 
@@ -90,7 +92,7 @@ def worse(word: str, how: str) -> np.ndarray:
 
 @pytest.mark.parametrize("how", ["blurred", "noisy", "pale", "inverted"])
 def test_imperfect_frames_are_read(how):
-    words = [word for name in ("sst2", "cifar10", "fsdd") for word in tasks.get(name).answers.classes]
+    words = [word for name in ("sst2", "cifar10", "fsdd") for word in tasks.get(name).answer.classes]
     frames = np.stack([worse(word, how) for word in words])
     assert share([nearest_word(word, words) for word in read_words(frames)], words) >= 0.95
     if how != "inverted":
@@ -151,3 +153,24 @@ def test_without_its_english_data_a_sentence_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("TESSDATA_PREFIX", str(tmp_path))
     with pytest.raises(EvlibError, match="Tesseract cannot read: .*eng.*tesseract-ocr-eng"):
         read_words(frames_of(["frog"]))
+
+
+def test_only_tesseracts_own_processes_are_limited_to_one_thread(monkeypatch):
+    """Else everything after the first reading would compute on one thread."""
+    monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
+    limits, usual = [], subprocess.Popen
+
+    def popen(*args, **settings):
+        limits.append(settings["env"].get("OMP_THREAD_LIMIT"))
+        return usual(*args, **settings)
+
+    monkeypatch.setattr(pytesseract.pytesseract.subprocess, "Popen", popen)
+    assert read_words(frames_of(["frog"])) == ["frog"]
+    assert limits and set(limits) == {"1"} and "OMP_THREAD_LIMIT" not in os.environ
+
+
+@pytest.mark.parametrize("answer", ["frog", "frog\fcat\fdog"])
+def test_another_number_of_pages_than_was_given_is_an_error(monkeypatch, answer):
+    monkeypatch.setattr(pytesseract, "image_to_string", lambda *args, **settings: answer)
+    with pytest.raises(EvlibError, match=r"0\.tiff: Tesseract was given 2 pages and answered [134]"):
+        read_words(frames_of(["frog", "cat"]))
