@@ -1,6 +1,7 @@
-"""The playground: what it answers, what it draws, what it says to files that are none, and what its controls do."""
+"""The playground: what it answers, what it plots, what it reports of bad files, and what its controls do."""
 
 import json
+import os
 from datetime import datetime
 
 import IPython.display
@@ -12,7 +13,9 @@ import soundfile
 from PIL import Image as Pillow
 from PIL import ImageColor
 
-from evlib.frames.parts import Audio, Clip, Example, Image, Text
+from evlib.data import tasks
+from evlib.frames.boxes import render_box
+from evlib.frames.parts import Audio, Clip, Example, Image, Text, Word
 from evlib.frames.render import blank, word_frame
 from evlib.paper import playground
 from evlib.paper.playground import (
@@ -27,9 +30,9 @@ from evlib.paper.playground import (
     answer_sound,
     answer_text,
     as_file,
-    draw_answer,
     in_words,
     networks,
+    plot_answer,
 )
 from evlib.paper.runner import _tidy
 from evlib.scoring.predict import Model, Prediction, load
@@ -59,28 +62,29 @@ def blue(picture: Pillow.Image, frame: int, row: int = 0) -> int:
 
 
 def test_the_picture_shows_the_frames_themselves():
-    seen, drawn = video("a", "dull", "film", "|"), video("negative")
+    seen, generated = video("a", "dull", "film", "|"), video("negative")
     picture = np.asarray(
-        draw_answer(
-            Prediction("negative", 1.0, "negative", {"negative": 1.0, "positive": 9.0}, drawn, seen), np.full(4, 0.25)
+        plot_answer(
+            Prediction("negative", 1.0, "negative", {"negative": 1.0, "positive": 9.0}, generated, seen),
+            np.full(4, 0.25),
         )
     )
-    for i, frame in enumerate([*seen, *drawn]):
+    for i, frame in enumerate([*seen, *generated]):
         assert (picture[Y : Y + 64, X + i * STEP + 2 : X + i * STEP + 62] == frame[:, 2:62]).all(), i
 
 
 def test_bars_are_as_long_as_the_attention_is_large():
-    picture = draw_answer(
+    picture = plot_answer(
         Prediction("", 0.0, frames=video("x"), inputs=video("a", "b", "c", "|")), np.array([0.1, 0.2, 0.4, 0.3])
     )
     lengths = np.array([blue(picture, i) for i in range(4)])
     assert lengths[2] >= 15 and np.abs(lengths / lengths[2] - [0.25, 0.5, 1, 0.75]).max() < 0.1
-    assert blue(picture, 4) == 0  # none under what was drawn
+    assert blue(picture, 4) == 0  # none under what was generated
 
 
 def test_long_questions_go_on_in_a_second_row():
     words = [*"abcdefghijklmnopqrst", "|"]
-    picture = draw_answer(Prediction("", 0.0, frames=video("x"), inputs=video(*words)), np.full(21, 1 / 21))
+    picture = plot_answer(Prediction("", 0.0, frames=video("x"), inputs=video(*words)), np.full(21, 1 / 21))
     assert picture.width < 12 * STEP + 20 and picture.height > 2 * (64 + BAR)
     assert blue(picture, 11) > 0 and blue(picture, 8, row=1) > 0 and blue(picture, 9, row=1) == 0
 
@@ -89,102 +93,158 @@ def test_of_a_long_clip_a_few_frames_are_shown_with_their_own_bars():
     clip = np.stack([np.full((64, 64, 3), 10 * t, dtype=np.uint8) for t in range(1, 11)])
     attention = np.zeros(11)
     attention[[0, 4, 9]] = 0.5, 0.3, 0.2  # of ten frames 0, 2, 4, 5, 7 and 9 are shown
-    picture = draw_answer(Prediction("", 0.0, frames=clip, inputs=np.concatenate([clip, video("|")])), attention)
+    picture = plot_answer(Prediction("", 0.0, frames=clip, inputs=np.concatenate([clip, video("|")])), attention)
     assert [blue(picture, i) > 0 for i in range(7)] == [True, False, True, False, False, True, False]
     assert np.asarray(picture)[Y + 32, X + 2 * STEP + 32, 0] == 50
 
 
-def test_words():
-    assert in_words(Prediction("dog", 0.5, "dgo")) == "dog; Tesseract reads “dgo”, legibility 0.50 of 1"
-    assert in_words(Prediction("", 0.0)) == "(nothing that can be read)"
-    assert in_words(Prediction("1,2,3,4; " * 20, 0.4)).endswith("...")
+def said(task: str, prediction: Prediction) -> tuple[str, str]:
+    return in_words(prediction, tasks.get(task))
+
+
+def test_words_are_shown_with_what_was_read():
+    assert said("cifar10", Prediction("dog", 0.5, "dgo")) == ("dog", "Tesseract reads “dgo”; legibility 0.50 of 1")
+    assert said("cifar10", Prediction("", 0.0)) == ("(nothing that can be read)", "")
+    assert said("tinyvirat", Prediction("riding, push, " * 20, 0.4))[0].endswith("...")
+
+
+def test_frames_in_color_are_counted_and_not_measured():
+    prediction = Prediction("10 frames in color (colorfulness 71.3)", 1.0, frames=np.zeros((10, 64, 64, 3), np.uint8))
+    assert said("colorization", prediction) == ("10 frames in color", "")
+
+
+def test_a_track_is_shown_by_its_last_box():
+    clear = np.full((64, 64, 3), 90, np.uint8)
+    frames = np.stack([render_box(clear, (2, 3, 20, 20)), render_box(clear, (30, 20, 16, 24))])
+    assert said("lasot", Prediction("boxes", 1.0, frames=frames)) == (
+        "box at 30,20,16,24 (x,y,w,h) in the last frame",
+        "",
+    )
+    assert said("lasot", Prediction("boxes", 1.0, frames=frames[::-1]))[0].startswith("box at 2,3,20,20 ")
+    assert said("lasot", Prediction("boxes", 0.0, frames=clear[None])) == ("no box in the last frame", "")
 
 
 # ------------------------------------------------------------------------------------------------ answers
 
 
 def test_a_sentence_is_answered(model):
-    words, picture = answer_text(model("sst2"), "the plot is not dull")
-    assert words and (np.asarray(picture)[Y : Y + 64, X + 2 : X + 62] == word_frame("the")[:, 2:62]).all()
+    text, _, picture = answer_text(model("sst2"), "the plot is not dull")
+    assert text and (np.asarray(picture)[Y : Y + 64, X + 2 : X + 62] == word_frame("the")[:, 2:62]).all()
+
+
+def test_words_that_are_left_out_are_counted(model):
+    network = model("sst2")
+    _, details, picture = answer_text(network, "one two three " + "dull " * 20)
+    assert "the first 3 words were left out: the network sees at most 20 frames" in details
+    assert (np.asarray(picture)[Y : Y + 64, X + 2 : X + 62] == word_frame("dull")[:, 2:62]).all()
+    assert "the first word was left out" in answer_text(network, "dull " * 21).details
+    assert "left out" not in answer_text(network, "dull " * 20).details
 
 
 def test_files_are_answered_like_their_content(model, tmp_path):
+    def same(a, b):
+        return a[:2] == b[:2] and (np.asarray(a.picture) == np.asarray(b.picture)).all()
+
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Pillow.fromarray(pixels).save(tmp_path / "photo.png")
     cifar10 = model("cifar10")
-    assert answer_image(cifar10, tmp_path / "photo.png").words == answer(cifar10, Image(pixels)).words
+    assert same(answer_image(cifar10, tmp_path / "photo.png"), answer(cifar10, Image(pixels)))
     soundfile.write(tmp_path / "four.wav", wave := np.sin(np.arange(4000) / 5) / 2, 8000, subtype="FLOAT")
     digits = model("audiomnist")
-    assert (
-        answer_sound(digits, tmp_path / "four.wav").words == answer(digits, Audio(wave.astype(np.float32), 8000)).words
-    )
+    sound = Audio(wave.astype(np.float32), 8000)
+    assert same(answer_sound(digits, tmp_path / "four.wav"), answer(digits, sound))
     frames = [Pillow.fromarray(np.full((64, 64, 3), 20 * t, dtype=np.uint8)) for t in range(8)]
     frames[0].save(tmp_path / "own.gif", save_all=True, append_images=frames[1:])
-    gifs = model("tgifqa", 1, ["red", "dog"])
-    assert (
-        answer_clip(gifs, tmp_path / "own.gif", "what is this ?").words
-        == answer(gifs, gifs.task.clip(tmp_path / "own.gif"), Text("what is this ?")).words
-    )
+    gifs = model("tgifqa", ["red", "dog"])
+    by_file = answer_clip(gifs, tmp_path / "own.gif", "what is this ?")
+    assert same(by_file, answer(gifs, gifs.task.clip(tmp_path / "own.gif"), Text("what is this ?")))
 
 
-def test_what_follows_the_end_of_a_list_is_not_shown(make_run):
+def test_what_follows_the_end_of_a_list_is_not_shown(model):
     frames = np.stack([word_frame("riding"), blank().pixels, word_frame("push"), word_frame("pull")])
 
     class Certain(Model):
         def predict(self, *parts):
             return Prediction("Riding", 1.0, "riding", frames=frames, inputs=video("a", "|"))
 
-    run = load(make_run("tinyvirat", 8, ["Riding"]))
+    run = model("tinyvirat", ["Riding"])
     picture = np.asarray(answer(Certain(run.net, run.config), Text("a")).picture)
     shown = picture[Y : Y + 64, X + 2 * STEP + 2 :]
     assert (shown[:, :60] == frames[0][:, 2:62]).all() and picture.shape[1] < X + 4 * STEP + 20
 
 
 @pytest.mark.parametrize(
-    "asked, sentence",
+    "ask, sentence",
     [
         (lambda model: answer_text(model("sst2"), "  "), "The sentence is empty: type at least one word"),
-        (lambda model: answer_clip(model("tgifqa", 1, ["red"]), "x.gif", ""), "x.gif"),
+        (lambda model: answer_clip(model("tgifqa", ["red"]), "x.gif", ""), "x.gif"),
         (
-            lambda model: playground.answer_film(model("tgifqa", 1, ["red"]), Clip(np.zeros((2, 64, 64, 3), np.uint8))),
+            lambda model: playground.answer_film(model("tgifqa", ["red"]), Clip(np.zeros((2, 64, 64, 3), np.uint8))),
             "tgifqa answers questions about films: ask one",
         ),
         (
-            lambda model: answer_clip(model("lasot", 20, []), "x.gif", box="1,2,three,4"),
+            lambda model: answer_clip(model("lasot", []), "x.gif", box="1,2,three,4"),
             "The box '1,2,three,4' is not one: expected four numbers",
         ),
-        (lambda model: answer_clip(model("lasot", 20, []), "x.gif"), "a tracker must be told what to follow"),
+        (lambda model: answer_clip(model("lasot", []), "x.gif"), "a tracker must be told what to follow"),
     ],
 )
-def test_what_cannot_be_asked(model, asked, sentence):
+def test_what_cannot_be_answered(model, ask, sentence):
     with pytest.raises(EvlibError, match=sentence):
-        asked(model)
+        ask(model)
 
 
 # ------------------------------------------------------------------------------------------------ networks
 
 
-def test_the_runs_that_are_there(make_run, tmp_path):
-    for task in ("sst2", "cifar10"):
-        (tmp_path / "runs").mkdir(exist_ok=True)
-        make_run(task).rename(tmp_path / "runs" / task)
-    (tmp_path / "runs/cifar10/config.json").write_text("{")
-    (tmp_path / "runs/figures-only").mkdir()
-    said = []
-    models = networks(tmp_path, log=said.append)
+@pytest.fixture
+def runs(make_run, tmp_path, monkeypatch):
+    """runs("own", "sst2", 3) -> a run in own/runs, exported 3 s after 1970. What is in published/ counts as published."""
+    monkeypatch.setattr(playground, "PUBLISHED", tmp_path / "published")
+
+    def make(place: str, task: str, seconds: int = 0, name: str = "") -> None:
+        run = make_run(task).rename(tmp_path / "a-run")
+        (run / "model.safetensors").rename(weights := run / "model.fp16.safetensors")
+        os.utime(weights, (seconds, seconds))
+        (tmp_path / place / "runs").mkdir(parents=True, exist_ok=True)
+        run.rename(tmp_path / place / "runs" / (name or task))
+
+    return make
+
+
+def test_networks_come_from_own_runs_and_from_the_published_ones(runs, tmp_path):
+    runs("own", "sst2", 1, "a-long-time-ago")
+    runs("own", "sst2", 2, "yesterday")
+    runs("published", "cifar10")
+    runs("published", "sst2", 9)
+    runs("published", "sst2", 9, "yesterday")
+    models = networks(tmp_path / "own", log=pytest.fail)
+    assert list(models) == ["yesterday", "a-long-time-ago", "cifar10", "sst2"]  # the newest of one's own first
+    assert list(playground.suited(models, ["sst2"])) == ["yesterday", "a-long-time-ago", "sst2"]
+    assert list(networks(tmp_path / "nothing", log=pytest.fail)) == ["cifar10", "sst2", "yesterday"]
+
+
+def test_a_damaged_run_is_left_out(runs, tmp_path):
+    runs("own", "sst2")
+    runs("own", "cifar10")
+    (tmp_path / "own/runs/cifar10/config.json").write_text("{")
+    (tmp_path / "own/runs/figures-only").mkdir()
+    lines = []
+    models = networks(tmp_path / "own", log=lines.append)
     assert list(models) == ["sst2"] and models["sst2"].task.name == "sst2"
-    assert len(said) == 1 and "cifar10 is left out" in said[0] and "config.json is damaged" in said[0]
+    assert len(lines) == 1 and "cifar10 is left out" in lines[0] and "config.json is damaged" in lines[0]
 
 
-def test_one_learns_to_read_where_none_can(miniature, tmp_path, monkeypatch):
+def test_one_learns_to_read_where_none_can(runs, miniature, tmp_path, monkeypatch):
+    runs("own", "cifar10")
     monkeypatch.setattr(playground, "here", lambda path: miniature if path == ".miniatures" else path)
-    said = []
-    models = networks(tmp_path / "nothing", minutes=1 / 60, log=said.append)
-    assert "one learns it now, in about 1 seconds" in said[0] and not (tmp_path / "nothing").exists()
-    assert answer_text(models["sst2"], "a charming film").words
-    said.clear()
-    networks(tmp_path / "nothing", minutes=1 / 60, log=said.append)
-    assert any("already trained" in line for line in said)
+    lines = []
+    models = networks(tmp_path / "own", minutes=1 / 60, log=lines.append)
+    assert "one is trained now, in about 1 seconds" in lines[0] and list(models) == ["cifar10", "sst2"]
+    assert answer_text(models["sst2"], "a charming film").answer and not (tmp_path / "own/runs/sst2").exists()
+    lines.clear()
+    networks(tmp_path / "own", minutes=1 / 60, log=lines.append)
+    assert any("already trained" in line for line in lines)
 
 
 # ------------------------------------------------------------------------------------------------ controls
@@ -195,8 +255,8 @@ class Screen(list):
 
     def display(self, output, display_id=None):
         self.append(output)
-        place = len(self) - 1
-        return type("Handle", (), {"update": lambda _, output: self.__setitem__(place, output)})()
+        index = len(self) - 1
+        return type("Handle", (), {"update": lambda _, output: self.__setitem__(index, output)})()
 
 
 @pytest.fixture
@@ -210,17 +270,15 @@ def controls(screen, kind):
     return [widget for widget in screen[0].children if isinstance(widget, kind)]
 
 
-def drop(button, path):
-    content = path.read_bytes()
-    button.value = (
-        {
-            "name": path.name,
-            "type": "",
-            "size": len(content),
-            "content": memoryview(content),
-            "last_modified": datetime.now(),
-        },
-    )
+def choose(button, path):
+    content = memoryview(path.read_bytes())
+    about = {"name": path.name, "type": "", "size": len(content), "last_modified": datetime.now()}
+    button.value = ({**about, "content": content},)
+
+
+def frame(screen, index: int) -> np.ndarray:
+    """An input frame of the picture that is shown, but for its edges."""
+    return np.asarray(screen[2])[Y : Y + 64, X + index * STEP + 2 : X + index * STEP + 62]
 
 
 def test_another_sentence_replaces_the_answer(model, screen):
@@ -229,54 +287,74 @@ def test_another_sentence_replaces_the_answer(model, screen):
     assert len(screen) == 3 and "<b>" in screen[1].data
     before = np.asarray(screen[2])
     field.value = "a charming film"
-    assert (
-        len(screen) == 3
-        and (np.asarray(screen[2])[Y : Y + 64, X + STEP + 2 : X + STEP + 62] == word_frame("charming")[:, 2:62]).all()
-    )
+    assert len(screen) == 3 and (frame(screen, 1) == word_frame("charming")[:, 2:62]).all()
     assert (np.asarray(screen[2]) != before).any()
     field.value = ""
     assert screen[1].data == "<p>⚠ The sentence is empty: type at least one word.</p>" and screen[2].data == ""
 
 
-def test_a_picture_that_is_dropped_replaces_the_example(model, screen, tmp_path):
-    example = Example([Image(np.zeros((32, 32, 3), np.uint8))], [Text("dog")])
+def test_a_chosen_picture_replaces_the_example(model, screen, tmp_path):
+    example = Example([Image(np.zeros((32, 32, 3), np.uint8))], [Word("dog")])
     playground.ask_image({"cifar10": model("cifar10")}, {"cifar10": example})
-    assert (np.asarray(screen[2])[Y : Y + 64, X + 2 : X + 62] == 0).all()
+    assert (frame(screen, 0) == 0).all()
     (button,) = controls(screen, ipywidgets.FileUpload)
     Pillow.new("RGB", (50, 70), (0, 255, 0)).save(tmp_path / "green.png")
-    drop(button, tmp_path / "green.png")
-    assert (np.asarray(screen[2])[Y : Y + 64, X + 2 : X + 62] == (0, 255, 0)).all()
+    choose(button, tmp_path / "green.png")
+    assert (frame(screen, 0) == (0, 255, 0)).all()
     (tmp_path / "<i>no.png").write_text("not a picture")
-    drop(button, tmp_path / "<i>no.png")
-    assert "&lt;i&gt;no.png: expected a whole image file" in screen[1].data and "/" not in screen[1].data.replace(
-        "</p>", ""
-    )
+    choose(button, tmp_path / "<i>no.png")
+    assert "&lt;i&gt;no.png: expected a whole image file" in screen[1].data
+    assert "/" not in screen[1].data.replace("</p>", "")
+
+
+def test_a_button_promises_what_it_does(model, screen):
+    """FileUpload opens a dialog; a file that is dropped on it is opened by the browser instead."""
+    playground.ask_image({"cifar10": model("cifar10")}, {})
+    (button,) = controls(screen, ipywidgets.FileUpload)
+    assert button.description == "choose a picture" and button.tooltip.startswith("choose a file")
+    assert "choose a file of your own" in screen[1].data
+    assert not [text for text in (button.description, button.tooltip, screen[1].data) if "drop" in text]
+
+
+CLIP = Clip(np.full((4, 64, 64, 3), 90, np.uint8))
 
 
 def test_another_question_about_the_same_film(model, screen):
-    clip = Clip(np.full((4, 64, 64, 3), 90, np.uint8))
-    playground.ask_clip(
-        {"tgifqa": model("tgifqa", 1, ["red", "dog"])},
-        {"tgifqa": Example([clip, Text("what is this ?")], [Text("dog")])},
-    )
-    question, _box = controls(screen, ipywidgets.Text)
-    words = {}
-    for asked in ("", "where is the dog ?"):
-        question.value = asked
-        words[asked] = np.asarray(screen[2])[Y : Y + 64, X + 4 * STEP + 2 : X + 4 * STEP + 62]
-    assert (words[""] == word_frame("what")[:, 2:62]).all() and (
-        words["where is the dog ?"] == word_frame("where")[:, 2:62]
-    ).all()
+    example = Example([CLIP, Text("what is this ?")], [Word("dog")])
+    playground.ask_clip({"tgifqa": model("tgifqa", ["red", "dog"])}, {"tgifqa": example})
+    question, _ = controls(screen, ipywidgets.Text)
+    assert (frame(screen, 4) == word_frame("what")[:, 2:62]).all()
+    question.value = "where is the dog ?"
+    assert (frame(screen, 4) == word_frame("where")[:, 2:62]).all()
+
+
+def test_fields_that_a_network_ignores_are_hidden(model, screen):
+    answers = {"tinyvirat": ["Riding"], "tgifqa": ["red", "dog"], "colorization": [], "lasot": []}
+    models = {task: model(task, vocabulary) for task, vocabulary in answers.items()}
+    playground.ask_clip(models, {})
+    (network,), (question, box) = controls(screen, ipywidgets.Dropdown), controls(screen, ipywidgets.Text)
+    visible = {}
+    for network.value in models:
+        visible[network.value] = [field.layout.display != "none" for field in (question, box)]
+    assert visible == {
+        "tinyvirat": [False, False], "tgifqa": [True, False], "colorization": [False, False], "lasot": [False, True],
+    }  # fmt: skip
+
+
+def test_another_box_in_the_same_film(model, screen):
+    clip = Clip(CLIP.frames, [(4, 4, 8, 8), None, None, None])
+    playground.ask_clip({"lasot": model("lasot", [])}, {"lasot": Example([clip], [])})
+    _, box = controls(screen, ipywidgets.Text)
+    assert (frame(screen, 0) == render_box(CLIP.frames[0], (4, 4, 8, 8))[:, 2:62]).all()
+    box.value = "20,20,30,30"
+    assert (frame(screen, 0) == render_box(CLIP.frames[0], (20, 20, 30, 30))[:, 2:62]).all()
+    box.value = "20,20"
+    assert "expected four numbers" in screen[1].data
 
 
 def test_without_a_network_it_says_how_to_get_one(screen, capsys):
     playground.ask_sound({}, {})
     assert "run 07_audio_to_text_audiomnist first" in capsys.readouterr().out and not screen
-
-
-def test_without_an_example_it_asks_for_a_file(model, screen):
-    playground.ask_sound({"audiomnist": model("audiomnist")}, {})
-    assert "drop a file of your own" in screen[1].data
 
 
 @pytest.mark.parametrize("name", ["cat.png", "../../cat.png", "cat", "", ".", "a" * 400 + ".png", "cat.p/ng"])

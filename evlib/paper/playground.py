@@ -1,10 +1,10 @@
 """Ask a trained network something of your own: a sentence, a picture, a sound, a film.
 
-    models = networks("results/demo")                       # the runs that are there
-    answer_text(models["sst2"], "the plot is not dull")     # -> Answer(words, picture)
+    models = networks("results/local/demo")                 # the runs that are there, and the published ones
+    answer_text(models["sst2"], "the plot is not dull")     # -> Reply(answer, details, picture)
     ask_text(models, "the plot is not dull")                # the same in Jupyter, with a field to type into
 
-Every `answer_*` is a plain function. Every `ask_*` shows its answer as an ordinary output, which the controls above it
+Every `answer_*` is a plain function. Every `ask_*` shows its reply as an ordinary output, which the controls above it
 replace: so a stored notebook holds a picture and no widget.
 """
 
@@ -15,7 +15,7 @@ import re
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,16 +27,17 @@ import torch
 from PIL import Image as Pillow
 
 from evlib import synthetic
+from evlib.config import SIZE
 from evlib.data import tasks
 from evlib.data.encode import encode
+from evlib.data.tasks.answers import BoxesAnswer, ColorAnswer, LabelsAnswer
 from evlib.frames.audio import read_sound
-from evlib.frames.boxes import parse_box
-from evlib.frames.image import SIZE, read_image
+from evlib.frames.boxes import parse_box, read_box
+from evlib.frames.image import read_image, until_blank
 from evlib.frames.parts import Audio, Clip, Example, Image, Part, Text
 from evlib.frames.render import tokenize
-from evlib.scoring.answers import until_blank
 from evlib.scoring.predict import Model, Prediction, load
-from evlib.training import checkpoint as stored
+from evlib.training.checkpoint import has_weights, weights_file
 from evlib.training.train import train
 from evlib.utils.errors import EvlibError
 from evlib.utils.paths import here
@@ -52,185 +53,194 @@ TRAINED_BY = {
     "tinyvirat": "03_video_to_text_tinyvirat",
     "audiomnist": "07_audio_to_text_audiomnist",
 }
+PUBLISHED = "results/demo"
 LARGEST = "10 MB; under ./reproduce.sh lab 200 MB"  # what Jupyter passes on in one piece
 
 GAP, TOP = 2, 16  # px between frames, and above them
 STEP = SIZE + GAP  # px from frame to frame
-BAR, WORD, BESIDE = 34, 17, 200  # px: the bars of attention, the bar of a word, all that is beside the frames
-IN_A_ROW = 12  # frames
+BAR, WORD, BESIDE = 34, 17, 200  # px: the bars of attention, the bar of a word, everything beside the frames
+PER_ROW = 12  # frames
 NEAREST = 5  # words with a bar
 DPI = 100
 BLUE, ORANGE, RED = "#0072b2", "#d55e00", "#d62728"
 
 
-class Answer(NamedTuple):
-    words: str  # the answer, what was read, how clearly
-    picture: Pillow.Image  # frames seen, with the attention on each; frames drawn; the nearest words
+class Reply(NamedTuple):
+    answer: str  # a word, labels, the last box, or how many frames in color
+    details: str  # what was read, how legible it is, how many words were left out; may be empty
+    picture: Pillow.Image  # input frames with the attention on each; generated frames; the nearest rendered words
 
 
-# ---------------------------------------------------------------------------------------------- answers
+# ---- answers ---------------------------------------------------------------------------------------------------------
 
 
-def answer(model: Model, *parts: Part) -> Answer:
-    """What a network says to some parts, and where it looked while it drew the first frame of its answer."""
+def answer(model: Model, *parts: Part) -> Reply:
+    """A network's answer to some parts, and where it looked while it generated the first frame of it."""
     prediction = model.predict(*parts)
-    if model.task.answers.variable_length:  # the length is drawn, too: what follows its end is no answer
+    if isinstance(model.task.answer, LabelsAnswer):  # what follows the blank frame is no answer
         prediction = replace(prediction, frames=prediction.frames[: len(until_blank(prediction.frames)) + 1])
-    seen = torch.from_numpy(prediction.inputs).movedim(-1, -3)[None].to(next(model.net.parameters()).device)
-    return Answer(in_words(prediction), draw_answer(prediction, temporal(model.net, seen)[0].cpu().numpy()))
+    video = torch.from_numpy(prediction.inputs).movedim(-1, -3)[None].to(next(model.net.parameters()).device)
+    picture = plot_answer(prediction, temporal(model.net, video)[0].cpu().numpy())
+    return Reply(*in_words(prediction, model.task), picture)
 
 
-def answer_text(model: Model, sentence: str) -> Answer:
-    """EvlibError if there is no word in the sentence, or more frames than the network can see."""
+def answer_text(model: Model, sentence: str) -> Reply:
+    """EvlibError if there is no word in the sentence."""
     if not tokenize(sentence):
         raise EvlibError("The sentence is empty: type at least one word.")
     return answer(model, Text(sentence))
 
 
-def answer_image(model: Model, path: str | Path) -> Answer:
+def answer_image(model: Model, path: str | Path) -> Reply:
     """The answer to an image file; EvlibError names a file that cannot be read. So do the next two."""
     return answer(model, Image(read_image(path)))
 
 
-def answer_sound(model: Model, path: str | Path) -> Answer:
+def answer_sound(model: Model, path: str | Path) -> Reply:
     return answer(model, Audio(*read_sound(path)))
 
 
-def answer_clip(model: Model, path: str | Path, question: str = "", box: str = "") -> Answer:
-    """`question` where the task answers one; `box` is x,y,w,h of a target in the film's own pixels, where it follows one."""
-    clip = model.task.clip(path, parse_box(box) if model.task.answers.needs_box and box else None)
-    return answer_film(model, clip, question)
+def answer_clip(model: Model, path: str | Path, question: str = "", box: str = "") -> Reply:
+    """`question` and `box`, the target's x,y,w,h in the film's own pixels, count where the task needs them."""
+    target = parse_box(box) if model.task.answer.needs_box and box else None
+    return answer_film(model, model.task.clip(path, target), question)
 
 
-def answer_film(model: Model, clip: Clip, question: str = "") -> Answer:
+def answer_film(model: Model, clip: Clip, question: str = "") -> Reply:
     """The answer to a clip as the task shows it; the question is left out where the task answers none."""
-    if not model.task.answers.has_question:
+    if not model.task.answer.has_question:
         return answer(model, clip)
     if not tokenize(question):
         raise EvlibError(f"{model.task.name} answers questions about films: ask one.")
     return answer(model, clip, Text(question))
 
 
-def in_words(prediction: Prediction) -> str:
-    said = textwrap.shorten(prediction.answer or "(nothing that can be read)", 60, placeholder=" ...")
-    return (
-        f"{said}; Tesseract reads “{prediction.read}”, legibility {prediction.score:.2f} of 1"
-        if prediction.read
-        else said
-    )
+def in_words(prediction: Prediction, task: tasks.Task) -> tuple[str, str]:
+    """The answer and details of a `Reply`."""
+    details = []
+    if isinstance(task.answer, ColorAnswer):
+        text = f"{len(prediction.frames)} frames in color"
+    elif isinstance(task.answer, BoxesAnswer):
+        found = read_box(prediction.frames[-1])
+        box = found and ",".join(f"{value:.0f}" for value in found.box)
+        text = f"box at {box} (x,y,w,h) in the last frame" if found else "no box in the last frame"
+    else:
+        text = textwrap.shorten(prediction.answer or "(nothing that can be read)", 60, placeholder=" ...")
+        if prediction.read:
+            details = [f"Tesseract reads “{prediction.read}”", f"legibility {prediction.legibility:.2f} of 1"]
+    if n := prediction.n_truncated:
+        lost = "the first word was" if n == 1 else f"the first {n} words were"
+        details.append(f"{lost} left out: the network sees at most {task.max_inputs} frames")
+    return text, "; ".join(details)
 
 
-# ---------------------------------------------------------------------------------------------- the picture
+# ---- the picture -----------------------------------------------------------------------------------------------------
 
 
-def draw_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
-    """Input frames with a bar of attention under each, a red line, the drawn frames; beside them the words drawn most alike.
+def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
+    """Input frames with a bar of attention under each, a red line, the generated frames; beside them the nearest
+    rendered words. Of long clips a few frames are shown.
 
-    attention: float (T,), one share a frame of prediction.inputs, adding up to 1. Of long clips a few frames are shown.
-    """
-    clip, drawn = prediction.inputs[:-1], prediction.frames
-    kept, last = few(clip), len(clip)
-    frames = [*clip[kept], prediction.inputs[last], *drawn[few(drawn)]]
-    shares = [*attention[kept], attention[last]]
+    attention: float (T,), one share per frame of prediction.inputs, adding up to 1."""
+    clip, generated = prediction.inputs[:-1], prediction.frames
+    shown = _thinned(clip)
+    frames = [*clip[shown], prediction.inputs[-1], *generated[_thinned(generated)]]
+    shares = [*attention[shown], attention[-1]]
     words = list(prediction.runners_up.items())[:NEAREST]
 
-    starts = range(0, len(frames), IN_A_ROW)
+    starts = range(0, len(frames), PER_ROW)
     heights = [SIZE + (BAR if start < len(shares) else 0) + 4 * GAP for start in starts]
     height = max(sum(heights), TOP + WORD * len(words)) + TOP
-    across = min(len(frames), IN_A_ROW) * STEP + 4 * GAP
+    across = min(len(frames), PER_ROW) * STEP + 4 * GAP
     figure = plt.figure(figsize=((across + (BESIDE if words else 0)) / DPI, height / DPI), dpi=DPI)
 
-    def place(x: float, y: float, w: float, h: float) -> plt.Axes:
-        """Axes at pixels, counted from the upper left corner."""
+    def axes_at(x: float, y: float, w: float, h: float) -> plt.Axes:
+        """In pixels, counted from the upper left corner."""
         return figure.add_axes((x / figure.bbox.width, 1 - (y + h) / height, w / figure.bbox.width, h / height))
 
-    for start, below in zip(starts, np.cumsum([TOP, *heights])):
-        row, seen = frames[start : start + IN_A_ROW], shares[start : start + IN_A_ROW]
-        _frames(place(2 * GAP, below, len(row) * STEP, SIZE), row, len(shares) - start, "" if start else "input")
-        if seen:
-            _bars(place(2 * GAP, below + SIZE, len(seen) * STEP, BAR), seen, max(shares))
+    for start, top in zip(starts, np.cumsum([TOP, *heights])):
+        row, bars = frames[start : start + PER_ROW], shares[start : start + PER_ROW]
+        label = "" if start else "input"
+        _plot_frames(axes_at(2 * GAP, top, len(row) * STEP, SIZE), row, len(shares) - start, label)
+        if bars:
+            _plot_bars(axes_at(2 * GAP, top + SIZE, len(bars) * STEP, BAR), bars, max(shares))
     if words:
-        _nearest(place(across + BESIDE / 2, TOP, BESIDE / 2 - 4 * GAP, WORD * len(words)), words)
+        _plot_nearest(axes_at(across + BESIDE / 2, TOP, BESIDE / 2 - 4 * GAP, WORD * len(words)), words)
     figure.canvas.draw()
     picture = Pillow.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
     plt.close(figure)
     return picture
 
 
-def few(frames: np.ndarray) -> np.ndarray:
-    """Which frames are shown: those that `plots.thin` keeps."""
+def _thinned(frames: np.ndarray) -> np.ndarray:
+    """Indices of the frames that `plots.thin` leaves."""
     return np.linspace(0, len(frames) - 1, len(plots.thin(frames))).round().astype(int) if len(frames) else np.arange(0)
 
 
-def _frames(axes: plt.Axes, frames: Sequence[np.ndarray], n_in: int, label: str) -> None:
+def _plot_frames(axes: plt.Axes, frames: Sequence[np.ndarray], n_in: int, label: str) -> None:
     for i, frame in enumerate(frames):
         axes.imshow(frame, extent=(i * STEP, i * STEP + SIZE, SIZE, 0), interpolation="nearest")
     if 0 <= n_in < len(frames):
         axes.axvline(n_in * STEP - GAP / 2, -0.06, 1.06, color=RED, linewidth=2.5, clip_on=False)
-    for i, text, colour in ((0, label, "dimgray"), (n_in, "predicted", RED)):
+    for i, text, color in ((0, label, "dimgray"), (n_in, "predicted", RED)):
         if 0 <= i < len(frames):
-            axes.text(i * STEP, -4, text, fontsize=7, color=colour)
+            axes.text(i * STEP, -4, text, fontsize=7, color=color)
     axes.set(xlim=(0, len(frames) * STEP), ylim=(SIZE, 0))
     axes.axis("off")
 
 
-def _bars(axes: plt.Axes, shares: Sequence[float], largest: float) -> None:
+def _plot_bars(axes: plt.Axes, shares: Sequence[float], largest: float) -> None:
     """Bars that hang from the frames above them: the attention on each."""
-    centres = np.arange(len(shares)) * STEP + SIZE / 2
-    axes.bar(centres, shares, width=SIZE, color=BLUE)
-    for x, share in zip(centres, shares):
+    centers = np.arange(len(shares)) * STEP + SIZE / 2
+    axes.bar(centers, shares, width=SIZE, color=BLUE)
+    for x, share in zip(centers, shares):
         axes.text(x, share + 0.05 * largest, f"{share:.0%}", ha="center", va="top", fontsize=7)
     axes.text(len(shares) * STEP, 0.05 * largest, " attention", va="top", fontsize=7, color="dimgray", clip_on=False)
     axes.set(xlim=(0, len(shares) * STEP), ylim=(1.7 * largest, -0.1 * largest))
     axes.axis("off")
 
 
-def _nearest(axes: plt.Axes, words: list[tuple[str, float]]) -> None:
-    """A bar a word: the smallest distance of all, as a share of this word's."""
+def _plot_nearest(axes: plt.Axes, words: list[tuple[str, float]]) -> None:
+    """One bar per word: the smallest distance of all, as a share of this word's."""
     least = max(words[0][1], 1e-6)
-    axes.barh(
-        [word for word, _ in words],
-        [least / max(distance, least) for _, distance in words],
-        height=0.7,
-        color=[ORANGE, *["silver"] * (len(words) - 1)],
-    )
+    lengths = [least / max(distance, least) for _, distance in words]
+    axes.barh([word for word, _ in words], lengths, 0.7, color=[ORANGE, *["silver"] * (len(words) - 1)])
     axes.set(xlim=(0, 1), ylim=(len(words) - 0.5, -0.5), xticks=[])
-    axes.set_title("drawn most alike", fontsize=7, color="dimgray", pad=3)
+    axes.set_title("nearest rendered words", fontsize=7, color="dimgray", pad=3)
     axes.tick_params(labelsize=8, length=0)
     axes.spines[:].set_visible(False)
 
 
-# ---------------------------------------------------------------------------------------------- networks, examples
+# ---- networks, examples ----------------------------------------------------------------------------------------------
 
 
 def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], None] = print) -> dict[str, Model]:
-    """The trained networks under results/runs, by the name of their run. Where none can read a sentence, one learns to, on the
-    miniature of SST-2, in so many minutes; it is kept beside the miniatures, apart from the results."""
-    models = {}
-    for run in sorted(here(results).glob("runs/*")):
-        if any((run / name).is_file() for name in ("model.safetensors", stored.NAME)):
+    """The trained networks by the name of their run: those under results/runs, the newest first, then the published
+    ones. Where none can read a sentence, one is trained on the miniature of SST-2, for so many minutes; it is stored
+    beside the miniatures, apart from the results."""
+    own = [run for run in here(results).glob("runs/*") if has_weights(run)]
+    own.sort(key=lambda run: weights_file(run).stat().st_mtime, reverse=True)
+    models: dict[str, Model] = {}
+    for run in (*own, *sorted(here(PUBLISHED).glob("runs/*"))):
+        if has_weights(run) and run.name not in models:
             try:
                 model = load(run)
-                tasks.get(
-                    model.config["task"]
-                )  # one that this version does not know is an error now, not when it is asked
+                tasks.get(model.config["task"])  # one that this version does not know is an error now, not when asked
                 models[run.name] = model
             except EvlibError as error:
                 log(f"{run.name} is left out: {error}")
-    if not suited(models, SENTENCES):
-        log(
-            f"No network that reads sentences under {results}: one learns it now, in about {60 * minutes:.0f} seconds (./reproduce.sh trains all of them)."
-        )
-        task, data = tasks.get("sst2"), here(".miniatures")
-        synthetic.write(data, names=["sst2"], log=lambda line: None)
-        run = train(
-            task.config("demo", minutes=minutes),
-            encode(task, data, log=log),
-            data / ".evlib" / f"playground-{minutes:g}-minutes",
-            log=log,
-        )
-        models["sst2"] = load(run)
-    return models
+    return models if suited(models, SENTENCES) else {**models, "sst2": _train_reader(minutes, log)}
+
+
+def _train_reader(minutes: float, log: Callable[[str], None]) -> Model:
+    log(
+        f"No network that reads sentences is there: one is trained now, in about {60 * minutes:.0f} seconds "
+        "(./reproduce.sh trains all of them)."
+    )
+    task, data = tasks.get("sst2"), here(".miniatures")
+    synthetic.write(data, names=["sst2"], log=lambda line: None)
+    run = data / ".evlib" / f"playground-{minutes:g}-minutes"
+    return load(train(task.config("demo", minutes=minutes), encode(task, data, log=log), run, log=log))
 
 
 def suited(models: dict[str, Model], names: Sequence[str]) -> dict[str, Model]:
@@ -238,62 +248,64 @@ def suited(models: dict[str, Model], names: Sequence[str]) -> dict[str, Model]:
     return {run: model for name in names for run, model in models.items() if model.task.name == name}
 
 
-def examples(found: Iterable[tasks.Task], data: Path, row: int = 0) -> dict[str, Example]:
-    """A test example of each task, by the task's name."""
-
-    def of(task: tasks.Task) -> Example:
-        tests = (item for item in task.items(task.root(data)) if item.split == "test")
-        return next(item for i, item in enumerate(tests) if i == row).load()
-
-    return {task.name: of(task) for task in found}
+def examples(found: Iterable[tasks.Task], data: Path) -> dict[str, Example]:
+    """The first test example of each task, by the task's name."""
+    return {
+        task.name: next(item for item in task.items(task.root(data)) if item.split == "test").load() for task in found
+    }
 
 
-# ---------------------------------------------------------------------------------------------- controls
+# ---- controls --------------------------------------------------------------------------------------------------------
 
 
 def ask_text(models: dict[str, Model], sentence: str) -> None:
     """Shows a field for a sentence, and the answer to it."""
     field = _field("sentence", sentence)
-    _live(models, SENTENCES, [field], lambda model: answer_text(model, field.value))
+    _show(models, SENTENCES, [field], lambda model: answer_text(model, field.value))
 
 
 def ask_image(models: dict[str, Model], shown: dict[str, Example]) -> None:
-    """Shows a button for a picture of your own, and the answer to it; until there is one, to the example `shown` for the task."""
-    file = _button("a picture", "image/*")
-    _live(
-        models,
-        PICTURES,
-        [file],
-        lambda model: _of_file(file, answer_image, model) or answer(model, *_example(shown, model)),
-    )
+    """Shows a button to choose a picture, and the answer to it; before, to the example of the task in `shown`."""
+    _ask_file(models, PICTURES, shown, _button("a picture", "image/*"), answer_image)
 
 
 def ask_sound(models: dict[str, Model], shown: dict[str, Example]) -> None:
     """The same for a sound."""
-    file = _button("a sound", ".wav,.flac,.ogg,.mp3")
-    _live(
-        models,
-        SOUNDS,
-        [file],
-        lambda model: _of_file(file, answer_sound, model) or answer(model, *_example(shown, model)),
-    )
+    _ask_file(models, SOUNDS, shown, _button("a sound", ".wav,.flac,.ogg,.mp3"), answer_sound)
+
+
+def _ask_file(models, names, shown, file, answer_file) -> None:
+    def look(model: Model) -> Reply:
+        return _of_file(file, answer_file, model) or answer(model, *_example(shown, model))
+
+    _show(models, names, [file], look)
 
 
 def ask_clip(models: dict[str, Model], shown: dict[str, Example]) -> None:
     """The same for a film, with a question or the box of a target for the networks that need one."""
     file, question, box = _button("a film", "video/*,.gif,.avi,.mkv"), _field("question"), _field("box x,y,w,h")
 
-    def look(model: Model) -> Answer:
+    def look(model: Model) -> Reply:
         if file.value:
             return _of_file(file, answer_clip, model, question.value, box.value)
-        clip, *own = _example(shown, model)
-        return answer_film(model, clip, question.value or " ".join(part.text for part in own))
+        clip, *texts = _example(shown, model)
+        if model.task.answer.needs_box and box.value:
+            clip = Clip(clip.frames, [parse_box(box.value), *[None] * (len(clip.frames) - 1)])
+        return answer_film(model, clip, question.value or " ".join(part.text for part in texts))
 
-    _live(models, FILMS, [file, question, box], look)
+    _show(models, FILMS, [file, question, box], look, {"has_question": question, "needs_box": box})
 
 
-def _live(models: dict[str, Model], names: Sequence[str], controls: list, look: Callable[[Model], Answer]) -> None:
-    """Shows a choice of networks, the controls, and what `look` answers; again whenever one of them changes."""
+def _show(
+    models: dict[str, Model],
+    names: Sequence[str],
+    controls: list,
+    look: Callable[[Model], Reply],
+    fields: Mapping[str, object] | None = None,
+) -> None:
+    """Shows a choice of networks, the controls, and what `look` replies; again whenever one of them changes.
+
+    fields: attribute of a task's answer -> the control that only networks with this attribute take notice of."""
     import ipywidgets
     from IPython.display import display
 
@@ -302,65 +314,64 @@ def _live(models: dict[str, Model], names: Sequence[str], controls: list, look: 
         print(f"No network has learnt this yet: run {TRAINED_BY[names[0]]} first, or ./reproduce.sh.")
         return
     network = ipywidgets.Dropdown(options=list(choice), description="network")
-    display(ipywidgets.VBox([network, *controls]))
-    handles = [display(output, display_id=True) for output in _outputs(look, choice[network.value])]
 
-    def again(_change) -> None:
-        for handle, output in zip(handles, _outputs(look, choice[network.value])):
+    def outputs() -> tuple:
+        model = choice[network.value]
+        for attribute, control in (fields or {}).items():
+            control.layout.display = None if getattr(model.task.answer, attribute) else "none"
+        return _outputs(look, model)
+
+    def update(_change) -> None:
+        for handle, output in zip(handles, outputs()):
             handle.update(output)
 
+    first = outputs()
+    display(ipywidgets.VBox([network, *controls]))
+    handles = [display(output, display_id=True) for output in first]
     for control in (network, *controls):
-        control.observe(again, names="value")
+        control.observe(update, names="value")
 
 
-def _outputs(look: Callable[[Model], Answer], model: Model) -> tuple:
+def _outputs(look: Callable[[Model], Reply], model: Model) -> tuple:
     """Words and picture for display; or the one sentence that says what is wrong."""
     from IPython.display import HTML
 
     try:
         started = time.perf_counter()
-        words, picture = look(model)
+        text, details, picture = look(model)
     except EvlibError as error:
         return HTML(f"<p>⚠ {html.escape(str(error))}</p>"), HTML("")
-    said, *rest = (html.escape(part) for part in words.split("; Tesseract", 1))
-    return HTML(
-        f"<p><b>{said}</b>{''.join(f'; Tesseract{part}' for part in rest)}; {time.perf_counter() - started:.1f} s</p>"
-    ), picture
+    rest = "; ".join([*([html.escape(details)] if details else []), f"{time.perf_counter() - started:.1f} s"])
+    return HTML(f"<p><b>{html.escape(text)}</b>; {rest}</p>"), picture
 
 
 def _field(description: str, value: str = ""):
-    import ipywidgets
+    from ipywidgets import Layout, Text
 
-    return ipywidgets.Text(
-        value=value,
-        description=description,
-        placeholder="type, then press Enter",
-        continuous_update=False,
-        layout=ipywidgets.Layout(width="36em"),
-    )
+    settings = {"placeholder": "type, then press Enter", "continuous_update": False, "layout": Layout(width="36em")}
+    return Text(value=value, description=description, **settings)
 
 
 def _button(what: str, accept: str):
-    import ipywidgets
+    from ipywidgets import FileUpload, Layout
 
-    return ipywidgets.FileUpload(description=what, accept=accept, tooltip=f"{what} of your own, up to {LARGEST}")
+    tooltip = f"choose a file with {what} of your own, up to {LARGEST}"
+    return FileUpload(description=f"choose {what}", accept=accept, tooltip=tooltip, layout=Layout(width="auto"))
 
 
 def _example(shown: dict[str, Example], model: Model) -> list[Part]:
     if model.task.name not in shown:
-        raise EvlibError(
-            f"There is no data of {model.task.name} to show an example of: drop a file of your own on the button."
-        )
+        raise EvlibError(f"There is no data of {model.task.name} to show an example of: choose a file of your own.")
     return shown[model.task.name].inputs
 
 
-def _of_file(button, of: Callable[..., Answer], model: Model, *more) -> Answer | None:
-    """The answer to what was dropped on a button; None if nothing was."""
+def _of_file(button, answer_file: Callable[..., Reply], model: Model, *more) -> Reply | None:
+    """The answer to the chosen file; None if there is none."""
     if not button.value:
         return None
     upload = button.value[0]
     with as_file(upload["name"], bytes(upload["content"])) as path:
-        return of(model, path, *more)
+        return answer_file(model, path, *more)
 
 
 @contextmanager
