@@ -1,8 +1,8 @@
-"""The official files of every data set: where they are, what is known of them, and where they go. Data, next to no code.
+"""The official files of every data set: where they are, what is known of them, and where they go. Mostly data.
 
-    python -m evlib download clevrer --data data     # evlib/download.py fetches, checks and unpacks what is listed here
+    python -m evlib download clevrer --data data     # see evlib/data/download.py
 
-What could not be verified is None, or is said with "about"; a checksum stands here only where it was published.
+What could not be verified is None, or has an "about"; a checksum stands here only where it was published.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ class Archive:
     url: str
     filename: str  # under DIR until it is unpacked, also when fetched by hand
     md5: str | None = None
-    size_bytes: int | None = None  # exact
     unpacks_to: str | None  # the folder in the archive; "" where its members lie at the top; None: no archive
     rename: str | None = None  # what it becomes under DIR, where that is another path
     files: Mapping[str, str | None] = field(default_factory=dict)  # path in the folder -> md5; None: must be there
-    licence: str
-    note: str = ""  # said before it is fetched
+    license: str
+    note: str = ""  # logged before it is fetched
 
     @property
     def path(self) -> str:
@@ -45,7 +44,7 @@ class Archive:
 
 
 def clevrer(split: str, size: str, videos: tuple[str, ...]) -> tuple[Archive, Archive]:
-    """A split's videos, of which some must be there, and its questions. The authors give their server's address with http alone."""
+    """A split's videos, of which some must be there, and its questions. The authors give an http address alone."""
     server = "http://data.csail.mit.edu/clevrer"
     return (
         Archive(
@@ -54,7 +53,7 @@ def clevrer(split: str, size: str, videos: tuple[str, ...]) -> tuple[Archive, Ar
             unpacks_to="",
             rename=f"CLEVRER/video_{split}",
             files=dict.fromkeys(videos),
-            licence="CC0",
+            license="CC0",
             note=size,
         ),
         Archive(
@@ -62,28 +61,30 @@ def clevrer(split: str, size: str, videos: tuple[str, ...]) -> tuple[Archive, Ar
             filename=f"CLEVRER-{split}.json",
             unpacks_to=None,
             rename=f"CLEVRER/questions/{split}.json",
-            licence="CC0",
+            license="CC0",
             note=f"the questions about the {split} videos",
         ),
     )
 
 
-# As far as is known, the server of LaSOT's authors has no training set: one zip holds the 280 test sequences (about 50 GB),
-# one an extension that is not used here (about 63 GB). All 1,400, class by class, are where one of the authors put them.
+# As far as is known, the server of LaSOT's authors has no training set: one zip has the 280 test sequences (50 GB), one
+# an extension that is not used here (63 GB). All 1,400, class by class, are where one of the authors put them.
 LASOT = "https://huggingface.co/datasets/l-lt/LaSOT/resolve/a97464600e8c1ab91eb91a47332a20732830585e"
-LASOT_LICENCE = "not verified; research, not commercial"
-LASOT_CLASSES = """
-    airplane basketball bear bicycle bird boat book bottle bus car cat cattle chameleon coin crab crocodile cup deer dog drone
-    electricfan elephant flag fox frog gametarget gecko giraffe goldfish gorilla guitar hand hat helmet hippo horse kangaroo kite
-    leopard licenseplate lion lizard microphone monkey motorcycle mouse person pig pool rabbit racing robot rubicCube sepia shark
-    sheep skateboard spider squirrel surfboard swing tank tiger train truck turtle umbrella volleyball yoyo zebra""".split()
+LASOT_LICENSE = "not verified; research, not commercial"
+LASOT_CLASSES = (
+    "airplane basketball bear bicycle bird boat book bottle bus car cat cattle chameleon coin crab crocodile cup deer "
+    "dog drone electricfan elephant flag fox frog gametarget gecko giraffe goldfish gorilla guitar hand hat helmet "
+    "hippo horse kangaroo kite leopard licenseplate lion lizard microphone monkey motorcycle mouse person pig pool "
+    "rabbit racing robot rubicCube sepia shark sheep skateboard spider squirrel surfboard swing tank tiger train "
+    "truck turtle umbrella volleyball yoyo zebra"
+)
 
 TINYVIRAT = Archive(
     url="https://www.crcv.ucf.edu/datasets/ugur/TinyVIRAT.zip",
     filename="TinyVIRAT.zip",
     unpacks_to="TinyVIRAT",
     files=dict.fromkeys(["tiny_train.json", "tiny_test.json"]),
-    licence="none stated; made from VIRAT 2.0",
+    license="none stated; made from VIRAT 2.0",
     note="size not verified, below 2 GB; should the server's certificate be refused, fetch it with a browser",
 )
 
@@ -99,7 +100,7 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
                 "dev.tsv": "268856b487b2a31a28c0a93daaff7288",
                 "test.tsv": "3230e4efec76488b87877a56ae49675a",
             },
-            licence="none stated by GLUE; research use",
+            license="none stated by GLUE; research use",
             note="about 7.4 MB",
         ),
     ),
@@ -108,10 +109,9 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
             url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
             filename="cifar-10-binary.tar.gz",
             md5="c32a1d4ab5d03f1284b67883e8d87530",
-            size_bytes=170_052_171,
             unpacks_to="cifar-10-batches-bin",
             files=dict.fromkeys([*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin", "batches.meta.txt"]),
-            licence="none stated; cite Krizhevsky 2009",
+            license="none stated; cite Krizhevsky 2009",
             note="170 MB",
         ),
     ),
@@ -122,7 +122,7 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
             unpacks_to="AudioMNIST-master",
             rename="AudioMNIST",
             files={"data/audioMNIST_meta.txt": None},
-            licence="MIT",
+            license="MIT",
             note="about 1 GB; a branch, so its checksum may change",
         ),
     ),
@@ -133,7 +133,7 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
             unpacks_to="free-spoken-digit-dataset-1.0.10",
             rename="free-spoken-digit-dataset",
             files={"recordings/0_jackson_0.wav": None},
-            licence="CC BY-SA 4.0",
+            license="CC BY-SA 4.0",
             note="version 1.0.10: 3,000 recordings of 6 speakers",
         ),
     ),
@@ -154,7 +154,7 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
             files=dict.fromkeys(
                 ["dataset/Train_frameqa_question.csv", "dataset/Test_frameqa_question.csv", "dataset/README.md"]
             ),
-            licence="free for academic purposes only",
+            license="free for academic purposes only",
             note="the questions, without the GIFs; a branch, so its checksum may change",
         ),
     ),
@@ -165,7 +165,7 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
                 filename=f"LaSOT-{name}",
                 unpacks_to=None,
                 rename=f"LaSOT/{name}",
-                licence=LASOT_LICENCE,
+                license=LASOT_LICENSE,
                 note="a list of sequences",
             )
             for name in ("training_set.txt", "testing_set.txt")
@@ -177,20 +177,20 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
                 unpacks_to="",
                 rename=f"LaSOT/{name}",
                 files=dict.fromkeys([f"{name}-1/groundtruth.txt", f"{name}-20/groundtruth.txt"]),
-                licence=LASOT_LICENCE,
+                license=LASOT_LICENSE,
                 note="20 sequences, about 1 to 6 GB",
             )
-            for name in LASOT_CLASSES
+            for name in LASOT_CLASSES.split()
         ),
     ),
 }
 
-# Said before the first file is fetched, and at the end; {root} is the data set's folder.
+# Logged before the first file is fetched, and at the end; {root} is the data set's folder.
 BEFORE = {
     "clevrer": "CLEVRER: about 18 GB are to be fetched, and room for about 25 GB is needed on the way.",
-    "lasot": "LaSOT: 70 zips, a class each, of about 248 GB in all. Each is removed once it is unpacked: room for about 255 GB will do.",
+    "lasot": "LaSOT: 70 zips, one per class, about 248 GB in all. Each is removed once it is unpacked: 255 GB suffice.",
 }
 AFTER = {
-    "tgifqa": "TGIF-QA's GIFs cannot be fetched in one piece, and many links are dead: {root}/dataset/README.md says where to look, put "
-    "them at {root}/gifs/<gif_name>.gif; questions whose GIF is not there are left out and counted."
+    "tgifqa": "TGIF-QA's GIFs cannot be fetched in one piece, and many links are dead: {root}/dataset/README.md says "
+    "where to look. Put them at {root}/gifs/<gif_name>.gif; questions whose GIF is not there are left out and counted."
 }
