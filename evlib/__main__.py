@@ -217,7 +217,7 @@ def compare(
 def bench(
     data: Data = Path("data"),
     only: Annotated[
-        tuple[Literal["ends", "network", "peers", "growth"], ...],
+        tuple[Literal["ends", "network", "variants", "peers", "growth"], ...],
         tyro.conf.arg(help="a part or several; all, if none is named"),
     ] = (),
     device: str | None = None,
@@ -225,12 +225,14 @@ def bench(
         Literal["demo", "paper", "fast"] | None,
         tyro.conf.arg(help="of the network; demo, paper and on a GPU fast, if none is named"),
     ] = None,
+    threads: Annotated[int | None, tyro.conf.arg(help="of torch on a CPU; 1 and, where there are two cores, 2")] = None,
     out: Path = Path("results/bench"),
 ) -> None:
-    """Time the ends of the flow, the network, its peers and how cost grows: a CSV file each in the folder --out, and bench.png."""
+    """Time the ends of the flow, the network, its variants and peers, and how cost grows: <part>.csv and bench.png in
+    --out."""
     from evlib.bench import bench
 
-    bench(data, out, only, device, preset)
+    bench(data, out, only, device, preset, threads)
 
 
 @app.command

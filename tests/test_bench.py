@@ -5,61 +5,77 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from evlib.bench import GPU, MISSING, bench, clock, ends, growth, joined, network, peers, picture
+from evlib.bench import bench, ends, growth, joined, network, peers, plot, thread_counts, timing, variants
 from evlib.config import ModelConfig, preset
 from evlib.data.encode import encode
 from evlib.data.store import Split, VideoStore
-from evlib.data.tasks import get
+from evlib.data.tasks import TASKS, get
 from evlib.generate import generate
 from evlib.model import NextFrame
-from evlib.paper import cost
+from evlib.paper import cost, table1
 from evlib.training.train import train
 from evlib.utils.errors import EvlibError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-SMALL = preset("demo").override(width=32, heads=1, global_blocks=1, batch=2)
+SMALL = preset("demo").override(width=32, heads=1, global_blocks=1, batch=2, precision="float32")
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(clock, "SQUARE", {"cpu": 64, "cuda": 64})
+    monkeypatch.setattr(timing, "SQUARE", {"cpu": 64, "cuda": 64})
 
 
 def quiet(line: str) -> None:
     pass
 
 
-# ------------------------------------------------------------------------------------ the clock
+# ------------------------------------------------------------------------------------ timing
 
 
 def test_works_take_turns():
     order = []
-    seconds = clock.in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, CPU, repeats=3)
+    timings = timing.in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, CPU, repeats=3)
     assert "".join(order) == "ab" * 4  # the first turn is not counted
-    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
+    assert {name: timed.repeats for name, timed in timings.items()} == {"a": 3, "b": 3}
+
+
+def test_the_median_is_what_counts(monkeypatch):
+    ticks = iter([0, 3, 10, 11, 20, 22])  # the counter before and after each of three repeats
+    monkeypatch.setattr(timing.Stopwatch, "now", lambda self: next(ticks))
+    assert timing.in_turns({"a": lambda: None}, CPU, repeats=3) == {"a": (2, 3)}
 
 
 def test_patience_ends_the_repeats_but_not_before_three():
-    assert len(clock.in_turns({"a": lambda: None}, CPU, repeats=50, patience=0)["a"]) == 3
+    assert timing.in_turns({"a": lambda: None}, CPU, repeats=50, patience=0)["a"].repeats == 3
 
 
 def test_a_cpus_seconds_are_those_it_worked():
     """Waiting costs nothing, and programs that are started count: on a busy machine the clock favours short work."""
-    assert clock.once(lambda: time.sleep(0.2), CPU) < 0.1
-    busy = "import time\nwhile time.process_time() < 0.2: pass"
-    assert clock.once(lambda: subprocess.run([sys.executable, "-c", busy], check=True), CPU) >= 0.2
+    with timing.Stopwatch(CPU) as watch:
+        time.sleep(0.2)
+    assert watch.seconds < 0.1
+    with timing.Stopwatch(CPU) as watch:
+        subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.2: pass"], check=True)
+    assert watch.seconds >= 0.2
+
+
+def test_what_a_second_thread_gains_shows_by_the_clock():
+    with timing.torch_threads(2), timing.Stopwatch(CPU) as watch:
+        time.sleep(0.2)
+    assert watch.seconds >= 0.2 and torch.get_num_threads() == 1
 
 
 def test_the_yardstick_is_counted_right():
-    work, flop = clock.product(torch.float32, CPU)
+    work, flop = timing.product(torch.float32, CPU)
     assert work().shape == (64, 64) and flop == 2 * 64**3
 
 
@@ -67,7 +83,7 @@ def test_what_is_kept_for_the_backward_pass_is_counted():
     layer = torch.nn.Linear(8, 4)
     x = torch.rand(16, 8)
     assert (
-        clock.kept_bytes(layer, lambda: layer(x).relu()) == 16 * 8 * 4 + 16 * 4 * 4
+        timing.saved_bytes(layer, lambda: layer(x).relu()) == 16 * 8 * 4 + 16 * 4 * 4
     )  # the input, and relu's output; not the weight
 
 
@@ -76,8 +92,36 @@ def test_the_peak_of_memory_is_that_of_a_second_step(monkeypatch):
     happened = []
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: happened.append("reset"))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: happened.append("read") or 5e6)
-    assert clock.peak_of_a_repeat(lambda: happened.append("step"), torch.device("cuda")) == 5
+    assert timing.peak_of_a_repeat(lambda: happened.append("step"), torch.device("cuda")) == 5
     assert happened == ["step", "reset", "step", "read"]
+
+
+@pytest.mark.parametrize("platform, unit", [("darwin", 1), ("linux", 1024)])
+def test_memory_is_in_the_systems_own_unit(data, monkeypatch, platform, unit):
+    """getrusage counts bytes on macOS and KiB on Linux: two gigabytes are two in every note."""
+    usage = timing.resource.getrusage(timing.resource.RUSAGE_SELF)
+    held = SimpleNamespace(ru_maxrss=2_000_000_000 // unit, ru_utime=usage.ru_utime, ru_stime=usage.ru_stime)
+    monkeypatch.setattr("resource.getrusage", lambda who: held)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert timing.peak_megabytes(CPU) == pytest.approx(2000, rel=1e-3)
+    row = ends.encoding_cifar10(data)
+    assert row["note"] == "peak memory 2.00 GB" and row["count"] == 120
+
+
+def test_threads_that_there_are_not_are_refused(monkeypatch):
+    """torch would report a number that it does not have."""
+    monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
+    monkeypatch.setattr("evlib.bench.cores", lambda: 8)
+    assert thread_counts(None, CPU) == (1, 2) and thread_counts(5, CPU) == (5,)
+    for threads in (0, 9):
+        with pytest.raises(EvlibError, match=f"--threads {threads}: expected 1 to 8"):
+            thread_counts(threads, CPU)
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    with pytest.raises(EvlibError, match="OMP_THREAD_LIMIT=1 is set, so 2 threads cannot be measured"):
+        thread_counts(None, CPU)
+    assert thread_counts(1, CPU) == (1,)
+    monkeypatch.setattr("evlib.bench.cores", lambda: 1)
+    assert thread_counts(None, CPU) == (1,)
 
 
 # ------------------------------------------------------------------------------------ the network
@@ -85,14 +129,16 @@ def test_the_peak_of_memory_is_that_of_a_second_step(monkeypatch):
 
 def test_shapes_are_those_of_table_1():
     assert {(2, 1, 128), (21, 1, 16), (11, 1, 16), (11, 10, 16), (21, 20, 8)} == set(network.SHAPES.values())
+    assert network.SHAPES["Image Classification, Audio Classification"].batch == 128
+    assert {task.table2_row: task.batch for task in TASKS.values()} == {
+        name: shape.batch for name, shape in table1.SHAPES.items()
+    }
 
 
 def test_a_row_of_the_network():
     row = network.utilisation("training step", SMALL, 3, 1, "cpu")
     flop = cost.step_flops(SMALL.model, 3, 1, 2, "muon").total
-    assert (
-        row["gflop"] == round(flop / 1e9, 3) and row["batch"] == 2 and row["threads"] == 1 and row["dtype"] == "float32"
-    )
+    assert row["gflop"] == flop / 1e9 and row["batch"] == 2 and row["threads"] == 1 and row["dtype"] == "float32"
     assert row["frames_per_second"] == pytest.approx(2 * 4 / row["seconds"], rel=0.01)
     assert row["utilisation"] == pytest.approx(flop / 1e9 / row["seconds"] / row["matmul_gflop_per_second"], rel=0.05)
     assert 50 < row["peak_megabytes"] < 20_000
@@ -105,7 +151,7 @@ def test_the_step_is_the_loops():
     before = {name: p.clone() for name, p in net.named_parameters()}
     network.training_step(net, SMALL, network.random_split(2, 1, 8, CPU))()
     moved = [name for name, p in net.named_parameters() if not torch.equal(p, before[name])]
-    assert "bias" in moved and "head.weight" in moved
+    assert "output_bias" in moved and "head.weight" in moved
 
 
 def test_a_random_split_is_a_split():
@@ -117,14 +163,47 @@ def test_a_random_split_is_a_split():
     )
 
 
+# ------------------------------------------------------------------------------------ variants
+
+
+@torch.no_grad()
+def test_all_frames_or_the_answers_alone_are_the_same_numbers(largest_tensor):
+    torch.manual_seed(0)
+    net = NextFrame(ModelConfig(width=32, heads=1, local_blocks=1, global_blocks=2, max_frames=8)).eval()
+    frames, computed = torch.rand(1, 6, 3, 64, 64), []
+    net.middle[-1].mlp.register_forward_hook(lambda module, inputs, output: computed.append(output.shape[1]))
+    short = net(frames, last=1)
+    variants.compute_all_frames(net.middle[-1])
+    assert (net(frames, last=1) - short).abs().max() < 1e-5
+    assert computed == [2, 6]  # the answer's frame and the one before, which the local block of the decoder sees
+
+
+def test_variants_of_a_tiny_step():
+    table = variants.measure(CPU, quiet, shapes=((2, 1), (3, 2)), config=SMALL, repeats=1)
+    assert table.columns.tolist() == variants.COLUMNS.split() and (table.threads == 1).all()
+    assert list(zip(table.n_in, table.precision, table.last_block, table.stem)) == [
+        (2, "float32", "all frames", 0),
+        (2, "float32", "answer frames", 0),
+        (2, "bfloat16", "all frames", 0),
+        (2, "bfloat16", "answer frames", 0),
+        (2, "float32", "answer frames", 16),
+        (3, "float32", "all frames", 0),
+        (3, "float32", "answer frames", 0),
+        (3, "bfloat16", "all frames", 0),
+        (3, "bfloat16", "answer frames", 0),
+    ]
+    assert table.speedup[0] == table.speedup[5] == 1
+    assert np.allclose(table.speedup, table.seconds[[0] * 5 + [5] * 4].values / table.seconds)
+
+
 # ------------------------------------------------------------------------------------ peers
 
 
-def test_generation_without_a_cache_draws_the_same():
+def test_generation_without_a_cache_is_the_same():
     torch.manual_seed(0)
     net = NextFrame(ModelConfig(width=32, heads=1, local_blocks=1, global_blocks=1, max_frames=8))
     frames = torch.rand(1, 3, 3, 64, 64)
-    assert (peers.generate_again(net.eval(), frames, 4) - generate(net, frames, 4)).abs().max() < 1e-5
+    assert (peers.generate_without_cache(net.eval(), frames, 4) - generate(net, frames, 4)).abs().max() < 1e-5
 
 
 def test_the_other_library_does_the_same_work():
@@ -132,17 +211,17 @@ def test_the_other_library_does_the_same_work():
     network_ = peers.timesformer(SMALL.model, patch=16, frames=3)
     assert network_(torch.rand(2, 3, 3, 64, 64)).shape == (2, 10)
     assert len(network_.layers) == 1 and network_.layers[0][0].fn.to_qkv.in_features == 32
-    pair, note = peers.step_pair(SMALL.model, 16, 3, 2, CPU)
-    row = peers.compared("a step", "ours", "theirs", pair, CPU, note, repeats=1)
-    assert (
-        row["ratio"] == pytest.approx(row["peer_seconds"] / row["ours_seconds"], abs=0.02) and "times as much" in note
-    )
+    row = peers.compared(peers.step_pair(SMALL.model, 16, 3, 2, CPU), CPU, repeats=1)
+    assert row["slowdown"] == pytest.approx(row["peer_seconds"] / row["ours_seconds"])
+    assert "times as much" in row["note"]
 
 
 def test_without_the_other_library_a_row_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "timesformer_pytorch", None)
-    rows = list(peers.steps(CPU))
-    assert len(rows) == 7 and all("pip install" in row["note"] and "ratio" not in row for row in rows)
+    monkeypatch.setattr(peers, "generation_pair", lambda n_in, device: peers.Pair(int, int))
+    table = peers.measure(Path("data"), CPU, quiet, host=False)
+    assert table.columns.tolist() == peers.COLUMNS.split() and len(table) == 9
+    assert table.note[:7].str.contains("not measured: .*pip install").all() and table.slowdown.isna().sum() == 7
 
 
 def test_a_sample_from_files_is_the_stores(data, tmp_path):
@@ -155,11 +234,10 @@ def test_a_sample_from_files_is_the_stores(data, tmp_path):
 
 
 def test_seconds_are_for_one_of_many_things(monkeypatch):
-    monkeypatch.setattr(
-        peers, "in_turns", lambda pair, device, repeats: {"ours": [2.0, 1.0, 3.0], "peer": [4.0, 8.0, 6.0]}
-    )
-    row = peers.compared("reading", "a", "b", {}, CPU, each={"ours": 100, "peer": 10})
-    assert (row["ours_seconds"], row["peer_seconds"], row["ratio"], row["repeats"]) == (0.02, 0.6, 30.0, 3)
+    timings = {"ours": timing.Timing(2.0, 3), "peer": timing.Timing(6.0, 3)}
+    monkeypatch.setattr(peers, "in_turns", lambda pair, device, repeats: timings)
+    row = peers.compared(peers.Pair(int, int, counts=(100, 10)), CPU)
+    assert (row["ours_seconds"], row["peer_seconds"], row["slowdown"], row["repeats"]) == (0.02, 0.6, 30.0, 3)
 
 
 # ------------------------------------------------------------------------------------ growth
@@ -179,7 +257,7 @@ def test_slopes():
 def test_growth_of_tiny_sizes(monkeypatch):
     monkeypatch.setattr(growth, "FIXED", {"frames": 2, "width": 32, "batch": 1})
     table = growth.measure(CPU, quiet, frames=(2, 4), widths=(32, 64), batches=(1, 2), sequences=(100, 200))
-    assert table.columns.tolist() == growth.COLUMNS
+    assert table.columns.tolist() == growth.COLUMNS.split()
     steps = table[table.what == "training step"]
     assert list(zip(steps.axis, steps.value)) == [
         ("frames", 2),
@@ -191,8 +269,9 @@ def test_growth_of_tiny_sizes(monkeypatch):
     ]
     assert np.allclose(steps.megabytes, steps.formula_megabytes, rtol=0.05)
     stores = table[table.axis == "sequences"]
-    assert set(stores.what) == {"store opened", "split to the device", "epoch shuffled", "batch gathered"}
-    assert (stores.megabytes == (stores.value * growth.LENGTH * 4 / 1e6).round(3)).all()  # 4 bytes a frame shown
+    assert set(stores.what) == {"store opened", "split to the device", "epoch shuffled", "20 batches gathered"}
+    assert np.allclose(stores.megabytes, stores.value * growth.LENGTH * 4 / 1e6)  # 4 bytes per frame of a sequence
+    assert set(growth.measure(CPU, quiet, (2,), (32,), (1,), host=False).axis) == {"frames", "width", "batch"}
 
 
 def test_the_synthetic_store_is_a_store(tmp_path):
@@ -216,47 +295,50 @@ def rows(device: str, seconds: float, preset: str = "demo") -> pd.DataFrame:
             "preset": preset,
             "seconds": seconds,
             "device": device,
+            "threads": 2 if device == "CPU, 2 threads" else 1,
             "note": "",
         }
     )
 
 
-def test_a_gpus_rows_wait_until_there_is_one(tmp_path):
+def test_a_run_replaces_its_own_rows(tmp_path):
     path = tmp_path / "network.csv"
-    table = joined(rows("CPU, 1 thread", 2.0), path, host=("generation",))
-    assert table.device.tolist() == ["CPU, 1 thread"] * 2 + [GPU] and table.what.iloc[2] == "forward"
-    assert pd.isna(table.seconds.iloc[2]) and table.note.iloc[2] == MISSING and table.n_in.iloc[2] == 11
-    table.to_csv(path, index=False)
 
-    table = joined(rows("NVIDIA A100", 0.1), path)
-    assert table.device.tolist() == ["CPU, 1 thread"] * 2 + ["NVIDIA A100"] * 2
-    table.to_csv(path, index=False)
+    def rerun(*arguments) -> list[tuple]:
+        table = joined(rows(*arguments), path)
+        table.to_csv(path, index=False)
+        return list(zip(table.device, table.preset, table.seconds))[::2]  # two rows a run
 
-    table = joined(rows("CPU, 2 threads", 1.5), path)  # again on a CPU: the GPU's rows stay
-    assert list(zip(table.device, table.seconds)) == [("CPU, 2 threads", 1.5)] * 2 + [("NVIDIA A100", 0.1)] * 2
-    table.to_csv(path, index=False)
-
-    table = joined(rows("CPU, 2 threads", 9.0, preset="paper"), path)  # and so do those of another preset
-    assert sorted(table.seconds.dropna()) == [0.1, 0.1, 1.5, 1.5, 9.0, 9.0] and (table.device == GPU).sum() == 2
+    one, two, gpu = ("CPU, 1 thread", "demo", 2.0), ("CPU, 2 threads", "demo", 1.5), ("NVIDIA A100", "demo", 0.1)
+    assert rerun("CPU, 1 thread", 2.0) == [one]  # and none for a GPU that is not there
+    assert rerun("NVIDIA A100", 0.1) == [one, gpu]
+    assert rerun("CPU, 2 threads", 1.5) == [two, one, gpu]
+    again = ("CPU, 1 thread", "demo", 2.5)
+    assert rerun("CPU, 1 thread", 2.5) == [again, two, gpu]
+    assert rerun("CPU, 1 thread", 9.0, "paper") == [("CPU, 1 thread", "paper", 9.0), again, two, gpu]
+    assert rerun("NVIDIA H100", 0.05) == [("CPU, 1 thread", "paper", 9.0), again, two, ("NVIDIA H100", "demo", 0.05)]
 
 
 def test_other_columns_are_replaced(tmp_path):
     rows("NVIDIA A100", 0.1).rename(columns={"seconds": "time"}).to_csv(tmp_path / "network.csv", index=False)
-    assert set(joined(rows("CPU, 1 thread", 2.0), tmp_path / "network.csv").device) == {"CPU, 1 thread", GPU}
+    assert set(joined(rows("CPU, 1 thread", 2.0), tmp_path / "network.csv").device) == {"CPU, 1 thread"}
 
 
-def test_a_gpus_rows_are_what_is_drawn(tmp_path):
-    pd.concat([rows("CPU, 1 thread", 2.0), rows("NVIDIA A100", 0.1)]).to_csv(tmp_path / "network.csv", index=False)
-    assert picture.measured(tmp_path / "network.csv").device.unique().tolist() == ["NVIDIA A100"]
-    assert picture.measured(tmp_path / "peers.csv") is None and picture.draw(tmp_path / "nothing") is None
+def test_a_gpus_rows_are_plotted_else_those_of_one_thread(tmp_path):
+    path, cpu = tmp_path / "network.csv", ["CPU, 2 threads", "CPU, 1 thread"]
+    pd.concat([rows(device, 2.0) for device in cpu]).to_csv(path, index=False)
+    assert plot.measured(path).device.unique().tolist() == ["CPU, 1 thread"]
+    pd.concat([rows(device, 2.0) for device in (*cpu, "NVIDIA A100")]).to_csv(path, index=False)
+    assert plot.measured(path).device.unique().tolist() == ["NVIDIA A100"]
+    assert plot.measured(tmp_path / "peers.csv") is None and plot.plot(tmp_path / "nothing") is None
 
 
 @pytest.mark.parametrize("names", [["network"], ["growth"], ["peers", "network", "growth"]])
 def test_the_picture(tmp_path, names):
-    kept = Path(__file__).parents[1] / "results" / "bench"
+    stored = Path(__file__).parents[1] / "results" / "bench"
     for name in names:
-        (tmp_path / f"{name}.csv").write_text((kept / f"{name}.csv").read_text())
-    pixels = np.asarray(plt_read(picture.draw(tmp_path)))
+        (tmp_path / f"{name}.csv").write_text((stored / f"{name}.csv").read_text())
+    pixels = np.asarray(plt_read(plot.plot(tmp_path)))
     assert pixels.shape[1] == 1210 and pixels.std() > 20  # 11 inches at 110 dots
 
 
@@ -272,14 +354,29 @@ def test_the_command(command, data, tmp_path, monkeypatch):
     monkeypatch.setattr(network, "ON_CPU", {"demo": 1, "paper": 1})
     monkeypatch.setattr(network.measure, "__defaults__", (("video",),))
     monkeypatch.setattr(network, "in_a_process", lambda device, work, *arguments: work(*arguments))
-    status, said, _ = command(
-        "bench", "--data", data, "--only", "network", "--preset", "demo", "--device", "cpu", "--out", tmp_path / "out"
-    )
-    assert status == 0 and "demo training step, video 3 -> 1, batch 1" in said
+    options = ["--only", "network", "--preset", "demo", "--device", "cpu", "--threads", 1, "--out", tmp_path / "out"]
+    status, printed, _ = command("bench", "--data", data, *options)
+    assert status == 0 and "demo training step, 3 -> 1, batch 1" in printed
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["bench.png", "network.csv"]
     table = pd.read_csv(tmp_path / "out" / "network.csv")
-    assert table.columns.tolist() == network.COLUMNS
-    assert table.what.tolist() == ["matrix product"] * 2 + 2 * list(network.WORKS) and table.seconds.notna().sum() == 5
+    assert table.columns.tolist() == network.COLUMNS.split() and (table.threads == 1).all()
+    assert table.what.tolist() == ["matrix product"] * 2 + list(network.WORKS) and table.seconds.notna().all()
+
+
+def test_every_number_of_threads_has_its_rows(tmp_path, monkeypatch):
+    """Labelled with what torch had when it was measured; what is not the network's work is measured once."""
+    turns = []
+
+    def measure(data, device, log, host):
+        turns.append((torch.get_num_threads(), host))
+        return pd.DataFrame([{"what": "a", "slowdown": 2.0, **timing.machine(device)}])
+
+    monkeypatch.setattr("evlib.bench.cores", lambda: 2)
+    monkeypatch.setattr(peers, "measure", measure)
+    monkeypatch.setattr(plot, "plot", quiet)
+    table = bench(tmp_path, tmp_path / "out", ["peers"], "cpu", log=quiet)["peers"]
+    assert turns == [(1, True), (2, False)] and torch.get_num_threads() == 1
+    assert list(zip(table.device, table.threads)) == [("CPU, 1 thread", 1), ("CPU, 2 threads", 2)]
 
 
 @pytest.mark.parametrize("preset", ["demo", "paper", "fast"])
@@ -287,15 +384,15 @@ def test_every_preset_may_be_asked_for(command, tmp_path, monkeypatch, preset):
     asked = []
     monkeypatch.setattr("evlib.bench.bench", lambda *arguments: asked.append(arguments))
     assert command("bench", "--preset", preset, "--only", "network", "--out", tmp_path)[0] == 0
-    assert asked == [(Path("data"), tmp_path, ("network",), None, preset)]
+    assert asked == [(Path("data"), tmp_path, ("network",), None, preset, None)]
 
 
 def test_a_process_of_its_own_measures_its_own_peak():
-    assert clock.in_a_process(CPU, pow, 2, 5) == 32
+    assert timing.in_a_process(CPU, pow, 2, 5) == 32
 
 
 def test_bad_arguments_are_sentences(tmp_path):
-    with pytest.raises(EvlibError, match="bench measures ends, network, peers, growth; found 'nets'"):
+    with pytest.raises(EvlibError, match="bench measures ends, network, variants, peers, growth; found 'nets'"):
         bench(tmp_path, tmp_path, ["nets"])
     with pytest.raises(EvlibError, match="expected a folder"):
         bench(tmp_path, tmp_path / "ends.csv", ["ends"])
@@ -307,9 +404,9 @@ def test_ends_without_data_say_so(tmp_path, monkeypatch):
     monkeypatch.setattr(ends, "CLIPS", 2)
     monkeypatch.setattr(ends, "SOUNDS", 120)
     monkeypatch.setattr(ends, "READ_FRAMES", 20)
-    monkeypatch.setattr(ends, "READ_SINGLY", 1)
+    monkeypatch.setattr("evlib.bench.ends.cores", lambda: 2)
     table = ends.measure(tmp_path, quiet)
-    assert table.columns.tolist() == ["what", "count", "seconds", "per_second", "note", "device"] and len(table) == 5
+    assert table.columns.tolist() == ends.COLUMNS.split() and len(table) == 5 and (table.threads == 2).all()
     assert "not measured" in table.note[0] and "SST-2 is not under" in table.note[0]
     assert table["count"].tolist()[3:] == [2, 20]
 
@@ -326,13 +423,13 @@ def test_training_opens_no_file_but_its_own(data, tmp_path, monkeypatch):
     sys.addaudithook(
         lambda event, arguments: opened.append(str(arguments[0])) if listening[0] and event == "open" else None
     )
-    videos = Split.videos
+    gather = Split.gather
 
     def first_batch(self, *arguments):
         listening[0] = True
-        return videos(self, *arguments)
+        return gather(self, *arguments)
 
-    monkeypatch.setattr(Split, "videos", first_batch)
+    monkeypatch.setattr(Split, "gather", first_batch)
     train(config, store, tmp_path / "run", "cpu", quiet)
     listening[0] = False
     assert json.loads((tmp_path / "run" / "env.json").read_text())["steps"] == 6

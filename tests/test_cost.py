@@ -7,7 +7,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from evlib.bench.clock import kept_bytes
+from evlib.bench.timing import saved_bytes
 from evlib.config import ModelConfig, preset
 from evlib.generate import generate
 from evlib.model import NextFrame
@@ -38,7 +38,7 @@ def video(n_in: int, n_out: int, batch: int = 2) -> torch.Tensor:
 
 
 def counted(work) -> int:
-    """FLOP that torch counts. The fused attention of a CPU is not in its list, the unfused one is two plain products."""
+    """FLOP that torch counts. A CPU's fused attention is not in its list, the unfused one is two plain products."""
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
@@ -78,9 +78,9 @@ def test_generation(net, n_in, n_out):
 
     @torch.no_grad()
     def naive():
-        drawn = frames.float() / 255
+        video = frames.float() / 255
         for _ in range(n_out):
-            drawn = torch.cat([drawn, net(drawn, last=1)], dim=1)
+            video = torch.cat([video, net(video, last=1)], dim=1)
 
     assert counted(lambda: generate(net, frames, n_out)) == 2 * cost.generation_flops(net.config, n_in, n_out)
     assert counted(naive) == 2 * cost.naive_generation_flops(net.config, n_in, n_out)
@@ -105,8 +105,8 @@ def test_the_paper_preset_costs_what_was_measured_by_hand():
 # ------------------------------------------------------------------------------------ memory
 
 
-def kept(net: NextFrame, n_in: int, n_out: int, batch: int, dtype: str) -> int:
-    """Bytes that the forward pass and the loss keep for the backward pass."""
+def saved(net: NextFrame, n_in: int, n_out: int, batch: int, dtype: str) -> int:
+    """Bytes that the forward pass and the loss save for the backward pass."""
     frames = video(n_in, n_out, batch)
 
     def forward() -> None:
@@ -114,7 +114,7 @@ def kept(net: NextFrame, n_in: int, n_out: int, batch: int, dtype: str) -> int:
             predicted = net(frames[:, :-1], last=n_out)
         next_frame_loss(predicted, frames[:, -n_out:])
 
-    return kept_bytes(net, forward)
+    return saved_bytes(net, forward)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -122,7 +122,7 @@ def kept(net: NextFrame, n_in: int, n_out: int, batch: int, dtype: str) -> int:
 def test_activations(net, n_in, n_out, dtype):
     net.train()
     estimate = cost.memory(net.config, 4, n_in, n_out, dtype=dtype)
-    assert estimate.activations == pytest.approx(kept(net, n_in, n_out, 4, dtype), rel=0.05)
+    assert estimate.activations == pytest.approx(saved(net, n_in, n_out, 4, dtype), rel=0.05)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -152,7 +152,8 @@ def test_dropout_adds_a_byte_an_element():
     plain = preset("demo").model
     thin = dataclasses.replace(plain, dropout=0.1)
     more = cost.memory(thin, 2, 5, 1).activations - cost.memory(plain, 2, 5, 1).activations
-    assert more == 2 * 5 * (64 + 3 * 16 * 7) * 96  # the embedding's, and seven widths in each of three blocks
+    # The embedding's, seven widths in each of two blocks; in the last one, of the answer's frame alone but for space.
+    assert more == 2 * 96 * (5 * 64 + 2 * 5 * 16 * 7 + 5 * 16 + 16 * 6)
 
 
 def test_store(tmp_path):

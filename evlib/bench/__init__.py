@@ -1,37 +1,37 @@
-"""How fast it all is, on the machine it runs on. Speed is measured here and never tested, because machines are shared and
-noisy: what is compared is compared in one process, in turns, and reported as a ratio of medians: of CPU seconds on a CPU, of the
-clock's on a GPU (see `clock`). Only `ends` is by the clock alone.
+"""How fast it all is, here: measures anything below it, and nothing below imports it.
 
-    python -m evlib bench --data DIR        -> results/bench/{ends,network,peers,growth}.csv, bench.png
+    python -m evlib bench --data DIR        -> results/bench/{ends,network,variants,peers,growth}.csv, bench.png
 
-    ends       drawing, encoding, reading: what happens before and after the network
-    network    forward pass, training step and generation for the shapes of Table 1, as a share of what this machine multiplies
-    peers      the same work done otherwise: another library, no cache, one call a frame, files at every step
+    ends       rendering, encoding, reading: what happens before and after the network
+    network    forward pass, training step and generation for the shapes of Table 1, as a share of the machine's rate
+    variants   what bfloat16 and a last block of answer frames alone gain in a training step, and what a stem costs
+    peers      the same work done otherwise: another library, no cache, one call per frame, files at every step
     growth     seconds and memory as frames, width, batch and data set grow
 
-A run replaces the rows of its own device and preset and keeps the others, so that one table holds a laptop and a GPU.
+Speed is measured and never tested: machines are shared and noisy. What is compared is compared in one process, in
+turns, and reported as a ratio of medians; `timing` says of which seconds. Everything but the ends is measured on one
+thread and on two, and the column `threads` is torch's own number at that time. A run replaces the rows of its own kind
+of device, number of threads and preset and leaves the others, so that one table holds a laptop and a GPU.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
+import torch
 
+from evlib.bench.timing import cores, torch_threads
 from evlib.training.device import find_device
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
+from evlib.utils.progress import log_line
 
-Part = Literal["ends", "network", "peers", "growth"]
-PRESETS = (
-    "demo",
-    "paper",
-    "fast",
-)  # the last differs from paper by its recipe alone: measured on a GPU, or where it is named
-MISSING = "not measured: needs a CUDA GPU; `python -m evlib bench --device cuda` fills it"
-GPU = "a CUDA GPU"  # stands in column `device` until one has a name
+Part = Literal["ends", "network", "variants", "peers", "growth"]
+PRESETS = ("demo", "paper", "fast")  # fast differs from paper by its recipe alone: on a GPU, or where it is named
 
 
 def bench(
@@ -40,72 +40,78 @@ def bench(
     only: Sequence[Part] = (),
     device: str | None = None,
     preset: str | None = None,
-    log: Callable[[str], None] = lambda line: print(line, flush=True),
+    threads: int | None = None,
+    log: Callable[[str], None] = log_line,
 ) -> dict[str, pd.DataFrame]:
-    """Measures the parts named in `only`, or all; of the network, `preset`, or demo, paper and on a GPU fast. Writes <out>/<part>.csv and bench.png, and
-    returns the tables by part. What `data` lacks is a row that says so. Raises EvlibError for an unknown part or preset."""
-    from evlib.bench import ends, growth, network, peers, picture
+    """Measures the parts named in `only`, or all; of the network, `preset`, or demo, paper and on a GPU fast; on a CPU
+    with `threads`, or with one and, if there are two cores, two. Writes <out>/<part>.csv and bench.png, and returns the
+    tables by part. What `data` lacks is a row that says so. Raises EvlibError for an unknown part or preset, and for
+    threads that there are not."""
+    from evlib.bench import ends, growth, network, peers, plot, variants
 
-    parts, presets = (
-        tuple(only) or get_args(Part),
-        (preset,) if preset else PRESETS if find_device(device).type == "cuda" else PRESETS[:2],
-    )
+    parts, on = tuple(only) or get_args(Part), find_device(device)
     if unknown := {*parts} - {*get_args(Part)}:
         raise EvlibError(f"bench measures {', '.join(get_args(Part))}; found {min(unknown)!r}.")
-    if not {*presets} <= {*PRESETS}:
+    if preset is not None and preset not in PRESETS:
         raise EvlibError(f"bench knows the presets {', '.join(PRESETS)}; found {preset!r}.")
     if Path(out).suffix:
-        raise EvlibError(
-            f"--out {out}: expected a folder, to which {' '.join(f'{part}.csv' for part in parts)} and bench.png are written."
-        )
-    on = find_device(device)
+        names = " ".join(f"{part}.csv" for part in parts)
+        raise EvlibError(f"--out {out}: expected a folder, to which {names} and bench.png are written.")
+    presets = (preset,) if preset else PRESETS if on.type == "cuda" else PRESETS[:2]
+    counts = thread_counts(threads, on)
     measures = {
-        "ends": lambda: ends.measure(data, log),
-        "network": lambda: network.measure(presets, on, log),
-        "peers": lambda: peers.measure(data, on, log),
-        "growth": lambda: growth.measure(on, log),
+        "network": lambda first: network.measure(presets, on, log),
+        "variants": lambda first: variants.measure(on, log),
+        "peers": lambda first: peers.measure(data, on, log, host=first),
+        "growth": lambda first: growth.measure(on, log, host=first),
     }
     tables = {}
     for part in parts:
-        tables[part] = measures[part]()
-        if part != "ends":
-            host = {"peers": peers.HOST, "growth": growth.HOST}.get(part, ())
-            tables[part] = joined(tables[part], Path(out) / f"{part}.csv", host)
-        with files.atomic(Path(out) / f"{part}.csv") as temporary:
-            tables[part].to_csv(temporary, index=False)
-    picture.draw(Path(out))
+        path = Path(out) / f"{part}.csv"
+        if part == "ends":
+            tables[part] = ends.measure(data, log)
+        else:
+            measured = []
+            for count in counts:
+                with torch_threads(count):
+                    log(f"{part}: {count} thread{'s' if count > 1 else ''}")
+                    measured.append(measures[part](count == counts[0]))
+            tables[part] = joined(pd.concat(measured, ignore_index=True), path)
+        with files.atomic(path) as temporary:
+            tables[part].to_csv(temporary, index=False, float_format="%.5g")
+    plot.plot(Path(out))
     return tables
 
 
-def joined(new: pd.DataFrame, path: Path, host: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The new rows, and those of an earlier run on the other kind of device or of another preset. The rows that a GPU would have
-    are there in any case, empty until one fills them; all but those whose `what` starts as in `host`."""
-    parts = [new]
-    if path.exists():
-        old = pd.read_csv(path)
-        if list(old.columns) == list(new.columns):  # else an older version wrote it
-            old = old[old.device != GPU]
-            parts.append(old[~_origin(old).isin(set(_origin(new)))])
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    cpu = table.device.str.startswith("CPU")
-    empty = table[
-        cpu
-        & ~_origin(table).str.replace("cpu", "cuda").isin(set(_origin(table)))
-        & ~table.what.str.startswith(tuple(host) or ("\0",))
-    ]
-    return pd.concat([part for part in (table[cpu], table[~cpu], _emptied(empty)) if len(part)], ignore_index=True)
+def thread_counts(threads: int | None, device: torch.device) -> tuple[int, ...]:
+    """The numbers of threads to measure with, checked: torch would report more than it can have."""
+    if device.type == "cuda":
+        counts = (threads or torch.get_num_threads(),)
+    else:
+        counts = (threads,) if threads is not None else (1, 2)[: cores()]
+    if not 1 <= counts[-1] <= cores():
+        raise EvlibError(f"--threads {counts[-1]}: expected 1 to {cores()}, the cores of this machine.")
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")
+    if limit.isdigit() and int(limit) < counts[-1]:
+        raise EvlibError(
+            f"OMP_THREAD_LIMIT={limit} is set, so {counts[-1]} threads cannot be measured: unset it, or give --threads."
+        )
+    return counts
 
 
-def _emptied(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same rows without what was measured."""
-    said = [
-        name for name in ("what", "ours", "peer", "shape", "n_in", "n_out", "preset", "axis", "value") if name in rows
-    ]
-    waiting = rows[said].assign(device=GPU, note=MISSING).reindex(columns=rows.columns)
-    return waiting[waiting.what != "matrix product"]
+def joined(new: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The new rows, and those of an earlier run on another kind of device, with other threads or of another preset."""
+    if not path.exists():
+        return new
+    old = pd.read_csv(path)
+    if list(old.columns) != list(new.columns):  # an older version wrote it
+        return new
+    old = old[~_origin(old).isin(set(_origin(new)))]
+    table = pd.concat([new, old], ignore_index=True) if len(old) else new
+    return table.sort_values("device", key=lambda device: ~device.str.startswith("CPU"), kind="stable")
 
 
 def _origin(table: pd.DataFrame) -> pd.Series:
-    """What one run measures as a whole: a kind of device and a preset."""
-    kind = table.device.str.startswith("CPU").map({True: "cpu", False: "cuda"})
+    """What one run measures as a whole: a kind of device, on a CPU a number of threads, and a preset."""
+    kind = table.device.where(table.device.str.startswith("CPU"), "GPU")
     return kind + " " + (table.preset.fillna("").astype(str) if "preset" in table else "")

@@ -1,7 +1,7 @@
 """The network alone: forward pass, training step and generation for the shapes of Table 1.
 
-What counts is the utilisation, FLOP (evlib.cost) a second over those of one big matrix product of the same type, both
-measured in turns: the share of the machine that the network makes use of.
+What counts is the utilisation, FLOP (evlib.paper.cost) per second over those of one big matrix product of the same
+type, both measured in turns: the share of the machine that the network makes use of.
 """
 
 from __future__ import annotations
@@ -13,94 +13,65 @@ import numpy as np
 import pandas as pd
 import torch
 
-from evlib.bench.clock import in_a_process, in_turns, medians, peak_of_a_repeat, place, product
+from evlib.bench.timing import in_a_process, in_turns, machine, peak_of_a_repeat, product
 from evlib.config import Config, preset
 from evlib.data.batches import Batches, Schedule
 from evlib.data.store import Split
 from evlib.generate import generate
 from evlib.model import NextFrame
-from evlib.paper import cost
+from evlib.paper import cost, table1
 from evlib.training.device import has_bfloat16, precision_for
-from evlib.training.train import Learner
+from evlib.training.learner import Learner
 
-# Table 1: input frames with the separator, answer frames, batch. Sound has the shape of pictures, video with a question that of text.
-SHAPES = {
-    "picture or sound": (2, 1, 128),
-    "video": (11, 1, 16),
-    "text, or video and question": (21, 1, 16),
-    "colorization": (11, 10, 16),
-    "tracking": (21, 20, 8),
-}
+SHAPES = table1.distinct()
 WORKS = ("forward", "training step", "generation")
-ON_CPU = {"demo": 16, "paper": 1, "fast": 1}  # sequences a step, at most, where Table 1's would take minutes
-COLUMNS = [
-    "what",
-    "shape",
-    "n_in",
-    "n_out",
-    "batch",
-    "preset",
-    "dtype",
-    "seconds",
-    "frames_per_second",
-    "gflop",
-    "gflop_per_second",
-    "matmul_gflop_per_second",
-    "utilisation",
-    "peak_megabytes",
-    "repeats",
-    "device",
-    "threads",
-    "note",
-]
+ON_CPU = {"demo": 16, "paper": 1, "fast": 1}  # sequences per step, at most, where Table 1's would take minutes
+COLUMNS = (
+    "what shape n_in n_out batch preset dtype seconds frames_per_second gflop gflop_per_second "
+    "matmul_gflop_per_second utilisation peak_megabytes repeats device threads note"
+)
 
 
 def measure(
     presets: Sequence[str], device: torch.device, log: Callable[[str], None], shapes: Iterable[str] = SHAPES
 ) -> pd.DataFrame:
-    """COLUMNS, a row for every preset, shape and work, after two for the yardstick. Frames of `frames_per_second` are those of the
-    sequences, input and answer; on a CPU all rates are by CPU seconds, a core's; `peak_megabytes` is of a GPU's tensors,
-    or of a whole process that does nothing else."""
+    """COLUMNS, one row per preset, shape and work, after two for the yardstick. `frames_per_second` counts the frames
+    of the sequences, input and answer; `peak_megabytes` is of a GPU's tensors, or of a whole process that does nothing
+    else."""
     rows = list(yardsticks(device))
     for name in presets:
         for shape in shapes:
             n_in, n_out, batch = SHAPES[shape]
-            batch = batch if device.type == "cuda" else min(batch, ON_CPU[name])
+            config = preset(name).override(batch=batch if device.type == "cuda" else min(batch, ON_CPU[name]))
             for what in WORKS:
-                row = in_a_process(
-                    device, utilisation, what, preset(name).override(batch=batch), n_in, n_out, str(device)
-                )
+                row = in_a_process(device, utilisation, what, config, n_in, n_out, str(device))
                 rows.append({"what": what, "shape": shape, "preset": name, **row})
                 log(
-                    f"{name} {what}, {shape} {n_in} -> {n_out}, batch {batch}: {row['seconds']:.3f} s, {row['frames_per_second']:,.0f} frames/s, "
-                    f"{row['utilisation']:.0%} of this machine's {row['matmul_gflop_per_second']:,.0f} GFLOP/s in {row['dtype']}"
+                    f"{name} {what}, {n_in} -> {n_out}, batch {row['batch']}: {row['seconds']:.3f} s, "
+                    f"{row['frames_per_second']:,.0f} frames/s, {row['utilisation']:.0%} of this machine's "
+                    f"{row['matmul_gflop_per_second']:,.0f} GFLOP/s in {row['dtype']}"
                 )
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return pd.DataFrame(rows).reindex(columns=COLUMNS.split())
 
 
 def yardsticks(device: torch.device) -> Iterable[dict]:
     """The rate of a matrix product, in both types."""
     products = {dtype: product(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
-    seconds = in_turns({dtype: work for dtype, (work, _) in products.items()}, device)
+    timings = in_turns({dtype: work for dtype, (work, _) in products.items()}, device)
     for dtype, (_, flop) in products.items():
-        took = medians(seconds)[dtype]
-        note = (
-            "emulated: this CPU has no such instructions"
-            if dtype == torch.bfloat16 and device.type == "cpu" and not has_bfloat16()
-            else ""
-        )
+        emulated = dtype == torch.bfloat16 and device.type == "cpu" and not has_bfloat16()
         side = round((flop / 2) ** (1 / 3))
         yield {
             "what": "matrix product",
             "shape": f"{side} x {side}",
             "preset": "",
             "dtype": name_of(dtype),
-            "seconds": round(took, 5),
-            "gflop": round(flop / 1e9, 3),
-            "gflop_per_second": round(flop / took / 1e9, 1),
-            "repeats": len(seconds[dtype]),
-            "note": note,
-            **place(device),
+            "seconds": timings[dtype].seconds,
+            "gflop": flop / 1e9,
+            "gflop_per_second": flop / timings[dtype].seconds / 1e9,
+            "repeats": timings[dtype].repeats,
+            "note": "emulated: this CPU has no such instructions" if emulated else "",
+            **machine(device),
         }
 
 
@@ -111,66 +82,56 @@ def utilisation(what: str, config: Config, n_in: int, n_out: int, device: str) -
     work, flop = work_of(what, config, n_in, n_out, on)
     peak = peak_of_a_repeat(work, on)  # before the yardstick's own matrices
     yardstick, unit = product(dtype, on)
-    seconds = in_turns({"work": work, "yardstick": yardstick}, on)
-    took = medians(seconds)
-    rate, limit = flop / took["work"], unit / took["yardstick"]
+    timings = in_turns({"work": work, "yardstick": yardstick}, on)
+    seconds = timings["work"].seconds
+    rate, limit = flop / seconds, unit / timings["yardstick"].seconds
     return {
         "n_in": n_in,
         "n_out": n_out,
         "batch": batch,
         "dtype": name_of(dtype),
-        "seconds": round(took["work"], 5),
-        "frames_per_second": round(batch * (n_in + n_out) / took["work"], 1),
-        "gflop": round(flop / 1e9, 3),
-        "gflop_per_second": round(rate / 1e9, 2),
-        "matmul_gflop_per_second": round(limit / 1e9, 1),
-        "utilisation": round(rate / limit, 4),
-        "peak_megabytes": round(peak, 1),
-        "repeats": len(seconds["work"]),
-        "note": "",
-        **place(on),
+        "seconds": seconds,
+        "frames_per_second": batch * (n_in + n_out) / seconds,
+        "gflop": flop / 1e9,
+        "gflop_per_second": rate / 1e9,
+        "matmul_gflop_per_second": limit / 1e9,
+        "utilisation": rate / limit,
+        "peak_megabytes": peak,
+        "repeats": timings["work"].repeats,
+        **machine(on),
     }
 
 
-def work_of(
-    what: str, config: Config, n_in: int, n_out: int, device: torch.device
-) -> tuple[Callable[[], object], float]:
+def work_of(what: str, config: Config, n_in: int, n_out: int, device: torch.device) -> tuple[Callable, float]:
     """One of WORKS, as evlib does it, for a batch of one shape, and its FLOP."""
     model, batch = config.model, config.train.batch
     torch.manual_seed(config.seed)
     net, split, rows = NextFrame(model).to(device), random_split(n_in, n_out, 4 * batch, device), np.arange(batch)
     if what == "training step":
-        return training_step(net, config, split), cost.step_flops(
-            model, n_in, n_out, batch, config.train.optimizer
-        ).total
+        flop = cost.step_flops(model, n_in, n_out, batch, config.train.optimizer).total
+        return training_step(net, config, split), flop
     if what == "generation":
-        return lambda: generate(net, split.gather(rows)[:, :n_in], n_out), batch * cost.generation_flops(
-            model, n_in, n_out
-        )
+        flop = batch * cost.generation_flops(model, n_in, n_out)
+        return lambda: generate(net, split.gather(rows)[:, :n_in], n_out), flop
     net.eval()
-    return torch.inference_mode()(lambda: net(split.gather(rows)[:, :-1], last=n_out)), batch * cost.flops(
-        model, n_in, n_out
-    )
+    forward = torch.inference_mode()(lambda: net(split.gather(rows)[:, :-1], last=n_out))
+    return forward, batch * cost.flops(model, n_in, n_out)
 
 
 def training_step(net: NextFrame, config: Config, split: Split) -> Callable[[], None]:
-    """What `train.train` does at every step: gather, forward, loss, backward, clip, optimisers. Every call is the next step."""
+    """What `train` does at every step: gather, forward, loss, backward, clip, optimizers. Every call is the next."""
     learner, batch, steps = Learner(config, net), config.train.batch, count()
     batches = Batches(split, Schedule(split, batch, config.seed), slice(0, batch), split.frames.device)
     return lambda: learner.step(batches[next(steps)])
 
 
 def random_split(n_in: int, n_out: int, sequences: int, device: torch.device, frames: int = 256) -> Split:
-    """Sequences of one shape over a few frames of noise. Speed does not depend on what is shown."""
+    """Sequences of one shape over a few frames of noise. Speed does not depend on the pixels."""
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.integers(256, size=(frames, 64, 64, 3), dtype=np.uint8))
     index = torch.from_numpy(rng.integers(frames, size=(sequences, n_in + n_out), dtype=np.int32))
-    return Split(
-        "train",
-        pixels.to(device),
-        index.to(device),
-        pd.DataFrame({"n_in": n_in, "n_out": n_out}, index=range(sequences)),
-    )
+    lengths = pd.DataFrame({"n_in": n_in, "n_out": n_out}, index=range(sequences))
+    return Split("train", pixels.to(device), index.to(device), lengths)
 
 
 def name_of(dtype: torch.dtype) -> str:

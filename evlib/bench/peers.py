@@ -1,17 +1,19 @@
-"""The same work done otherwise, in turns in one process. A ratio above 1 says how many times longer the other way takes.
+"""The same work done otherwise, in turns in one process. The slowdown is the other way's seconds over ours.
 
 * a training step of timesformer-pytorch, an implementation of divided space-time attention that people use
 * generation without a cache: the whole sequence again for every frame
 * reading frames with one pytesseract call each
-* a data set that opens, decodes and draws its official files at every step
+* a data set that opens, decodes and renders its official files at every step
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,84 +24,58 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from evlib.bench.clock import REPEATS, in_turns, medians, place
+from evlib.bench.ends import quiet, word_frames
 from evlib.bench.network import random_split
-from evlib.config import ModelConfig, TrainConfig, preset
+from evlib.bench.timing import REPEATS, in_turns, machine
+from evlib.config import SIZE, ModelConfig, TrainConfig, preset
 from evlib.data import tasks
 from evlib.data.batches import Batch
 from evlib.data.encode import encode
 from evlib.data.tasks.base import Task
-from evlib.frames.render import render_example, word_frame
+from evlib.frames.render import render_example
 from evlib.generate import generate
-from evlib.model import SIZE, NextFrame
+from evlib.model import NextFrame
 from evlib.paper import cost
-from evlib.scoring import ocr as decode
+from evlib.scoring import ocr
 from evlib.training.device import autocast, precision_for
+from evlib.training.learner import answer_loss
 from evlib.training.optim import make_optimizers
-from evlib.training.train import answer_loss
 from evlib.utils.errors import EvlibError
 
-HOST = (
-    "reading a frame",
-    "a batch from files",
-)  # starts of what is not the work of a GPU, and measured with a CPU only
-FRAMES = 20  # generated
-COLUMNS = ["what", "ours", "peer", "ours_seconds", "peer_seconds", "ratio", "repeats", "device", "threads", "note"]
+FRAMES, BATCH = 20, 8  # generated
+COLUMNS = "what ours peer ours_seconds peer_seconds slowdown repeats device threads note"
 TIMESFORMER = "timesformer-pytorch 0.4.1"
 FILES = ("fsdd", "audiomnist", "tinyvirat", "lasot")  # of these a file holds one example; as far as they are there
+Names = tuple[str, str, str]
 
-Pair = dict[str, Callable]  # "ours" and "peer"
+
+class Pair(NamedTuple):
+    """Two ways to do the same work."""
+
+    ours: Callable
+    peer: Callable
+    note: str = ""
+    counts: tuple[int, int] = (1, 1)  # how many things one call of each does; seconds are per thing
 
 
-def measure(data: Path, device: torch.device, log: Callable[[str], None]) -> pd.DataFrame:
-    """COLUMNS, a row a comparison."""
-    comparisons = [lambda: steps(device), lambda: generation(device)]
-    if device.type == "cpu":
-        comparisons += [reading, lambda: from_files(data)]
+def measure(data: Path, device: torch.device, log: Callable[[str], None], host: bool = True) -> pd.DataFrame:
+    """COLUMNS, one row per comparison; with those that are not the network's work if it is the `host`'s turn."""
     rows = []
-    for comparison in comparisons:
-        for row in comparison():
-            rows.append(row)
-            log(
-                f"{row['what']}: {row['ours_seconds']:.4f} s, {row['peer']}: {row['peer_seconds']:.4f} s, {row['ratio']:.2f} times as long"
-                if "ratio" in row
-                else f"{row['what']}: {row['note']}"
-            )
-    return pd.DataFrame(rows).reindex(columns=COLUMNS).assign(**place(device))
+    for (what, ours, peer), make in comparisons(data, device, host and device.type == "cpu"):
+        row = {"what": what, "ours": ours, "peer": peer}
+        try:
+            row |= compared(make(), device)
+            seconds = f"{row['ours_seconds']:.4f} s, {peer}: {row['peer_seconds']:.4f} s"
+            log(f"{what}: {seconds}, slowdown {row['slowdown']:.2f}")
+        except EvlibError as error:
+            row["note"] = f"not measured: {error}"
+            log(f"{what}: {row['note']}")
+        rows.append(row)
+    return pd.DataFrame(rows).reindex(columns=COLUMNS.split()).assign(**machine(device))
 
 
-def compared(
-    what: str,
-    ours: str,
-    peer: str,
-    pair: Pair,
-    device: torch.device,
-    note: str = "",
-    each: dict[str, int] | None = None,
-    repeats: int = REPEATS,
-) -> dict:
-    """A row. `each`: things that one call does, by name, where the two do different numbers of them; then seconds are per thing."""
-    seconds = in_turns(pair, device, repeats)
-    took = {name: value / (each or {}).get(name, 1) for name, value in medians(seconds).items()}
-    return {
-        "what": what,
-        "ours": ours,
-        "peer": peer,
-        "ours_seconds": round(took["ours"], 6),
-        "peer_seconds": round(took["peer"], 6),
-        "ratio": round(took["peer"] / took["ours"], 2),
-        "repeats": len(seconds["ours"]),
-        "note": note,
-    }
-
-
-# ------------------------------------------------------------------------------------ another library
-
-
-def steps(device: torch.device) -> Iterable[dict]:
-    """Forward, loss, backward, AdamW. Ours draws the next frame and is scored by MS-SSIM, the peer names one of ten classes. At
-    equal width, heads, number of blocks, frames and batch: once with equal patches of 8 pixels, which ours merges to 16 for its
-    global blocks, and once with the peer's patches of 16, so that both have equally many tokens in a block."""
+def comparisons(data: Path, device: torch.device, host: bool) -> Iterator[tuple[Names, Callable[[], Pair]]]:
+    """What is compared, ours and the peer by name; and what makes the pair, or says in an EvlibError why it cannot."""
     demo, paper = preset("demo").model, preset("paper").model
     wide = replace(demo, width=512, heads=8)
     small, large, whole = f"width {demo.width}, 3 blocks", "width 512, 3 blocks", "width 512, the paper's 9 blocks"
@@ -113,16 +89,38 @@ def steps(device: torch.device) -> Iterable[dict]:
         (f"{large}, equal tokens", wide, 16, 11, 8),
     ):
         what = f"training step, {name}, {n_in} frames, batch {batch}"
-        try:
-            pair, note = step_pair(model, patch, n_in, batch, device)
-        except EvlibError as error:
-            yield {"what": what, "ours": "evlib", "peer": TIMESFORMER, "note": f"not measured: {error}"}
-            continue
-        yield compared(what, "evlib", TIMESFORMER, pair, device, note)
+        yield (what, "evlib", TIMESFORMER), partial(step_pair, model, patch, n_in, batch, device)
+    for n_in in (2, 21):
+        what = f"generation, {n_in} -> {FRAMES} frames, batch {BATCH}, preset demo"
+        names = what, "a cache of keys and values", "the whole sequence again for every frame"
+        yield names, partial(generation_pair, n_in, device)
+    if host:
+        yield ("reading a frame", "ocr.read_words", "pytesseract, one call per frame"), reading_pair
+        for name in FILES:
+            what = f"a batch from files, {name}, 16 sequences"
+            yield (what, "gathered from the store", "files opened at every step"), partial(file_pair, name, data)
 
 
-def step_pair(model: ModelConfig, patch: int, n_in: int, batch: int, device: torch.device) -> tuple[Pair, str]:
-    """The two steps, with the same AdamW, in the same precision, on frames that are already on the device."""
+def compared(pair: Pair, device: torch.device, repeats: int = REPEATS) -> dict:
+    """The measured columns of a row."""
+    timings = in_turns({"ours": pair.ours, "peer": pair.peer}, device, repeats)
+    ours, peer = (timings[name].seconds / count for name, count in zip(("ours", "peer"), pair.counts))
+    return {
+        "ours_seconds": ours,
+        "peer_seconds": peer,
+        "slowdown": peer / ours,
+        "repeats": timings["ours"].repeats,
+        "note": pair.note,
+    }
+
+
+# ---- another library -------------------------------------------------------------------------------------------------
+
+
+def step_pair(model: ModelConfig, patch: int, n_in: int, batch: int, device: torch.device) -> Pair:
+    """Forward, loss, backward and AdamW, in one precision, on frames that are on the device. Ours predicts the next
+    frame, the peer one of ten classes. Width, heads, blocks, frames and batch are equal; with patches of 8 pixels ours
+    merges them to 16 for its global blocks, with patches of 16 the peer has as many tokens in a block as ours."""
     torch.manual_seed(0)
     settings = TrainConfig(optimizer="adamw")
     dtype = precision_for(preset("demo").override(width=model.width, heads=model.heads), device)
@@ -130,35 +128,27 @@ def step_pair(model: ModelConfig, patch: int, n_in: int, batch: int, device: tor
     peer, net = timesformer(model, patch, n_in).to(device), NextFrame(model).to(device)
     pixels, classes = video[:, :n_in].float() / 255, torch.arange(batch, device=device) % 10
 
-    def step(network: nn.Module, loss_of: Callable[[], Tensor]) -> Callable[[], None]:
-        own = network is net
-        optimizers = (
-            make_optimizers(net, settings)
-            if own
-            else [torch.optim.AdamW(network.parameters(), lr=settings.lr, fused=device.type == "cuda")]
-        )
-
-        def work() -> None:
-            network.train()
-            loss_of().backward()
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-
-        return work
-
-    def named() -> Tensor:
+    def peer_loss() -> Tensor:
         with autocast(dtype, device):
             return F.cross_entropy(peer(pixels).float(), classes)
+
+    def step(network: nn.Module, optimizers: list, loss_of: Callable[[], Tensor]) -> None:
+        network.train()
+        loss_of().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         peer(pixels[:1])
     more = counter.get_total_flops() / cost.flops(model, n_in, 1)
-    note = f"the peer computes {more:.1f} times as much (gated MLPs, a class token, {(SIZE // patch) ** 2} patches a frame in every block)"
-    return {
-        "ours": step(net, lambda: answer_loss(net, Batch(video, n_in, 1), settings, dtype)),
-        "peer": step(peer, named),
-    }, note
+    patches = f"{(SIZE // patch) ** 2} patches per frame in every block"
+    ours, theirs = make_optimizers(net, settings), torch.optim.AdamW(peer.parameters(), fused=device.type == "cuda")
+    return Pair(
+        lambda: step(net, ours, lambda: answer_loss(net, Batch(video, n_in, 1), settings, dtype)),
+        lambda: step(peer, [theirs], peer_loss),
+        f"the peer computes {more:.1f} times as much (gated MLPs, a class token, {patches})",
+    )
 
 
 def timesformer(model: ModelConfig, patch: int, frames: int) -> nn.Module:
@@ -183,76 +173,47 @@ def timesformer(model: ModelConfig, patch: int, frames: int) -> nn.Module:
     )
 
 
-# ------------------------------------------------------------------------------------ no cache
+# ---- no cache --------------------------------------------------------------------------------------------------------
 
 
-def generation(device: torch.device, batch: int = 8) -> Iterable[dict]:
+def generation_pair(n_in: int, device: torch.device) -> Pair:
     model = preset("demo").model
     net = NextFrame(model).to(device).eval()
-    for n_in in (2, 21):
-        frames = random_split(n_in, 1, batch, device).gather(range(batch))[:, :n_in]
-        more = cost.naive_generation_flops(model, n_in, FRAMES) / cost.generation_flops(model, n_in, FRAMES)
-        pair = {
-            "ours": lambda frames=frames: generate(net, frames, FRAMES),
-            "peer": lambda frames=frames: generate_again(net, frames, FRAMES),
-        }
-        yield compared(
-            f"generation, {n_in} -> {FRAMES} frames, batch {batch}, preset demo",
-            "keys and values kept",
-            "the whole sequence again for every frame",
-            pair,
-            device,
-            f"{more:.1f} times the arithmetic",
-        )
+    frames = random_split(n_in, 1, BATCH, device).gather(range(BATCH))[:, :n_in]
+    more = cost.naive_generation_flops(model, n_in, FRAMES) / cost.generation_flops(model, n_in, FRAMES)
+    ours, peer = (partial(work, net, frames, FRAMES) for work in (generate, generate_without_cache))
+    return Pair(ours, peer, f"{more:.1f} times the arithmetic")
 
 
 @torch.inference_mode()
-def generate_again(net: NextFrame, frames: Tensor, count: int) -> Tensor:
-    """`generate.generate` without its cache."""
-    shown, given = frames.float() / 255 if frames.dtype == torch.uint8 else frames, frames.shape[1]
+def generate_without_cache(net: NextFrame, frames: Tensor, count: int) -> Tensor:
+    """As `generate.generate`: (B, T, 3, 64, 64) -> the `count` frames after them."""
+    video, n_in = frames.float() / 255 if frames.dtype == torch.uint8 else frames, frames.shape[1]
     for _ in range(count):
-        shown = torch.cat([shown, net(shown, last=1)], dim=1)
-    return shown[:, given:]
+        video = torch.cat([video, net(video, last=1)], dim=1)
+    return video[:, n_in:]
 
 
-# ------------------------------------------------------------------------------------ reading
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def reading(count: int = 500, singly: int = 20) -> Iterable[dict]:
-    words = ["positive", "negative", *tasks.get("cifar10").answers.classes, *tasks.get("fsdd").answers.classes]
-    frames = np.stack([word_frame(words[i % len(words)]) for i in range(count)])
+def reading_pair(count: int = 500, singly: int = 20) -> Pair:
+    ocr.require_tesseract()
+    frames = word_frames(count)
 
     def one_by_one() -> None:
         for frame in frames[:singly]:
-            pytesseract.image_to_string(decode.prepare(frame), config=decode.PAGE_MODE)
+            pytesseract.image_to_string(ocr.prepare(frame), config=ocr.PAGE_MODE)
 
-    try:
-        decode.require_tesseract()
-    except EvlibError as error:
-        yield {
-            "what": "reading a frame",
-            "ours": "decode.read_words",
-            "peer": "pytesseract, one call a frame",
-            "note": f"not measured: {error}",
-        }
-        return
-    pair = {"ours": lambda: decode.read_words(frames), "peer": one_by_one}
-    yield compared(
-        "reading a frame",
-        "decode.read_words",
-        "pytesseract, one call a frame",
-        pair,
-        torch.device("cpu"),
-        f"{count} frames in lists of {decode.PAGES}, against {singly} calls",
-        {"ours": count, "peer": singly},
-    )
+    note = f"{count} frames in lists of {ocr.PAGES}, against {singly} calls"
+    return Pair(lambda: ocr.read_words(frames, torch.get_num_threads()), one_by_one, note, (count, singly))
 
 
-# ------------------------------------------------------------------------------------ files at every step
+# ---- files at every step ---------------------------------------------------------------------------------------------
 
 
 class FromFiles(Dataset):
-    """A data set as one would write it first: sample i is read from its official file, decoded and drawn, every time."""
+    """A data set as one would write it first: sample i is read from its official file, decoded and rendered, always."""
 
     def __init__(self, task: Task, data: Path, split: str = "train"):
         self.task, self.items = task, [item for item in task.items(task.root(data)) if item.split == split]
@@ -262,33 +223,17 @@ class FromFiles(Dataset):
 
     def __getitem__(self, i: int) -> Tensor:
         """uint8 (T, 64, 64, 3)"""
-        drawn = render_example(self.items[i].load(), self.task.max_inputs)
-        return torch.from_numpy(np.stack([frame.pixels for frame in (*drawn.inputs, *drawn.outputs)]))
+        rendered = render_example(self.items[i].load(), self.task.max_inputs)
+        return torch.from_numpy(np.stack([frame.pixels for frame in (*rendered.inputs, *rendered.outputs)]))
+
+    def gather(self, rows: Iterable[int]) -> Tensor:
+        """uint8 (B, T, 3, 64, 64), as from a store's split."""
+        return torch.stack([self[i] for i in rows]).permute(0, 1, 4, 2, 3)
 
 
-def from_files(data: Path, batch: int = 16) -> Iterable[dict]:
-    for name in FILES:
-        task, what = tasks.get(name), f"a batch from files, {name}, {batch} sequences"
-        try:
-            split = encode(task, data, log=lambda line: None).split("train")
-        except EvlibError as error:
-            yield {
-                "what": what,
-                "ours": "gathered from the store",
-                "peer": "files opened for every sample",
-                "note": f"not measured: {error}",
-            }
-            continue
-        rows = max(split.shapes().values(), key=len)[:batch]
-        samples = FromFiles(task, data)
-        yield compared(
-            what,
-            "gathered from the store",
-            "files opened for every sample",
-            {
-                "ours": lambda: split.gather(rows),
-                "peer": lambda: torch.stack([samples[i] for i in rows]).permute(0, 1, 4, 2, 3),
-            },
-            torch.device("cpu"),
-            "no worker processes; drawn words are kept by the peer, too",
-        )
+def file_pair(name: str, data: Path) -> Pair:
+    task = tasks.get(name)
+    split = encode(task, data, log=quiet).split("train")
+    rows = max(split.shapes().values(), key=len)[:16]
+    gather = FromFiles(task, data).gather
+    return Pair(lambda: split.gather(rows), lambda: gather(rows), "no workers; the peer, too, caches rendered words")

@@ -1,14 +1,14 @@
-"""What a run costs, from its settings alone: parameters, arithmetic, memory, minutes, money.
+"""What a run costs, computed from its settings: parameters, arithmetic, memory, minutes, money.
 
     flops(preset("paper").model, n_in=21, n_out=1)            # FLOP of one sequence, forward
-    step_flops(model, 21, 1, batch=16, optimizer="muon")      # a training step: network, optimiser
+    step_flops(model, 21, 1, batch=16, optimizer="muon")      # a training step: network, optimizer
     minutes(1000 * step.total, DEVICES["a100"].flops, 0.3)    # at 30 % of an A100's rate
 
 Closed formulas that follow `NextFrame.forward` (section 3.2) line by line; tests hold them against what torch counts.
-FLOP are those of matrix products and attention, 2 a multiply-add; sums, norms, activations and the loss are left out, as is
-usual for "model FLOP". Attention is counted dense, as it is computed: what a mask hides is not taken off.
+FLOP are those of matrix products and attention, 2 per multiply-add; sums, norms, activations and the loss are left out,
+as is usual for "model FLOP". Attention is counted dense, as it is computed: what a mask hides is not subtracted.
 
-    B batch   T frames   K width   P patch   G = 64 / P grid   N = G * G patches a frame
+    B batch   T frames   K width   P patch   G = 64 / P grid   N = G * G patches per frame
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from evlib.config import ModelConfig
+from evlib.config import SIZE, ModelConfig
 
-SIZE = 64  # px, height and width of a frame: model.SIZE, without importing torch
 FRAME = 3 * SIZE * SIZE  # bytes of a frame in a store
 NEWTON_SCHULZ = 5  # iterations in which Muon makes a gradient orthogonal
-LOSS_MAPS = 11.25  # float32 maps of a frame's size that MS-SSIM keeps for its backward pass, counted
+LOSS_MAPS = 11.25  # float32 maps of a frame's size that MS-SSIM saves for its backward pass, counted
 
 Optimizer = Literal["adamw", "muon"]
 Precision = Literal["float32", "bfloat16"]
@@ -33,7 +32,7 @@ class Device:
     name: str
     flops: float  # FLOP/s of dense bfloat16 matrix products, the maker's figure
     memory: float  # bytes
-    dollars: float  # an hour. An assumption: prices differ threefold between providers; give your own
+    dollars: float  # per hour. An assumption: prices differ threefold between providers
 
 
 # A laptop has no line here: its rate is measured by `python -m evlib bench --only network`.
@@ -58,7 +57,7 @@ class StepFlops:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that a training step holds at once. `activations` is what the forward pass keeps for the backward pass."""
+    """Bytes that a training step holds at once. `activations` is what the forward pass saves for the backward pass."""
 
     weights: float
     gradients: float
@@ -71,7 +70,7 @@ class Memory:
         return self.weights + self.gradients + self.optimizer + self.activations + self.data
 
 
-# ------------------------------------------------------------------------------------ parameters
+# ---- parameters ------------------------------------------------------------------------------------------------------
 
 
 def parameters(model: ModelConfig) -> int:
@@ -105,35 +104,35 @@ def _patches(model: ModelConfig) -> int:
     return (SIZE // model.patch) ** 2
 
 
-# ------------------------------------------------------------------------------------ arithmetic
+# ---- arithmetic ------------------------------------------------------------------------------------------------------
 
 
 def flops(model: ModelConfig, n_in: int, n_out: int, last: int | None = None) -> float:
-    """FLOP of predicting the `n_out` answer frames of one sequence, the true frames before them given: the forward pass of
-    training and validation, on n_in + n_out - 1 frames. `last`: frames predicted, where that is not n_out (loss "all")."""
+    """FLOP of predicting the `n_out` answer frames of one sequence, the true frames before them given: the forward pass
+    of training and validation, on n_in + n_out - 1 frames. `last`: frames predicted, where not n_out (loss "all")."""
     return _forward(model, n_in + n_out - 1, n_out if last is None else last)
 
 
 def step_flops(
     model: ModelConfig, n_in: int, n_out: int, batch: int, optimizer: Optimizer = "adamw", last: int | None = None
 ) -> StepFlops:
-    """A training step on `batch` sequences. The backward pass is two products for each one forward, the gradients of the weights
-    and of the input; the pictures need none, so the patch embedding has one."""
+    """A training step on `batch` sequences. The backward pass is two products for each one forward, the gradients of
+    weights and input; the frames need none, so the patch embedding has one."""
     T = n_in + n_out - 1
     network = batch * (3 * flops(model, n_in, n_out, last) - _embedding(model, T))
     return StepFlops(network, newton_schulz_flops(model) if optimizer == "muon" else 0.0)
 
 
 def newton_schulz_flops(model: ModelConfig) -> float:
-    """Muon's Newton-Schulz iterations of one step, which cost the same for any batch: three products each, of the matrix
-    laid on its long side, m x n, with itself, of that m x m with itself, and of the two."""
+    """Muon's Newton-Schulz iterations of one step, which cost the same for any batch: three products each, of the
+    matrix laid on its long side, m x n, with itself, of that m x m with itself, and of the two."""
     sides = [sorted(shape) for shape in _muon_matrices(model)]
     return float(NEWTON_SCHULZ * sum(2 * m * m * n + 2 * m**3 + 2 * m * m * n for m, n in sides))
 
 
 def generation_flops(model: ModelConfig, n_in: int, n_out: int) -> float:
-    """Drawing `n_out` frames after `n_in` with `generate.generate`, one sequence: the input once, then a frame at a time
-    against the cached keys and values."""
+    """Generating `n_out` frames after `n_in` with `generate.generate`, one sequence: the input once, then one frame at
+    a time against the cached keys and values."""
     return _forward(model, n_in, 1) + sum(_forward(model, 1, 1, past=n_in + i) for i in range(n_out - 1))
 
 
@@ -143,13 +142,13 @@ def naive_generation_flops(model: ModelConfig, n_in: int, n_out: int) -> float:
 
 
 def _forward(model: ModelConfig, T: int, last: int, past: int = 0) -> float:
-    """T frames after `past` cached ones, of which the last so many are predicted."""
+    """T frames after `past` cached ones, of which the `last` ones are predicted."""
     K, P, N = model.width, model.patch, _patches(model)
-    reach = min(T, last + model.local_blocks)  # frames the decoder runs on
+    reach = min(T, last + model.local_blocks)  # frames that the last global block hands on and the decoder runs on
     before = min(past, 1)  # a local block's cache holds one frame
     encoder = model.local_blocks * _block(model, N, T, before + T)
     merge = 2 * (T * N // 4) * 4 * K * K
-    middle = model.global_blocks * _block(model, N // 4, T, past + T)
+    middle = (model.global_blocks - 1) * _block(model, N // 4, T, past + T) + _block(model, N // 4, T, past + T, reach)
     unmerge_and_mix = 2 * (reach * N // 4) * K * 4 * K + 2 * reach * N * 2 * K * K
     decoder = model.local_blocks * _block(model, N, reach, before + reach)
     head = 2 * last * N * K * 3 * P * P
@@ -160,15 +159,17 @@ def _embedding(model: ModelConfig, T: int) -> float:
     return 2.0 * T * _patches(model) * 3 * model.patch**2 * model.width
 
 
-def _block(model: ModelConfig, N: int, frames: int, keys: int) -> int:
-    """A block on `frames` of N patches, whose time attention looks at `keys` frames."""
-    tokens = frames * N
-    products = 2 * tokens * sum(map(prod, _block_matrices(model)))
-    attention = 2 * 2 * tokens * model.width * (N + keys)  # queries with keys, weights with values
+def _block(model: ModelConfig, N: int, frames: int, keys: int, last: int | None = None) -> int:
+    """A block on `frames` of N patches, whose time attention is over `keys` frames; with `last`, of so many alone it
+    computes what comes after the time attention's keys and values."""
+    tokens, handed_on = frames * N, (frames if last is None else last) * N
+    *early, time_out, mlp_in, mlp_out = map(prod, _block_matrices(model))
+    products = 2 * tokens * sum(early) + 2 * handed_on * (time_out + mlp_in + mlp_out)
+    attention = 2 * 2 * model.width * (tokens * N + handed_on * keys)  # queries with keys, weights with values
     return products + attention
 
 
-# ------------------------------------------------------------------------------------ memory
+# ---- memory ----------------------------------------------------------------------------------------------------------
 
 
 def memory(
@@ -181,56 +182,57 @@ def memory(
     data: float = 0.0,
     last: int | None = None,
 ) -> Memory:
-    """Bytes of a training step. `dtype` is that of matrix products (autocast: weights, gradients and optimiser stay in float32);
-    `data`: bytes of the encoded data set on the device, see `store_bytes`.
+    """Bytes of a training step. `dtype` is that of matrix products (autocast: weights, gradients and optimizer stay in
+    float32); `data`: bytes of the encoded data set on the device, see `store_bytes`.
 
-    Weights, gradients and optimiser are exact. Activations are within 5 % of what torch keeps where attention is fused: on a GPU,
-    and on a CPU in float32 without dropout. A CPU otherwise keeps the attention weights as well, and with dropout wider masks: a
-    quarter more, and up to twice as much.
+    Weights, gradients and optimizer are exact. Activations are within 5 % of what torch saves where attention is fused:
+    on a GPU, and on a CPU in float32 without dropout. Otherwise a CPU saves the attention weights as well, and with
+    dropout wider masks: a quarter more, and up to twice as much.
     The peak that an allocator reports is some tens of percent above the total: temporaries, unused cached blocks.
     """
     count = parameters(model)
     held = 4 * sum(map(prod, _muon_matrices(model))) if optimizer == "muon" else 0  # one moment instead of two
-    kept = _activations(model, batch, n_in + n_out - 1, n_out if last is None else last, dtype)
-    return Memory(4.0 * count, 4.0 * count, 8.0 * count - held, kept, data)
+    saved = _activations(model, batch, n_in + n_out - 1, n_out if last is None else last, dtype)
+    return Memory(4.0 * count, 4.0 * count, 8.0 * count - held, saved, data)
 
 
 def _activations(model: ModelConfig, batch: int, T: int, last: int, dtype: Precision) -> float:
     K, patch, N = model.width, 3 * model.patch**2, _patches(model)
-    size = 4 if dtype == "float32" else 2  # bytes of what a matrix product keeps
+    size = 4 if dtype == "float32" else 2  # bytes of what a matrix product saves
     reach = min(T, last + model.local_blocks)
-    masked = 1 if model.dropout else 0  # a byte an element of what dropout thins
+    masked = 1 if model.dropout else 0  # a byte per element of what dropout thins
 
-    def block(tokens: int) -> int:
-        stream = 3 * 4 * tokens * K  # what the three norms saw, in float32 always
-        norms, statistics = 3 * size * tokens * K, 3 * 2 * 4 * tokens
-        attentions = 2 * (
-            4 * size * tokens * K + 4 * tokens * model.heads
-        )  # queries, keys, values, output; their log sums
-        mlp = 2 * model.mlp * size * tokens * K  # before and after GELU
-        masks = masked * (3 + model.mlp) * tokens * K
-        return stream + norms + statistics + attentions + mlp + masks
+    def block(tokens: int, handed_on: int | None = None) -> int:
+        """With `handed_on`, of so many tokens alone what comes after the time attention's keys and values."""
+        late = tokens if handed_on is None else handed_on
+        normed = 2 * tokens + late  # inputs of the three norms, in float32 always; their outputs; mean and deviation
+        norms = normed * (4 * K + size * K + 2 * 4)
+        # queries, keys and values of both attentions; outputs; their log sums
+        attentions = 2 * 3 * size * tokens * K + (tokens + late) * (size * K + 4 * model.heads)
+        mlp = 2 * model.mlp * size * late * K  # before and after GELU
+        masks = masked * (tokens + (2 + model.mlp) * late) * K
+        return norms + attentions + mlp + masks
 
     embedding = size * T * N * patch + masked * T * N * K
     encoder = model.local_blocks * block(T * N)
-    middle = size * T * N * K + model.global_blocks * block(T * N // 4)  # with the input of merge
+    middle = size * T * N * K + (model.global_blocks - 1) * block(T * N // 4)  # with the input of merge
+    middle += block(T * N // 4, reach * N // 4)
     mixing = size * (reach * N // 4 * K + reach * N * 2 * K)  # inputs of unmerge and mix
     decoder = model.local_blocks * block(reach * N)
-    head = (
-        4 * reach * N * K + size * last * N * K + 4 * last * N * patch
-    )  # norm's input, its output, the sigmoid's output
+    head = 4 * reach * N * K + size * last * N * K + 4 * last * N * patch  # norm's input, its output; the sigmoid's
     loss = LOSS_MAPS * 4 * last * FRAME
     copies = 2 * (parameters(model) if dtype == "bfloat16" else 0)  # of the weights, made once a step
     neighbours = 2 * model.local_blocks * size * N * N  # the mask of local space attention, as numbers
-    return batch * (embedding + encoder + middle + mixing + decoder + head + loss) + copies + neighbours
+    per_sequence = embedding + encoder + middle + mixing + decoder + head + loss
+    return batch * per_sequence + copies + neighbours
 
 
 def store_bytes(frames: int, sequences: int, length: int) -> int:
-    """An encoded data set: its distinct frames, uint8, and for every frame shown an int32 that says which."""
+    """An encoded data set: its distinct frames, uint8, and for every frame of a sequence an int32 that says which."""
     return frames * FRAME + sequences * length * 4
 
 
-# ------------------------------------------------------------------------------------ time and money
+# ---- time and money --------------------------------------------------------------------------------------------------
 
 
 def minutes(flops: float, rate: float, utilisation: float) -> float:
