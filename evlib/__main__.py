@@ -59,9 +59,8 @@ def download(task: Name, data: Data = Path("data")) -> None:
 def encode(task: Name, data: Data = Path("data"), out: Path | None = None) -> None:
     """Turn official files into a store of frames (default: DIR/.evlib/TASK); does nothing if it is there."""
     store = _store(task, data, out)
-    print(
-        f"{task}: {store.manifest['sequences']:,} sequences of {store.manifest['frames']:,} distinct frames in {store.path}"
-    )
+    counts = "{sequences:,} sequences of {frames:,} distinct frames".format(**store.manifest)
+    print(f"{task}: {counts} in {store.path}")
 
 
 @app.command
@@ -171,19 +170,42 @@ def predict(
 
 
 @app.command
-def table(
-    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="results/PROFILE")],
-    readme: Annotated[
-        Path | None, tyro.conf.arg(help="also fill the tables of this README, and of results/README.md beside it")
-    ] = None,
-) -> None:
+def table(results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="results/PROFILE")]) -> None:
     """Collect the scored runs of a results folder into table2.csv and table2.md."""
-    from evlib.paper.table2 import blocks, fill, markdown, write_table2
+    from evlib.paper.table2 import markdown, write_table2
 
     print(markdown(write_table2(results)))
-    if readme is not None:
-        everything = readme.parent / "results"
-        fill([readme, everything / "README.md"], blocks(everything))
+
+
+@app.command
+def pages(results: Path = Path("results")) -> None:
+    """Fill the generated tables of README.md and results/README.md."""
+    from evlib.paper.pages import blocks, fill
+
+    fill([results.parent / "README.md", results / "README.md"], blocks(results))
+
+
+@app.command
+def baselines(
+    task: Name,
+    data: Data = Path("data"),
+    out: Path = Path("results/baselines.csv"),
+    minutes: Annotated[float, tyro.conf.arg(help="of training per model")] = 2.0,
+    seeds: int = 3,
+) -> None:
+    """Train the simple models that stand beside ours, and add their scores to a CSV file."""
+    from evlib.paper.baselines import SUITABLE, fit, save
+
+    if task not in SUITABLE:
+        raise EvlibError(f"No simple model is written for {task!r}: expected {', '.join(SUITABLE)}.")
+    store = _store(task, data)
+    for name in SUITABLE[task]:
+        for seed in range(seeds):
+            row = fit(name, store, minutes, seed)
+            save([row], out)
+            print(
+                f"{task}: {row['model']}, seed {seed}: {row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
+            )
 
 
 @app.command

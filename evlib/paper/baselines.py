@@ -1,0 +1,200 @@
+"""The rivals: what simpler models of the same minutes score on the same examples. Table 2 names an LSTM and an LSTM +
+CNN for CLEVRER; a bag of words and a small ConvNet are what a practitioner would try first on text and pictures.
+
+    fit("lstm", store)  ->  {"model": "LSTM (question alone)", "accuracy": 0.41, "kinds": {...}, "seconds": 130.2, ...}
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from evlib.data import tasks
+from evlib.data.store import Split, VideoStore
+from evlib.frames.render import tokenize
+from evlib.scoring import metrics
+from evlib.training.device import environment
+from evlib.utils import files
+from evlib.utils.errors import EvlibError
+
+CLIP = 4  # film frames before a question, as in TGIF-QA and CLEVRER
+BATCH = 64
+
+
+class QuestionNet(nn.Module):
+    """An LSTM over the words of a question; with `frames`, over the features of a small ConvNet of each frame first."""
+
+    def __init__(self, words: int, answers: int, frames: bool, width: int = 128):
+        super().__init__()
+        self.embed = nn.Embedding(words, width, padding_idx=0)
+        self.cnn = ConvNet(width) if frames else None
+        self.lstm = nn.LSTM(width, width, batch_first=True)
+        self.head = nn.Linear(width, answers)
+
+    def forward(self, words: Tensor, clip: Tensor) -> Tensor:
+        """words (B, L) int, padded with 0 at the left; clip uint8 (B, T, 3, 64, 64) -> (B, answers)."""
+        x = self.embed(words)
+        if self.cnn is not None:
+            features = self.cnn(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])
+            x = torch.cat([features, x], dim=1)
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+class ConvNet(nn.Sequential):
+    """uint8 (B, 3, 64, 64) -> (B, out): four halvings of 3x3 convolutions."""
+
+    def __init__(self, out: int, channels: Sequence[int] = (3, 32, 64, 128, 128)):
+        layers: list[nn.Module] = []
+        for a, b in zip(channels, channels[1:]):
+            layers += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU()]
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * channels[-1], out))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return super().forward(frames.float() / 255)
+
+
+def fit(name: str, store: VideoStore, minutes: float = 2.0, seed: int = 0) -> dict:
+    """Trains one of RIVALS on a store's training split; the epoch that is best on validation is scored on the test
+    split.
+
+    Raises EvlibError where the model does not fit the task."""
+    if name not in RIVALS:
+        raise EvlibError(f"Unknown model {name!r}: expected {', '.join(RIVALS)}.")
+    label, build = RIVALS[name]
+    torch.manual_seed(seed)
+    splits = {part: store.split(part) for part in ("train", "validation", "test")}
+    started = time.perf_counter()
+    predicted = build(splits, store.manifest["vocabulary"], minutes, seed)
+    seconds, test = time.perf_counter() - started, splits["test"].metadata
+    task = tasks.get(store.manifest["task"])
+    kinds = {kind: mask.values for kind, mask in task.subsets(test).items() if mask.any()}
+    predicted, true = np.array(predicted), test.answer.values
+    return {
+        "task": task.name,
+        "dataset": store.manifest["dataset"],
+        "data": store.manifest["data"],
+        "model": label,
+        "seed": seed,
+        "n": len(test),
+        "accuracy": metrics.accuracy(predicted, true),
+        "f1": metrics.classification(predicted, true)["f1"],
+        **{f"accuracy: {kind}": metrics.accuracy(predicted[mask], true[mask]) for kind, mask in kinds.items()},
+        "seconds": round(seconds, 1),
+        "device": environment(torch.device("cpu"))["device"],
+    }
+
+
+def save(rows: list[dict], path: Path) -> None:
+    """Adds rows to a CSV file, in place of earlier ones of the same data set, model and seed."""
+    key, table = ["task", "data", "model", "seed"], pd.DataFrame(rows)
+    if path.exists():
+        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(key, keep="last")
+    with files.atomic(path) as temporary:
+        table.sort_values(key).round(4).to_csv(temporary, index=False)
+
+
+# ---- how each is trained -------------------------------------------------------------------------------------------
+
+
+def _bag_of_words(splits: dict[str, Split], vocabulary: list[str], minutes: float, seed: int) -> list[str]:
+    """Logistic regression on counts of the tokens that the network sees: the last 20."""
+    texts = {part: [" ".join(_tokens(split, i)) for i in range(len(split))] for part, split in splits.items()}
+    counts = CountVectorizer(ngram_range=(1, 2), token_pattern=r"\S+", min_df=2)
+    train, test = counts.fit_transform(texts["train"]), counts.transform(texts["test"])
+    model = LogisticRegression(max_iter=300, C=0.5, random_state=seed).fit(train, splits["train"].metadata.answer)
+    return model.predict(test).tolist()
+
+
+def _tokens(split: Split, row: int) -> list[str]:
+    return tokenize(split.metadata.question.values[row].lower())[split.metadata.n_truncated.values[row] :]
+
+
+def _convnet(splits: dict[str, Split], vocabulary: list[str], minutes: float, seed: int) -> list[str]:
+    def inputs(split: Split, rows: np.ndarray) -> tuple[Tensor]:
+        frames = split.gather(rows)[:, 0]
+        if split.name != "train":
+            return (frames,)
+        return (torch.where(torch.rand(len(rows), 1, 1, 1) < 0.5, frames.flip(-1), frames),)
+
+    return _train(ConvNet(len(vocabulary)), inputs, splits, vocabulary, minutes, seed)
+
+
+def _lstm(frames: bool) -> Callable:
+    def build(splits: dict[str, Split], vocabulary: list[str], minutes: float, seed: int) -> list[str]:
+        words = {part: [_tokens(split, i) for i in range(len(split))] for part, split in splits.items()}
+        known = {word: i + 2 for i, word in enumerate(sorted({w for row in words["train"] for w in row}))}
+        longest = max(map(len, words["train"]))
+        index = {}
+        for part, rows in words.items():
+            index[part] = torch.zeros(len(rows), longest, dtype=torch.long)
+            for i, row in enumerate(rows):
+                row = row[-longest:]
+                index[part][i, longest - len(row) :] = torch.tensor([known.get(word, 1) for word in row])
+
+        def inputs(split: Split, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+            clip = split.frames[split.sequences[torch.as_tensor(rows), :CLIP].long()].permute(0, 1, 4, 2, 3)
+            return index[split.name][torch.as_tensor(rows)], clip
+
+        return _train(QuestionNet(len(known) + 2, len(vocabulary), frames), inputs, splits, vocabulary, minutes, seed)
+
+    return build
+
+
+def _train(
+    net: nn.Module, inputs: Callable, splits: dict[str, Split], vocabulary: list[str], minutes: float, seed: int
+) -> list[str]:
+    """AdamW with a rate that falls to zero over the minutes; the weights with the best validation accuracy answer."""
+    number = {word: i for i, word in enumerate(vocabulary)}
+    answers = {part: torch.tensor([number.get(a, 0) for a in split.metadata.answer]) for part, split in splits.items()}
+
+    @torch.inference_mode()
+    def predict(split: Split) -> Tensor:
+        net.eval()
+        rows = np.arange(len(split))
+        return torch.cat([net(*inputs(split, part)).argmax(1) for part in np.array_split(rows, len(rows) // 256 + 1)])
+
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05)
+    rng, started, best, weights = np.random.default_rng(seed), time.perf_counter(), -1.0, None
+    train = splits["train"]
+    while (progress := (time.perf_counter() - started) / (60 * minutes)) < 1:
+        for rows in np.array_split(rng.permutation(len(train)), max(1, len(train) // BATCH)):
+            net.train()
+            progress = min(1.0, (time.perf_counter() - started) / (60 * minutes))
+            for group in optimizer.param_groups:
+                group["lr"] = 2e-3 * (1 - progress)
+            loss = F.cross_entropy(net(*inputs(train, rows)), answers["train"][torch.as_tensor(rows)])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if progress >= 1:
+                break
+        score = (predict(splits["validation"]) == answers["validation"]).float().mean().item()
+        if score > best:
+            best, weights = score, {name: value.clone() for name, value in net.state_dict().items()}
+    net.load_state_dict(weights)
+    return [vocabulary[i] for i in predict(splits["test"]).tolist()]
+
+
+RIVALS: dict[str, tuple[str, Callable]] = {
+    "bag-of-words": ("bag of words", _bag_of_words),
+    "convnet": ("small ConvNet", _convnet),
+    "lstm": ("LSTM (question alone)", _lstm(frames=False)),
+    "lstm-cnn": ("LSTM + CNN", _lstm(frames=True)),
+}
+SUITABLE = {
+    "sst2": ("bag-of-words",),
+    "cifar10": ("convnet",),
+    "audiomnist": ("convnet",),
+    "fsdd": ("convnet",),
+    "clevrer": ("lstm", "lstm-cnn"),
+    "tgifqa": ("lstm", "lstm-cnn"),
+}

@@ -1,0 +1,258 @@
+"""The generated parts of README.md and results/README.md: every number from a file under results/.
+
+python -m evlib pages        # fills what stands between <!-- name --> and <!-- /name -->
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from evlib.config import preset
+from evlib.paper import cost
+from evlib.paper.claims import claims
+from evlib.paper.table1 import SHAPES
+from evlib.paper.table2 import HEADS, markdown, the_paper
+from evlib.scoring.evaluate import best_trivial, headline, scored
+from evlib.utils import files
+from evlib.utils.errors import EvlibError
+
+FEW = 20  # test examples, below which a percentage would pretend to know
+
+
+def real_data(results: Path) -> pd.DataFrame:
+    """One line per real data set: the paper's score, ours, the best trivial answer's and a simple model's."""
+    paper = the_paper().query("model == 'Ours'").set_index(["task", "dataset"])
+    lines = []
+    for group in _by_dataset(scored(results / "real", seeds=True)):
+        first = group[0]
+        name = headline(first)[0]
+        quoted = paper[name].get((first["table2_row"], first["dataset"]))
+        lines.append(
+            {
+                "Data set": first["dataset"],
+                "Measure": HEADS[name],
+                "Paper, 41M": "" if quoted is None or pd.isna(quoted) else f"{quoted:.{_digits(name)}f}",
+                **_ours(group, name),
+                "Simple model": _rival(results, first, name),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def miniatures(results: Path) -> pd.DataFrame:
+    """One line per miniature: ours, every seed, and the best trivial answer's score."""
+    lines = []
+    for group in _by_dataset(scored(results / "demo", seeds=True)):
+        name = headline(group[0])[0]
+        line = {"Task": group[0]["table2_row"], "Imitates": group[0]["dataset"], "Measure": HEADS[name]}
+        lines.append({**line, **_ours(group, name)})
+    return pd.DataFrame(lines)
+
+
+def _by_dataset(runs: dict[Path, dict]) -> list[list[dict]]:
+    groups: dict[tuple, list[dict]] = {}
+    for metrics in sorted(runs.values(), key=lambda m: m["seed"]):
+        groups.setdefault((metrics["table2_row"], metrics["dataset"]), []).append(metrics)
+    order = list(dict.fromkeys(the_paper().task))
+    return [groups[key] for key in sorted(groups, key=lambda key: order.index(key[0]))]
+
+
+def _ours(group: list[dict], name: str) -> dict[str, str]:
+    digits, first = _digits(name), group[0]
+    if first["n"] < FEW and name == "accuracy":
+        ours = [f"{m['accuracy'] * m['n']:.0f} of {m['n']}" for m in group]
+    else:
+        ours = [f"{headline(m)[1]:.{digits}f}" for m in group]
+    trivial, training = best_trivial(first), first["training"]
+    minutes = f"{sum(m['training']['seconds'] for m in group) / len(group) / 60:.0f}" if training else ""
+    where = " (on the miniature)" if first["trained_on"] != first["data"] else ""
+    return {
+        "Ours": " / ".join(ours),
+        "n": f"{first['n']:,}",
+        "Minutes": minutes + where,
+        "Trivial": "" if trivial is None else f"{trivial:.{digits}f}",
+    }
+
+
+def _digits(name: str) -> int:
+    return 2 if name == "iou" else 1
+
+
+def _rival(results: Path, metrics: dict, name: str) -> str:
+    """The best simple model on the same data: results/baselines.csv."""
+    table = baselines(results)
+    if table is None or name not in table:
+        return ""
+    mine = table[(table.task == metrics["task"]) & (table["data"] == metrics["data"])]
+    if not len(mine):
+        return ""
+    means = mine.groupby("model")[name].mean()
+    return f"{means.idxmax()} {100 * means.max():.1f}"
+
+
+def baselines(results: Path) -> pd.DataFrame | None:
+    """What `python -m evlib baselines` wrote, if it did."""
+    path = results / "baselines.csv"
+    return pd.read_csv(path) if path.exists() else None
+
+
+def rivals(results: Path) -> pd.DataFrame:
+    """Simple models and ours on the same test examples, percent, by kind of question where there are kinds; means of
+    seeds."""
+    table = baselines(results)
+    if table is None:
+        return pd.DataFrame()
+    lines = []
+    for (task, dataset, data), rows in table.groupby(["task", "dataset", "data"]):
+        kinds = [c for c in rows if c.startswith("accuracy") and rows[c].notna().any()]
+        models = {model: part[kinds].mean() for model, part in rows.groupby("model")}
+        profile = results / ("demo" if data == "miniature" else "real")
+        mine = [m for m in scored(profile, seeds=True).values() if m["task"] == task]
+        if mine:
+            parts = [{"accuracy": m, **{f"accuracy: {k}": p for k, p in m["subsets"].items()}} for m in mine]
+            models["evlib, preset demo"] = pd.DataFrame(
+                [{kind: part[kind]["accuracy"] for kind in kinds if kind in part} for part in parts]
+            ).mean()
+            if "from the question alone" in mine[0]["baselines"]:
+                models["most frequent answer to the question"] = pd.Series(
+                    {k: parts[0][k]["baselines"]["from the question alone"]["accuracy"] for k in kinds if k in parts[0]}
+                )
+        for model, scores in models.items():
+            shown = {
+                k.removeprefix("accuracy: ") if ":" in k else "all": f"{100 * scores[k]:.1f}"
+                for k in kinds
+                if k in scores
+            }
+            lines.append({"Data": f"{dataset}, {data}", "Model": model, **shown})
+    return pd.DataFrame(lines).fillna("")
+
+
+def seeds(results: Path) -> pd.DataFrame:
+    """Every run under results/demo and results/real, one line each: what it scored, how long it trained."""
+    lines = []
+    for m in (m for profile in ("demo", "real") for m in scored(results / profile, seeds=True).values()):
+        name, score = headline(m)
+        digits, trivial, training = _digits(name), best_trivial(m), m["training"]
+        lines.append(
+            {
+                "Task": m["task"],
+                "Data": m["data"],
+                "Seed": m["seed"],
+                "Measure": HEADS[name],
+                "Score": f"{score:.{digits}f}",
+                "Best trivial answer": "" if trivial is None else f"{trivial:.{digits}f}",
+                "Test examples": f"{m['n']:,}",
+                "Steps": f"{training['steps']:,}" if training else "",
+                "Minutes": f"{training['seconds'] / 60:.1f}" if training else "",
+                "Device": training["device"] if training else "",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def recipes(results: Path) -> pd.DataFrame:
+    """The comparison behind presets demo and fast, after equally many sequences: validation accuracy by template in
+    percent and, in brackets, the validation SSIM; of several seeds, each."""
+    table = pd.concat([pd.read_csv(path) for path in sorted(results.glob("recipe/*.csv"))])
+    table = table.sort_values("seed", kind="stable")
+    table["column"] = [f"{r.task} ({r.data}: {r.sequences:,} sequences of {r.examples:,})" for r in table.itertuples()]
+    pairs = zip(table.validation_accuracy, table.validation_ssim)
+    table["cell"] = [f"{100 * accuracy:.1f} ({ssim:.3f})" for accuracy, ssim in pairs]
+    wide = table.groupby(["variant", "column"]).cell.agg(" / ".join).unstack(fill_value="")
+    columns = table.sort_values(["task", "sequences"]).column.unique()
+    return wide.loc[table.variant.unique(), columns].reset_index().rename(columns={"variant": "Variant"})
+
+
+# Official training examples (their authors' counts; of LaSOT three clips per sequence) and the shape of Table 1.
+DATA_SETS = (
+    ("SST-2", 67_349, "Text Classification"),
+    ("CIFAR-10", 50_000, "Image Classification"),
+    ("TinyVIRAT", 7_663, "Video Classification"),
+    ("AudioMNIST", 18_000, "Audio Classification"),
+    ("CLEVRER", 109_952, "Video QA"),
+    ("TGIF-QA", 39_392, "Video QA"),
+    ("LaSOT", 3 * 1_120, "Object Tracking"),
+    ("TinyVIRAT, colorization", 7_663, "Video Colorization"),
+)
+UTILIZATION = 0.40  # of the makers' rates: a goal, not measured
+
+
+def costs(results: Path) -> pd.DataFrame:
+    """An epoch of each row of Table 2 at the paper's size, by arithmetic: FLOP over the makers' rates at
+    UTILIZATION."""
+    model, lines = preset("paper").model, []
+    for name, examples, row in DATA_SETS:
+        n_in, n_out, batch = SHAPES[row]
+        total = cost.step_flops(model, n_in, n_out, batch).total * examples / batch
+        minutes = {key: cost.minutes(total, device.flops, UTILIZATION) for key, device in cost.DEVICES.items()}
+        lines.append(
+            {
+                "Data set": name,
+                "Training examples": f"{examples:,}",
+                "Frames": f"{n_in} + {n_out}",
+                "PFLOP per epoch": f"{total / 1e15:.2f}",
+                "A100, minutes per epoch": f"{minutes['a100']:.2f}",
+                "H100": f"{minutes['h100']:.2f}",
+                "8 × H100": f"{minutes['h100'] / 8:.3f}",
+                "A100, $": f"{cost.dollars(minutes['a100'], cost.DEVICES['a100'].dollars):.3f}",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def bench_table(results: Path, name: str, columns: dict[str, str], measure: str) -> pd.DataFrame:
+    """Some columns of results/bench/<name>.csv, renamed; rows without the measure are left out."""
+    table = pd.read_csv(results / "bench" / f"{name}.csv").dropna(subset=measure)
+    digits = {"slowdown": "{:.1f}", "utilisation": "{:.0%}", "seconds": "{:.3g}", "ms": "{:.0f}", "ratio": "{:.2f}"}
+    for column, form in digits.items():
+        if column in table:
+            table[column] = table[column].map(form.format)
+    return table[[column for column in columns if column in table]].rename(columns=columns)
+
+
+PEERS = {"what": "What", "peer": "Otherwise", "slowdown": "Slowdown", "device": "Device"}
+ENDS = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "Per second", "note": "Note"}
+NETWORK = {
+    "preset": "Preset",
+    "shape": "Shape",
+    "batch": "Batch",
+    "frames_per_second": "Frames per second",
+    "utilisation": "Of one large matrix product",
+    "dtype": "Precision",
+    "device": "Device",
+}
+
+
+def blocks(results: Path) -> dict[str, str]:
+    """The generated parts of README.md and results/README.md, by the name of their marker."""
+    network = bench_table(results, "network", {"what": "", **NETWORK}, "seconds")
+    tables = {
+        "real": real_data(results),
+        "miniatures": miniatures(results),
+        "claims": claims(results / "demo"),
+        "rivals": rivals(results),
+        "seeds": seeds(results),
+        "recipes": recipes(results),
+        "costs": costs(results),
+        "network": network[network[""] == "training step"].drop(columns=""),
+        "peers": bench_table(results, "peers", PEERS, "slowdown"),
+        "ends": bench_table(results, "ends", ENDS, "seconds"),
+    }
+    return {name: markdown(table) for name, table in tables.items()}
+
+
+def fill(pages: list[Path], blocks: dict[str, str]) -> None:
+    """Replaces what stands between `<!-- name -->` and `<!-- /name -->` in Markdown files; each block has its place in
+    one of them."""
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
+    for name, content in blocks.items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        page = next((page for page, text in texts.items() if start in text and end in text), None)
+        if page is None:
+            raise EvlibError(f"{' and '.join(map(str, pages))}: expected the markers {start} and {end}, found none.")
+        before, rest = texts[page].split(start, 1)
+        texts[page] = f"{before}{start}\n{content}\n{end}{rest.split(end, 1)[1]}"
+    for page, text in texts.items():
+        files.write_text(page, text)
