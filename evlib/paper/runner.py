@@ -192,8 +192,8 @@ def _smaller(png: str) -> str:
 
 
 def _tidy(path: Path) -> None:
-    """Drops what papermill and Jupyter noted for themselves, controls, which are dead in a file, absolute paths of this machine,
-    and pictures stored twice."""
+    """Drops what papermill and Jupyter noted for themselves, controls, which are dead in a file, absolute paths of this
+    machine, and pictures stored twice."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     notebook.metadata.pop("widgets", None)

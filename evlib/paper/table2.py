@@ -38,11 +38,12 @@ DIGITS = {name: 1 for name in ("psnr", "ssim", "f1", "f1_positive", "f1_macro", 
 DIGITS |= {"iou": 2, "iou_with_first": 2, "cdc": 4, "colorfulness": 1, "n": 0, "train_seconds": 0}
 NOTES = (
     "SSIM, F1 and accuracy in percent, PSNR in dB. “Acc” is by Tesseract after matching to the vocabulary, “Acc "
-    "(template)” by the nearest rendered word; for lists of labels it means all of them right. F1 is weighted by support, "
-    "beside it that of the positive class and the mean of classes: of SST-2's 76.8 and 75.5 only the positive class fits. "
-    "IoU leaves out the first box, which is given. Data: *paper* is quoted from the paper; *real* is the named data set; "
-    "*miniature* is a small imitation made by code in its layout, whose numbers say that the method works and nothing "
-    "about the data set. A row is one seed; the spread of several is in results/README.md."
+    "(template)” by the nearest rendered word; for lists of labels it means all of them right. F1 is weighted by "
+    "support, beside it that of the positive class and the mean of classes: of SST-2's 76.8 and 75.5 only the "
+    "positive class fits. IoU leaves out the first box, which is given. Data: *paper* is quoted from the paper; "
+    "*real* is the named data set; *miniature* is a small imitation made by code in its layout, whose numbers say"
+    " that the method works and nothing about the data set. A row is one seed; the spread of several is in "
+    "results/README.md."
 )
 
 
