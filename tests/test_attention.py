@@ -1,4 +1,4 @@
-"""Where the network looks, on networks whose weights are set by hand so that the answer is known."""
+"""Attention maps of networks whose weights are set by hand so that the answer is known."""
 
 import itertools
 
@@ -12,17 +12,17 @@ from evlib.generate import generate
 from evlib.model import Attention, NextFrame, causal
 from evlib.utils.errors import EvlibError
 from evlib.viz.attention import (
+    attention_maps,
     bright,
     central,
-    coloured,
-    draw_and_look,
+    colored,
     enlarge,
+    generate_with_attention,
     in_boxes,
     inside,
-    look,
     moving,
     occlusion,
-    recorded,
+    recorded_weights,
     table,
     temporal,
 )
@@ -52,7 +52,7 @@ def test_the_weights_are_those_of_the_plain_formula():
     """softmax(q k / sqrt d), by loops; and they explain what the attention returned."""
     torch.manual_seed(0)
     attention, x = Attention(width=8, heads=2, dropout=0.0), torch.randn(3, 5, 8)
-    with torch.no_grad(), recorded([attention]) as seen:
+    with torch.no_grad(), recorded_weights([attention]) as seen:
         y = attention(x, causal(5, 0, None, "cpu"))
     q, k, v = (part.view(3, 5, 2, 4) for part in attention.qkv(x).detach().chunk(3, dim=-1))
     expected = torch.zeros(3, 2, 5, 5)
@@ -66,7 +66,7 @@ def test_the_weights_are_those_of_the_plain_formula():
     assert torch.allclose(attention.out(mixed), y, atol=1e-6)
 
 
-def test_a_planted_attention_looks_where_it_was_told():
+def test_a_planted_attention_attends_where_it_should():
     """Every place asks for the first channel, and the third place alone has it: ln 3 there, 0 elsewhere."""
     attention = Attention(width=4, heads=1, dropout=0.0)
     x = torch.zeros(1, 4, 4)
@@ -76,7 +76,7 @@ def test_a_planted_attention_looks_where_it_was_told():
         attention.qkv.bias.zero_()
         attention.qkv.bias[0] = torch.log(torch.tensor(3.0)) * 4**0.5  # q
         attention.qkv.weight[4, 0] = 1  # k
-        with recorded([attention]) as seen:
+        with recorded_weights([attention]) as seen:
             attention(x, None)
             attention(x, torch.ones(4, 4, dtype=torch.bool).tril())
     unmasked, masked = (weights[0, 0] for weights in seen)
@@ -94,8 +94,8 @@ def test_no_weight_on_what_is_masked():
     blocks = [*net.encoder, *net.middle, *net.decoder]
     with (
         torch.no_grad(),
-        recorded([block.time for block in blocks]) as times,
-        recorded([net.encoder[0].space]) as spaces,
+        recorded_weights([block.time for block in blocks]) as times,
+        recorded_weights([net.encoder[0].space]) as spaces,
     ):
         net(video(T))
     assert len(times) == len(blocks) and all(
@@ -114,7 +114,7 @@ def test_recording_changes_nothing():
     net = network()
     with torch.no_grad():
         before = net(video())
-        with recorded([block.time for block in net.middle]):
+        with recorded_weights([block.time for block in net.middle]):
             during = net(video())
         after = net(video())
     assert torch.equal(before, during) and torch.equal(before, after)
@@ -126,15 +126,15 @@ def test_an_error_leaves_the_network_as_it_was():
     with pytest.raises(ValueError, match="5 frames"):
         temporal(net, video(5))
     assert all(untouched(block.time) for block in net.middle)
-    with pytest.raises(KeyboardInterrupt), recorded([net.middle[0].time]):
+    with pytest.raises(KeyboardInterrupt), recorded_weights([net.middle[0].time]):
         raise KeyboardInterrupt
     assert untouched(net.middle[0].time)
 
 
 @torch.no_grad()
-def looks_at_white(times: float) -> NextFrame:
-    """White frames become +-1 in turn, black ones 0, and every block passes them on. Then the first of two heads of the first of two
-    global blocks looks at white frames so many `times` as much as at black ones; the others look everywhere alike."""
+def attends_to_white(times: float) -> NextFrame:
+    """White frames become +-1 in turn, black ones 0, and every block passes them on. Then the first of two heads of the
+    first of two global blocks attends `times` as much to white frames as to black ones; the others attend uniformly."""
     net = network(zero_init=True)
     K, d = net.config.width, net.config.width // net.config.heads
     sign = torch.tensor([1.0, -1.0]).repeat(K // 2)  # a layer norm leaves it alone
@@ -144,17 +144,17 @@ def looks_at_white(times: float) -> NextFrame:
     net.merge.weight.copy_(torch.eye(K).repeat(1, 4) / 4)
     for block in net.middle:
         block.time.qkv.weight.zero_()
-    looks = net.middle[0].time.qkv
-    looks.bias[:d] = torch.log(torch.tensor(times)) * sign[:d] * d**0.5 / d  # q: wherever it is drawn
-    looks.weight[K : 2 * K] = torch.eye(K)  # k: what is there
+    time = net.middle[0].time.qkv
+    time.bias[:d] = torch.log(torch.tensor(times)) * sign[:d] * d**0.5 / d  # q: at every place
+    time.weight[K : 2 * K] = torch.eye(K)  # k: what is there
     return net
 
 
-def test_a_planted_network_looks_where_it_was_told():
-    """One white frame of four, seen three times as well by one head of four: (3/6 + 3/4) / 4 there, (1/6 + 3/4) / 4 elsewhere."""
+def test_a_planted_network_attends_where_it_should():
+    """Of four frames one is white, and one head of four attends to it three times as much as to the others."""
     frames = torch.zeros(3, 4, 3, 64, 64, dtype=torch.uint8)
     frames[torch.arange(3), [0, 2, 3]] = 255
-    weights = temporal(looks_at_white(3), frames)
+    weights = temporal(attends_to_white(3), frames)
     white = torch.tensor([[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
     assert torch.allclose(weights, torch.where(white, (3 / 6 + 3 / 4) / 4, (1 / 6 + 3 / 4) / 4), atol=1e-4)
 
@@ -165,7 +165,7 @@ def test_places_count_alike():
     frames[0, 1, :, :32] = 1
     there, elsewhere = (3 / 6 + 1 / 4) / 2, (1 / 6 + 1 / 4) / 2
     expected = torch.tensor([[elsewhere, there, elsewhere, elsewhere]])
-    assert torch.allclose(temporal(looks_at_white(3), frames), (expected + 3 / 4) / 4, atol=1e-4)
+    assert torch.allclose(temporal(attends_to_white(3), frames), (expected + 3 / 4) / 4, atol=1e-4)
 
 
 def test_shares_of_the_frames():
@@ -181,11 +181,12 @@ def test_shares_of_the_frames():
 
 
 def test_each_target_counts_alike_on_the_inputs():
-    """By loops over the weights of every target: what falls on the inputs, scaled to 1; and in even looks on all that was seen."""
+    """By loops over the weights of every target: those on the inputs, scaled to 1; and on all frames, relative to
+    uniform attention."""
     net, frames, n = network(), video(6), 3
-    with torch.no_grad(), recorded([block.time for block in net.middle]) as layers:
+    with torch.no_grad(), recorded_weights([block.time for block in net.middle]) as layers:
         net(frames)
-    seen = look(net, frames, targets=n)
+    seen = attention_maps(net, frames, targets=n)
     assert (
         seen.n_in == 4 and seen.time.shape == (2, 3, 6) and seen.temporal.shape == (2, 4) and seen.gain.shape == (2, 6)
     )
@@ -203,28 +204,28 @@ def test_each_target_counts_alike_on_the_inputs():
         seen.time.sum(dim=2), torch.ones(2, 3), atol=1e-5
     )
     assert torch.allclose(temporal(net, frames, targets=n), seen.temporal, atol=1e-6)
-    assert torch.allclose(look(net, frames[:, :4]).temporal, temporal(net, frames[:, :4]), atol=1e-6)
+    assert torch.allclose(attention_maps(net, frames[:, :4]).temporal, temporal(net, frames[:, :4]), atol=1e-6)
 
 
-def test_a_network_that_looks_everywhere_alike_scores_one():
-    """Grids, borders, 3x3 neighbourhoods and the number of frames so far must not show."""
+def test_uniform_attention_scores_one():
+    """Grids, borders, 3x3 neighborhoods and the number of frames so far must not show."""
     net = network(local_blocks=2)
     for block in (*net.encoder, *net.middle, *net.decoder):
         for attention in (block.space, block.time):
             torch.nn.init.zeros_(attention.qkv.weight)
-    seen = look(net, video(6), targets=3)
+    seen = attention_maps(net, video(6), targets=3)
     assert torch.allclose(seen.space, torch.ones(2, 6, 8, 8), atol=1e-5)
     assert torch.allclose(seen.gain, torch.ones(2, 6), atol=1e-5) and torch.allclose(
         seen.temporal, torch.full((2, 4), 1 / 4), atol=1e-5
     )
 
 
-def test_one_pass_sees_what_generation_with_its_cache_saw():
+def test_one_pass_has_the_weights_of_generation_with_its_cache():
     net, inputs, n = network(), video(4), 3
-    with recorded([block.time for block in net.middle]) as calls:
-        drawn = generate(net, inputs, n)
-    again, seen = draw_and_look(net, inputs, n)
-    assert torch.equal(drawn, again)
+    with recorded_weights([block.time for block in net.middle]) as calls:
+        frames_out = generate(net, inputs, n)
+    again, seen = generate_with_attention(net, inputs, n)
+    assert torch.equal(frames_out, again)
     for i in range(n):  # two layers a step; the last row draws
         step = torch.stack([weights[:, :, -1] for weights in calls[2 * i : 2 * i + 2]])
         assert torch.allclose(seen.time[:, i, : 4 + i], step.mean(dim=(0, 2)).view(2, -1, 4 + i).mean(dim=1), atol=1e-5)
@@ -236,7 +237,7 @@ def test_as_many_targets_as_there_are_frames_to_predict_from(targets):
     with pytest.raises(
         EvlibError, match=f"targets: expected 1 to 4, as there are 4 frames to predict from, found {targets}"
     ):
-        look(net, video(4), targets)
+        attention_maps(net, video(4), targets)
     assert all(untouched(block.time) for block in net.middle)
 
 
@@ -247,8 +248,8 @@ ROW, COLUMN, FRAME = 1, 5, 2
 
 @torch.no_grad()
 def seeks_red(patch: int = 8, **changes) -> NextFrame:
-    """Sees red alone and, in all global blocks, looks for it: a hundred times as much at red patches as at others, wherever it draws. What is found
-    there is handed on in space and then in time, and makes the answer brighter."""
+    """Sees red alone and, in all global blocks, asks for it: red patches get a hundred times the attention of others.
+    What they hold is handed on in space and then in time, and makes the answer brighter."""
     net = network(**{**dict(heads=1, patch=patch, zero_init=True, global_blocks=1, local_blocks=0), **changes})
     K = net.config.width
     sign = torch.tensor([1.0, -1.0]).repeat(K // 2)
@@ -272,7 +273,7 @@ def seeks_red(patch: int = 8, **changes) -> NextFrame:
 
 
 def one_red_patch(patch: int = 8) -> Tensor:
-    """Five frames of green and blue noise, and a little red in the patch at ROW, COLUMN of FRAME: uint8 (1, 5, 3, 64, 64)."""
+    """Five frames of green and blue noise, a little red in the patch at ROW, COLUMN of FRAME: uint8 (1, 5, 3, 64, 64)."""
     frames = video(5, batch=1)
     frames[:, :, 0] = 0
     frames[0, FRAME, 0, ROW * patch : (ROW + 1) * patch, COLUMN * patch : (COLUMN + 1) * patch] = 90
@@ -280,7 +281,7 @@ def one_red_patch(patch: int = 8) -> Tensor:
 
 
 def test_the_answer_depends_on_one_patch_of_one_frame_and_the_maps_name_it():
-    """Every patch of every frame is blackened in turn: one of 320 changes the answer, and it is the one that is looked at."""
+    """Every patch of every frame is blackened in turn: one of 320 changes the answer, and it has the most attention."""
     net, frames = seeks_red(), one_red_patch()
     blackened = frames.repeat(5 * 64, 1, 1, 1, 1)
     for i in range(5 * 64):
@@ -289,7 +290,7 @@ def test_the_answer_depends_on_one_patch_of_one_frame_and_the_maps_name_it():
     with torch.no_grad():
         change = (net(blackened, last=1) - net(frames, last=1)).abs().amax(dim=(1, 2, 3, 4)).view(5, 8, 8)
     assert change[FRAME, ROW, COLUMN] > 0.1 and (change > 1e-6).sum() == 1
-    seen = look(net, frames)
+    seen = attention_maps(net, frames)
     assert seen.temporal[0].argmax() == FRAME and seen.temporal[0, FRAME] > 0.9
     square = seen.space[0, FRAME] == seen.space[0, FRAME].max()  # a global block sees 2x2 patches as one
     assert square.nonzero().tolist() == [[0, 4], [0, 5], [1, 4], [1, 5]]
@@ -298,21 +299,21 @@ def test_the_answer_depends_on_one_patch_of_one_frame_and_the_maps_name_it():
 
 @pytest.mark.parametrize("patch", [4, 8])
 def test_local_blocks_name_the_patch_itself(patch):
-    """By loops, with 3x3 neighbourhoods: the mean over a local block on each side and a global one, enlarged by kron."""
+    """By loops, with 3x3 neighborhoods: the mean over a local block on each side and a global one, enlarged by kron."""
     G, frames = 64 // patch, one_red_patch(patch)
     net = seeks_red(patch, local_blocks=1)
     net.middle[0].space.out.weight.detach().zero_()  # else the decoder sees red everywhere
     net.middle[0].time.out.weight.detach().zero_()
     net.mix.weight.detach()[:, net.config.width :] = torch.eye(net.config.width)  # and this red alone
     net.mix.weight.detach()[:, : net.config.width] = 0
-    maps = look(net, frames).space
+    maps = attention_maps(net, frames).space
     received, even = np.zeros((G, G)), np.zeros((G, G))
     for row, column in itertools.product(range(G), repeat=2):
         near = [
             (r, c) for r in range(row - 1, row + 2) for c in range(column - 1, column + 2) if 0 <= r < G and 0 <= c < G
         ]
-        looks = np.array([100.0 if place == (ROW, COLUMN) else 1.0 for place in near])
-        for place, share in zip(near, looks / looks.sum()):
+        weights = np.array([100.0 if place == (ROW, COLUMN) else 1.0 for place in near])
+        for place, share in zip(near, weights / weights.sum()):
             received[place] += share
             even[place] += 1 / len(near)
     small = np.ones((G // 2, G // 2))
@@ -324,7 +325,7 @@ def test_local_blocks_name_the_patch_itself(patch):
         np.unravel_index(expected.argmax(), (G, G)) == (ROW, COLUMN)
         and (maps[0, FRAME] == maps[0, FRAME].max()).sum() == 1
     )
-    top = table(["x"], [look(net, frames)]).set_index("frame").loc[FRAME]
+    top = table(["x"], [attention_maps(net, frames)]).set_index("frame").loc[FRAME]
     assert (top.top_row, top.top_column, top.grid) == (ROW, COLUMN, G)
 
 
@@ -362,7 +363,7 @@ def test_places_in_frames():
     frames[2, :, 3, 50] = 20  # appears, and is gone again
     frames[:, 0, 10, 20] = 70
     assert moving(frames).nonzero().tolist() == [[1, 3, 50], [2, 3, 50], [3, 3, 50]] and not moving(frames[:1]).any()
-    assert coloured(frames).nonzero().tolist() == [[t, 10, 20] for t in range(4)]
+    assert colored(frames).nonzero().tolist() == [[t, 10, 20] for t in range(4)]
     assert bright(frames).sum(dim=(1, 2)).tolist() == [1, 1, 2, 1]
     assert central(frames)[1].sum() == 32 * 32 and central(frames)[1, 16, 47] and not central(frames)[1, 16, 48]
     boxes = in_boxes([[50, 3, 2, 1], None, [0.4, 61.6, 3.2, 9]])
@@ -375,7 +376,7 @@ def test_places_in_frames():
 
 def test_the_numbers_behind_the_picture():
     net = seeks_red()
-    drawn, seen = draw_and_look(net, one_red_patch(), 3)
+    frames_out, seen = generate_with_attention(net, one_red_patch(), 3)
     rows = table(["a", "b"], [seen, seen])
     assert rows.columns.tolist() == [
         "example",
@@ -389,9 +390,9 @@ def test_the_numbers_behind_the_picture():
         "grid",
     ]
     assert (
-        drawn.shape == (1, 3, 3, 64, 64)
+        frames_out.shape == (1, 3, 3, 64, 64)
         and len(rows) == 2 * 7
-        and rows.part.tolist() == (["input"] * 5 + ["drawn"] * 2) * 2
+        and rows.part.tolist() == (["input"] * 5 + ["generated"] * 2) * 2
     )
     one = rows[rows.example == "b"].set_index("frame")
     assert one.temporal.sum() == pytest.approx(1, abs=1e-3) and one.temporal.isna().tolist() == [False] * 5 + [True] * 2

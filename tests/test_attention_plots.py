@@ -1,4 +1,4 @@
-"""Figure 10, drawn: what is lighter and darker, where the colours and numbers stand."""
+"""Figure 10: what is lighter and darker, where the colours and numbers stand."""
 
 import io
 
@@ -7,17 +7,17 @@ import pytest
 from PIL import Image as Pillow
 
 from evlib.utils.errors import EvlibError
-from evlib.viz.attention_plots import BAR, SCALE, VEIL, Seen, figure10, overlay
+from evlib.viz.attention_plots import BAR, SCALE, VEIL, Strip, figure10, overlay
 from evlib.viz.plots import GAP, LINE, RED
 
 TOP = LINE + BAR
 
 
-def grey(frames: int, value: int = 100) -> np.ndarray:
+def gray(frames: int, value: int = 100) -> np.ndarray:
     return np.full((frames, 64, 64, 3), value, np.uint8)
 
 
-def even(frames: int, grid: int = 8) -> np.ndarray:
+def uniform(frames: int, grid: int = 8) -> np.ndarray:
     return np.ones((frames, grid, grid))
 
 
@@ -34,7 +34,7 @@ def place(t: int, n_in: int) -> int:
 # ------------------------------------------------------------------------------------------------ a veil
 
 
-def test_an_even_look_leaves_a_frame_as_it_is():
+def test_uniform_attention_leaves_a_frame_as_it_is():
     frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert np.array_equal(overlay(frame, np.ones((8, 8))), frame)
 
@@ -42,21 +42,21 @@ def test_an_even_look_leaves_a_frame_as_it_is():
 def test_lighter_is_more_and_darker_less_up_to_twice_and_half():
     patches = np.ones((8, 8))
     patches[1, 5], patches[0, 0], patches[7, 2], patches[3, 3] = 2, 0.5, 50, 0
-    seen = overlay(grey(1)[0], patches)
+    seen = overlay(gray(1)[0], patches)
     light, dark = round(100 * (1 - VEIL) + 255 * VEIL), round(100 * (1 - VEIL))
     expected = np.full((8, 8), 100)
     expected[1, 5], expected[0, 0], expected[7, 2], expected[3, 3] = light, dark, light, dark
     assert np.array_equal(seen, np.kron(expected, np.ones((8, 8)))[..., None].repeat(3, axis=2))
-    assert 100 < overlay(grey(1)[0], np.full((8, 8), 1.4))[0, 0, 0] < light
+    assert 100 < overlay(gray(1)[0], np.full((8, 8), 1.4))[0, 0, 0] < light
 
 
 # ------------------------------------------------------------------------------------------------ the figure
 
 
 def test_frames_bars_and_the_red_line_are_in_their_places():
-    spatial = even(3)
+    spatial = uniform(3)
     spatial[1, 1, 5] = 2
-    picture = pixels(figure10([Seen(grey(4), np.array([0.1, 0.6, 0.3]), spatial, "a caption")]))
+    picture = pixels(figure10([Strip(gray(4), np.array([0.1, 0.6, 0.3]), spatial, "a caption")]))
     light = round(100 * (1 - VEIL) + 255 * VEIL)
     for t in range(4):
         patch = picture[TOP : TOP + 64, place(t, 3) : place(t, 3) + 64]
@@ -67,7 +67,7 @@ def test_frames_bars_and_the_red_line_are_in_their_places():
     for t, share in enumerate((0.1, 0.6, 0.3)):
         bar = picture[LINE : TOP - 1, place(t, 3) : place(t, 3) + 64]
         assert np.abs(bar - 255 * np.array(SCALE(share / 0.6)[:3])).max() <= 4
-    assert (picture[LINE : TOP - 1, place(3, 3) : place(3, 3) + 64] == 255).all()  # nothing sees the last one drawn
+    assert (picture[LINE : TOP - 1, place(3, 3) : place(3, 3) + 64] == 255).all()  # nothing attends to the last one
     red = np.abs(picture - RED).max(axis=2) <= 4
     assert (
         red[TOP : TOP + 64, place(3, 3) - 2 * GAP : place(3, 3) - GAP].all()
@@ -77,7 +77,7 @@ def test_frames_bars_and_the_red_line_are_in_their_places():
 
 def test_the_shares_are_written_above():
     def above(share: float) -> np.ndarray:
-        return pixels(figure10([Seen(grey(2), np.array([share, 1 - share]), even(2))]))[:LINE, : GAP + 64]
+        return pixels(figure10([Strip(gray(2), np.array([share, 1 - share]), uniform(2))]))[:LINE, : GAP + 64]
 
     assert (
         (above(0.25) < 128).any()
@@ -93,8 +93,8 @@ def test_long_parts_are_thinned_and_long_lines_broken():
         .repeat(64, axis=2)
         .repeat(3, axis=3)
     )
-    seen = Seen(frames, np.arange(1, 12) / 66, even(11))
-    thin = pixels(figure10([seen], most=4))
+    seen = Strip(frames, np.arange(1, 12) / 66, uniform(11))
+    thin = pixels(figure10([seen], max_frames=4))
     shown = [thin[TOP + 32, place(i, 5) + 32, 0] // 8 for i in range(7)]
     assert shown == [0, 3, 6, 9, 10, 11, 30]  # 0-9, the separator, 11-30
     whole = pixels(figure10([seen], width=4 * 66 + 3 * GAP))
@@ -117,10 +117,10 @@ def test_short_examples_stand_side_by_side_and_long_ones_below_each_other():
         )
         for i in (0, 8, 16)
     ]
-    examples = [Seen(clip, np.full(7, 1 / 7), rng.uniform(0.4, 2.2, (7, 8, 8)), "x") for clip in clips]
+    examples = [Strip(clip, np.full(7, 1 / 7), rng.uniform(0.4, 2.2, (7, 8, 8)), "x") for clip in clips]
     one, three = figure10(examples[:1]), figure10(examples)
     assert three.height - one.height == 2 * (TOP + 64 + LINE + 4 * GAP)
-    short = [Seen(grey(3, value), np.full(2, 1 / 2), even(2), "x") for value in (50, 150, 250)]
+    short = [Strip(gray(3, value), np.full(2, 1 / 2), uniform(2), "x") for value in (50, 150, 250)]
     assert figure10(short).height == one.height and figure10(short, width=500).height == figure10(examples[:2]).height
     second = pixels(figure10(short))[TOP + 32, 3 * (64 + GAP) + 3 * GAP + 4 * GAP + GAP + 32]
     assert np.abs(second - 150).max() <= 2
@@ -131,7 +131,7 @@ def test_short_examples_stand_side_by_side_and_long_ones_below_each_other():
 
 def test_the_key_has_a_line_of_its_own():
     picture = pixels(
-        figure10([Seen(grey(2), np.ones(1), even(2))], width=1200)
+        figure10([Strip(gray(2), np.ones(1), uniform(2))], width=1200)
     )  # where there was room beside the strip
     assert (
         picture.shape[1] == 1200
@@ -141,17 +141,17 @@ def test_the_key_has_a_line_of_its_own():
 
 
 def test_an_untrained_network_is_no_problem():
-    picture = pixels(figure10([Seen(grey(3), np.zeros(2), even(2))]))
+    picture = pixels(figure10([Strip(gray(3), np.zeros(2), uniform(2))]))
     assert np.abs(picture[TOP : TOP + 64, GAP : GAP + 64] - 100).max() <= 2
 
 
 @pytest.mark.parametrize(
     "seen",
     [
-        Seen(grey(2), np.ones(3) / 3, even(2)),
-        Seen(grey(2), np.ones(1), even(3)),
-        Seen(grey(2), np.ones(1), even(2, 7)),
-        Seen(grey(2), np.ones(0), even(2)),
+        Strip(gray(2), np.ones(3) / 3, uniform(2)),
+        Strip(gray(2), np.ones(1), uniform(3)),
+        Strip(gray(2), np.ones(1), uniform(2, 7)),
+        Strip(gray(2), np.ones(0), uniform(2)),
     ],
 )
 def test_what_does_not_fit_is_refused(seen):

@@ -1,11 +1,13 @@
-"""Where the network looks while it draws: the paper's Figure 10 and section 5.1, read off the attention calls, the network untouched.
+"""The network's attention while it generates: the paper's Figure 10 and section 5.1, read off by hooks.
 
-    drawn, seen = draw_and_look(net, inputs, count)      # inputs (B, n_in, 3, 64, 64), the last one the separator
-    seen.temporal        # (B, n_in): how much each input frame counts for the frames that are drawn; sums to 1
-    seen.space           # (B, n_in + count - 1, G, G): how much each patch is looked at within its frame; 1 is an even look
+    frames, maps = generate_with_attention(net, inputs, count)   # inputs (B, n_in, 3, 64, 64), ending in the separator
+    maps.temporal        # (B, n_in): attention on each input frame when the answer is generated; sums to 1
+    maps.space           # (B, n_in + count - 1, G, G): attention on each patch within its frame; 1 is uniform
 
-A frame's attention depends on it and the frames before it alone, so one pass over inputs and drawn frames has the weights that drawing them
-with a cache had. All the weights of the paper's network would fill gigabytes: each layer is reduced as it passes.
+A frame's attention depends only on it and the frames before it, so one pass over inputs and generated frames has the
+weights that generation with a cache had. All weights of the paper's network would fill gigabytes: each layer is reduced
+as it passes. "Relative to uniform attention" divides by the weight that every frame or patch would get if all got the
+same.
 """
 
 from __future__ import annotations
@@ -18,17 +20,23 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from evlib.config import SIZE
 from evlib.generate import generate
-from evlib.model import SIZE, Attention, NextFrame
+from evlib.model import Attention, NextFrame
 from evlib.utils.errors import EvlibError
 
+Hook = Callable[[Tensor, Tensor | None], None]  # gets the weights (B', heads, L, L') and the mask of a call
 
-class Look(NamedTuple):
-    """Where a network looked while it drew n frames after n_in input frames. It saw T = n_in + n - 1: the last one drawn is seen by none."""
 
-    time: Tensor  # float (B, n, T): the weights of each drawn frame on the frames before it, averaged over the global blocks, their heads
-    # and all places; every row sums to 1, frames yet to come have 0
-    space: Tensor  # float (B, T, G, G): the attention that each patch receives within its frame, averaged over all blocks, in even looks
+class AttentionMaps(NamedTuple):
+    """Attention while n frames were generated after n_in input frames, on T = n_in + n - 1: not on the last one."""
+
+    # float (B, n, T): each generated frame's weights on the frames before it, averaged over the global blocks, their
+    # heads and all places; every row sums to 1, later frames have 0
+    time: Tensor
+    # float (B, T, G, G): attention that each patch receives within its frame, averaged over all blocks, relative to
+    # uniform attention
+    space: Tensor
 
     @property
     def n_in(self) -> int:
@@ -36,97 +44,95 @@ class Look(NamedTuple):
 
     @property
     def temporal(self) -> Tensor:
-        """The temporal attention on each input frame, as in Figure 10: float (B, n_in), sums to 1.
-
-        Every drawn frame counts alike: what it gives to the inputs is scaled to 1 (the rest went to frames drawn before), then the mean is taken."""
+        """The temporal attention on each input frame, as in Figure 10: float (B, n_in), sums to 1. All generated frames
+        have equal weight: the attention of each on the inputs is scaled to 1 (the rest is on generated frames)."""
         on_inputs = self.time[:, :, : self.n_in]
         return (on_inputs / on_inputs.sum(dim=2, keepdim=True)).mean(dim=1)
 
     @property
     def gain(self) -> Tensor:
-        """The same for every frame seen, drawn ones too: float (B, T), in even looks. 1: as much as if all frames so far got the same.
-
-        The mean over those targets that came after the frame: later frames have fewer, and would lose by a plain sum."""
+        """Temporal attention on every frame, generated ones too, relative to uniform attention: float (B, T). The mean
+        over those targets that came after the frame: later frames have fewer, and would lose by a plain sum."""
         n, T = self.time.shape[1:]
         sees = torch.ones(n, T, dtype=torch.bool, device=self.time.device).tril(self.n_in - 1)
         return (self.time * sees.sum(dim=1, keepdim=True)).sum(dim=1) / sees.sum(dim=0)
 
 
 @contextmanager
-def watched(watchers: Mapping[Attention, Callable[[Tensor, Tensor | None], None]]) -> Iterator[None]:
-    """Within the block, every call of one of these attentions hands its weights (B', heads, L, L') and its mask to its watcher."""
+def attention_hooks(hooks: Mapping[Attention, Hook]) -> Iterator[None]:
+    """Within the block, every call of one of these attentions also calls its hook with the weights, computed anew."""
 
-    def watch(module: Attention, tell: Callable) -> None:
-        usual = module.attend
+    def register(module: Attention, hook: Hook) -> None:
+        attend = module.attend
 
-        def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        def hooked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
             scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
-            tell((scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(dim=-1), mask)
-            return usual(q, k, v, mask)
+            hook((scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(dim=-1), mask)
+            return attend(q, k, v, mask)
 
-        module.attend = attend
+        module.attend = hooked
 
-    for module, tell in watchers.items():
-        watch(module, tell)
+    for module, hook in hooks.items():
+        register(module, hook)
     try:
         yield
     finally:
-        for module in watchers:
-            del module.attend  # the class's own shows again
+        for module in hooks:
+            del module.attend  # the class's own again
 
 
 @contextmanager
-def recorded(attentions: list[Attention]) -> Iterator[list[Tensor]]:
-    """Within the block, every call of these attentions adds its weights (B', heads, L, L') to the list: all of them, so of a few layers."""
-    seen: list[Tensor] = []
-    with watched({module: lambda weights, mask: seen.append(weights) for module in attentions}):
-        yield seen
+def recorded_weights(attentions: list[Attention]) -> Iterator[list[Tensor]]:
+    """Within the block, every call of these attentions appends its weights (B', heads, L, L') to the list: for few
+    layers, because all are in memory."""
+    weights: list[Tensor] = []
+    with attention_hooks({module: lambda called, mask: weights.append(called) for module in attentions}):
+        yield weights
 
 
 @torch.inference_mode()
-def look(net: NextFrame, frames: Tensor, targets: int = 1) -> Look:
-    """Where `net` looks while it predicts the last `targets` frames: those that follow frames T - targets, ..., T - 1.
+def attention_maps(net: NextFrame, frames: Tensor, targets: int = 1) -> AttentionMaps:
+    """Attention while `net` predicts the last `targets` frames: those that follow frames T - targets, ..., T - 1.
 
-    frames (B, T, 3, 64, 64), uint8 0..255 or float 0..1: the inputs, then every target but the last. EvlibError unless 1 <= targets <= T.
-    The paper averages spatial attention "over all layers": so the decoder runs on every frame, too, although it reaches the answer from the last few alone."""
+    frames (B, T, 3, 64, 64), uint8 0..255 or float 0..1: the inputs, then every target but the last. EvlibError unless
+    1 <= targets <= T. The paper averages spatial attention "over all layers", so all blocks compute all frames,
+    although the last ones are enough for the answer."""
     net.eval()
-    time, space = _Time(frames, targets), _Space(frames, net.config.patch)
+    time, space = _TimeMean(frames, targets), _SpaceMean(frames, net.config.patch)
     blocks = [*net.encoder, *net.middle, *net.decoder]
-    with watched({**{block.time: time for block in net.middle}, **{block.space: space for block in blocks}}):
+    with attention_hooks({block.time: time for block in net.middle} | {block.space: space for block in blocks}):
         net(frames)
-    return Look(time.mean, space.mean)
+    return AttentionMaps(time.mean, space.mean)
 
 
 @torch.inference_mode()
-def draw_and_look(net: NextFrame, inputs: Tensor, count: int) -> tuple[Tensor, Look]:
-    """Draws `count` frames after the inputs (B, n_in, 3, 64, 64), uint8 or float 0..1, and says where the network looked meanwhile.
-    The frames are float (B, count, 3, 64, 64) 0..1, as from `generate`."""
-    drawn = generate(net, inputs, count)
-    start = inputs.to(drawn.dtype) / 255 if inputs.dtype == torch.uint8 else inputs
-    return drawn, look(net, torch.cat([start, drawn[:, :-1]], dim=1), targets=count)
+def generate_with_attention(net: NextFrame, inputs: Tensor, count: int) -> tuple[Tensor, AttentionMaps]:
+    """Generates `count` frames after the inputs (B, n_in, 3, 64, 64), uint8 or float 0..1: float (B, count, 3, 64, 64)
+    0..1, as from `generate`, and the attention meanwhile."""
+    frames = generate(net, inputs, count)
+    start = inputs.to(frames.dtype) / 255 if inputs.dtype == torch.uint8 else inputs
+    return frames, attention_maps(net, torch.cat([start, frames[:, :-1]], dim=1), targets=count)
 
 
 @torch.inference_mode()
 def temporal(net: NextFrame, frames: Tensor, targets: int = 1) -> Tensor:
-    """`look(...).temporal` alone, at less work: float (B, T - targets + 1) that sums to 1."""
+    """`attention_maps(...).temporal` alone, at less work: float (B, T - targets + 1) that sums to 1."""
     net.eval()
-    time = _Time(frames, targets)
-    with watched({block.time: time for block in net.middle}):
+    time = _TimeMean(frames, targets)
+    with attention_hooks({block.time: time for block in net.middle}):
         net(frames, last=targets)
-    return Look(time.mean, frames).temporal
+    return AttentionMaps(time.mean, frames).temporal
 
 
 @torch.inference_mode()
 def occlusion(net: NextFrame, inputs: Tensor, count: int) -> Tensor:
-    """What each input frame does to the answer, by experiment: it is blackened, the answer is drawn anew, and the mean absolute change of the drawn
-    pixels is noted. inputs (n_in, 3, 64, 64), uint8 or float 0..1 -> float (n_in,) 0..1. Attention says where a network looks; this, what for."""
+    """How much the answer depends on each input frame, by experiment: the mean absolute change of the `count` generated
+    frames when that frame is black. inputs (n_in, 3, 64, 64), uint8 or float 0..1 -> float (n_in,) 0..1."""
     n_in = len(inputs)
-    versions = inputs.repeat(
-        n_in + 1, 1, 1, 1, 1
-    )  # (n_in + 1, n_in, 3, 64, 64): each with another frame black, and none
-    versions[torch.arange(n_in), torch.arange(n_in)] = 0
-    drawn = generate(net, versions, count)
-    return (drawn[:-1] - drawn[-1:]).abs().mean(dim=(1, 2, 3, 4))
+    occluded = inputs.repeat(n_in + 1, 1, 1, 1, 1)  # (n_in + 1, n_in, 3, 64, 64): another frame black in each but one
+    occluded[torch.arange(n_in), torch.arange(n_in)] = 0
+    frames = generate(net, occluded, count)
+    return (frames[:-1] - frames[-1:]).abs().mean(dim=(1, 2, 3, 4))
 
 
 def enlarge(space: Tensor, size: int = SIZE) -> Tensor:
@@ -136,84 +142,68 @@ def enlarge(space: Tensor, size: int = SIZE) -> Tensor:
 
 
 def inside(space: Tensor, mask: Tensor) -> Tensor:
-    """The share of the spatial attention that falls into a mask, by the mask's share of the area: 1 for an even look. NaN where the mask is empty.
-    Maps float (..., G, G) and masks bool (..., 64, 64) -> float (...)."""
+    """Spatial attention in a mask relative to uniform attention: its share of the attention over its share of the area.
+    NaN where the mask is empty. Maps float (..., G, G) and masks bool (..., 64, 64) -> float (...)."""
     pixels, mask = enlarge(space), mask.to(space)
     return (pixels * mask).sum(dim=(-2, -1)) / mask.sum(dim=(-2, -1)) / pixels.mean(dim=(-2, -1))
 
 
-# ---- places in frames, uint8 (T, 3, 64, 64) -> bool (T, 64, 64), to be held against the maps by `inside` ------------------------------
+# ---- masks for `inside`: frames, uint8 (T, 3, 64, 64) -> bool (T, 64, 64) --------------------------------------------
 
 
-def moving(frames: Tensor, least: int = 16) -> Tensor:
-    """Pixels that differ from the frame before or after by at least `least` of 255, in the mean over the colours."""
-    change = torch.diff(frames.float(), dim=0).abs().mean(dim=1) >= least  # (T - 1, 64, 64)
+def moving(frames: Tensor, threshold: int = 16) -> Tensor:
+    """Pixels that differ from the frame before or after by at least `threshold` of 255, in the mean over the colors."""
+    change = torch.diff(frames.float(), dim=0).abs().mean(dim=1) >= threshold  # (T - 1, 64, 64)
     still = torch.zeros_like(frames[:1, 0], dtype=torch.bool)
     return torch.cat([still, change]) | torch.cat([change, still])
 
 
-def coloured(frames: Tensor, least: int = 64) -> Tensor:
-    """Pixels whose strongest and weakest colours are at least `least` of 255 apart: what is neither grey nor a word."""
-    return frames.amax(dim=1).int() - frames.amin(dim=1).int() >= least
+def colored(frames: Tensor, threshold: int = 64) -> Tensor:
+    """Pixels whose strongest and weakest colors are at least `threshold` of 255 apart: neither gray nor a word."""
+    return frames.amax(dim=1).int() - frames.amin(dim=1).int() >= threshold
 
 
 def bright(frames: Tensor) -> Tensor:
     """Pixels above their frame's mean: in a spectrogram, the sound."""
-    grey = frames.float().mean(dim=1)
-    return grey > grey.mean(dim=(1, 2), keepdim=True)
+    gray = frames.float().mean(dim=1)
+    return gray > gray.mean(dim=(1, 2), keepdim=True)
 
 
 def central(frames: Tensor) -> Tensor:
     """The middle quarter: half as high and half as wide as the frame."""
-    there = torch.zeros_like(frames[:, 0], dtype=torch.bool)
-    there[:, SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4] = True
-    return there
+    mask = torch.zeros_like(frames[:, 0], dtype=torch.bool)
+    mask[:, SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4] = True
+    return mask
 
 
 def in_boxes(boxes: list[list[float] | None]) -> Tensor:
-    """Pixels whose centre is in the box of their frame, x, y, w, h in pixels -> bool (T, 64, 64); None where there is no box: none of them."""
-    masks = torch.zeros(len(boxes), SIZE, SIZE, dtype=torch.bool)
-    centre = torch.arange(SIZE) + 0.5
+    """Pixels whose center is in the box of their frame, x, y, w, h in pixels -> bool (T, 64, 64); None: no pixel."""
+    masks, center = torch.zeros(len(boxes), SIZE, SIZE, dtype=torch.bool), torch.arange(SIZE) + 0.5
     for mask, box in zip(masks, boxes):
         if box is not None:
             x, y, w, h = box
-            mask |= ((y <= centre) & (centre < y + h))[:, None] & (x <= centre) & (centre < x + w)
+            mask |= ((y <= center) & (center < y + h))[:, None] & (x <= center) & (center < x + w)
     return masks
 
 
-# ---- numbers to keep ---------------------------------------------------------------------------------------------------------
-
-
-def table(sources: list[str], looks: list[Look]) -> pd.DataFrame:
-    """The numbers behind Figure 10, a row a frame that was seen: example, frame, part ("input" or "drawn"), temporal (a share of all inputs; empty for
-    drawn frames), gain (in even looks), and the patch that is looked at most: its row and column from 0, its attention in even looks, the grid.
-    Each `Look` is of a single example."""
+def table(sources: list[str], maps: list[AttentionMaps]) -> pd.DataFrame:
+    """The numbers behind Figure 10, one row per frame but the last: example, frame, part ("input" or "generated"),
+    temporal (a share of all inputs; empty for generated frames), gain (relative to uniform attention), and the patch
+    with the most attention: its row and column from 0, its attention relative to uniform attention, the grid. All maps
+    are of a single example."""
     rows = []
-    for source, seen in zip(sources, looks, strict=True):
-        shares, gains = seen.temporal[0].tolist(), seen.gain[0].tolist()
-        for t, (gain, patches) in enumerate(zip(gains, seen.space[0])):
-            row, column = divmod(int(patches.argmax()), len(patches))
-            share = round(shares[t], 4) if t < seen.n_in else None
-            rows.append(
-                (
-                    source,
-                    t,
-                    "input" if t < seen.n_in else "drawn",
-                    share,
-                    round(gain, 3),
-                    row,
-                    column,
-                    round(patches.max().item(), 3),
-                    len(patches),
-                )
-            )
-    return pd.DataFrame(
-        rows, columns=["example", "frame", "part", "temporal", "gain", "top_row", "top_column", "top_attention", "grid"]
-    )
+    for source, one in zip(sources, maps, strict=True):
+        shares, gains = one.temporal[0].tolist(), one.gain[0].tolist()
+        for t, (gain, patches) in enumerate(zip(gains, one.space[0])):
+            row = {"example": source, "frame": t, "part": "input" if t < one.n_in else "generated"}
+            row |= {"temporal": round(shares[t], 4) if t < one.n_in else None, "gain": round(gain, 3)}
+            row["top_row"], row["top_column"] = divmod(int(patches.argmax()), len(patches))
+            rows.append({**row, "top_attention": round(patches.max().item(), 3), "grid": len(patches)})
+    return pd.DataFrame(rows)
 
 
 class _Mean:
-    """The mean over layers of what is left of each."""
+    """A hook: the mean over layers of what `reduce` leaves of each."""
 
     def __init__(self, frames: Tensor):
         self.B, self.T = frames.shape[:2]
@@ -227,7 +217,7 @@ class _Mean:
         return self.sum / self.layers
 
 
-class _Time(_Mean):
+class _TimeMean(_Mean):
     def __init__(self, frames: Tensor, targets: int):
         super().__init__(frames)
         if not 1 <= targets <= self.T:
@@ -237,24 +227,25 @@ class _Time(_Mean):
         self.targets = targets
 
     def reduce(self, weights: Tensor, mask: Tensor | None) -> Tensor:
-        """(B * places, heads, T, T) -> (B, targets, T)."""
+        """(B * places, heads, T or fewer, T) -> (B, targets, T)."""
         return weights[:, :, -self.targets :].mean(dim=1).view(self.B, -1, self.targets, self.T).mean(dim=1)
 
 
-class _Space(_Mean):
+class _SpaceMean(_Mean):
     def __init__(self, frames: Tensor, patch: int):
         super().__init__(frames)
         self.grid = SIZE // patch
 
     def reduce(self, weights: Tensor, mask: Tensor | None) -> Tensor:
-        """(B * T, heads, N, N) -> (B, T, G, G): what each patch receives from the patches of its frame, in even looks.
+        """(B * T, heads, N, N) -> (B, T, G, G): what each patch receives from the patches of its frame, relative to
+        what it would receive if all weights that the mask allows were equal.
 
-        An even look of a local block is not the same everywhere: a patch in the corner has fewer neighbours to be seen by, though each of these has
-        fewer others to see. So what a patch receives is divided by what it would receive if all weights that the mask allows were equal."""
+        That is not the same everywhere in a local block: a patch in the corner has fewer neighbors to receive from,
+        though each of these has fewer others to attend to."""
         received = weights.mean(dim=(1, 2))  # (B * T, N): over heads and queries
         N = received.shape[-1]
-        even = (
-            torch.full_like(received[0], 1 / N) if mask is None else (mask / mask.sum(dim=1, keepdim=True)).mean(dim=0)
-        )
+        uniform = torch.full_like(received[0], 1 / N)
+        if mask is not None:
+            uniform = (mask / mask.sum(dim=1, keepdim=True)).mean(dim=0)
         g = round(N**0.5)
-        return enlarge((received / even).view(self.B, self.T, g, g), self.grid)
+        return enlarge((received / uniform).view(self.B, self.T, g, g), self.grid)
