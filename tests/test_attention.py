@@ -52,7 +52,7 @@ def test_the_weights_are_those_of_the_plain_formula():
     """softmax(q k / sqrt d), by loops; and they explain what the attention returned."""
     torch.manual_seed(0)
     attention, x = Attention(width=8, heads=2, dropout=0.0), torch.randn(3, 5, 8)
-    with torch.no_grad(), recorded_weights([attention]) as seen:
+    with torch.no_grad(), recorded_weights([attention]) as calls:
         y = attention(x, causal(5, 0, None, "cpu"))
     q, k, v = (part.view(3, 5, 2, 4) for part in attention.qkv(x).detach().chunk(3, dim=-1))
     expected = torch.zeros(3, 2, 5, 5)
@@ -61,8 +61,8 @@ def test_the_weights_are_those_of_the_plain_formula():
             for i in range(5):
                 scores = [float(q[b, i, h] @ k[b, j, h]) / 4**0.5 for j in range(i + 1)]
                 expected[b, h, i, : i + 1] = torch.tensor(scores).softmax(dim=0)
-    assert len(seen) == 1 and torch.allclose(seen[0], expected, atol=1e-6)
-    mixed = torch.einsum("bhij,bjhd->bihd", seen[0], v).reshape(3, 5, 8)
+    assert len(calls) == 1 and torch.allclose(calls[0], expected, atol=1e-6)
+    mixed = torch.einsum("bhij,bjhd->bihd", calls[0], v).reshape(3, 5, 8)
     assert torch.allclose(attention.out(mixed), y, atol=1e-6)
 
 
@@ -76,10 +76,10 @@ def test_a_planted_attention_attends_where_it_should():
         attention.qkv.bias.zero_()
         attention.qkv.bias[0] = torch.log(torch.tensor(3.0)) * 4**0.5  # q
         attention.qkv.weight[4, 0] = 1  # k
-        with recorded_weights([attention]) as seen:
+        with recorded_weights([attention]) as calls:
             attention(x, None)
             attention(x, torch.ones(4, 4, dtype=torch.bool).tril())
-    unmasked, masked = (weights[0, 0] for weights in seen)
+    unmasked, masked = (weights[0, 0] for weights in calls)
     assert torch.allclose(unmasked, torch.tensor([1, 1, 3, 1]).expand(4, 4) / 6)
     assert torch.allclose(masked[1], torch.tensor([1, 1, 0, 0]) / 2) and torch.allclose(
         masked[2], torch.tensor([1, 1, 3, 0]) / 5
@@ -160,7 +160,7 @@ def test_a_planted_network_attends_where_it_should():
 
 
 def test_places_count_alike():
-    """A frame that is white in its upper half draws attention to its upper places alone: half of all."""
+    """A frame that is white in its upper half gets attention at its upper places alone: half of all."""
     frames = torch.zeros(1, 4, 3, 64, 64)
     frames[0, 1, :, :32] = 1
     there, elsewhere = (3 / 6 + 1 / 4) / 2, (1 / 6 + 1 / 4) / 2
@@ -186,9 +186,9 @@ def test_each_target_counts_alike_on_the_inputs():
     net, frames, n = network(), video(6), 3
     with torch.no_grad(), recorded_weights([block.time for block in net.middle]) as layers:
         net(frames)
-    seen = attention_maps(net, frames, targets=n)
+    maps = attention_maps(net, frames, targets=n)
     assert (
-        seen.n_in == 4 and seen.time.shape == (2, 3, 6) and seen.temporal.shape == (2, 4) and seen.gain.shape == (2, 6)
+        maps.n_in == 4 and maps.time.shape == (2, 3, 6) and maps.temporal.shape == (2, 4) and maps.gain.shape == (2, 6)
     )
     weights = torch.stack([layer.view(2, -1, *layer.shape[1:]) for layer in layers]).mean(dim=(0, 2, 3))  # (B, T, T)
     for b in range(2):
@@ -198,12 +198,12 @@ def test_each_target_counts_alike_on_the_inputs():
             shares += row[:4] / row[:4].sum() / n
             for t in range(query + 1):
                 gains[t].append(float(row[t]) * (query + 1))
-        assert torch.allclose(seen.temporal[b], shares, atol=1e-5)
-        assert torch.allclose(seen.gain[b], torch.tensor([sum(g) / len(g) for g in gains]), atol=1e-5)
-    assert torch.allclose(seen.temporal.sum(dim=1), torch.ones(2), atol=1e-5) and torch.allclose(
-        seen.time.sum(dim=2), torch.ones(2, 3), atol=1e-5
+        assert torch.allclose(maps.temporal[b], shares, atol=1e-5)
+        assert torch.allclose(maps.gain[b], torch.tensor([sum(g) / len(g) for g in gains]), atol=1e-5)
+    assert torch.allclose(maps.temporal.sum(dim=1), torch.ones(2), atol=1e-5) and torch.allclose(
+        maps.time.sum(dim=2), torch.ones(2, 3), atol=1e-5
     )
-    assert torch.allclose(temporal(net, frames, targets=n), seen.temporal, atol=1e-6)
+    assert torch.allclose(temporal(net, frames, targets=n), maps.temporal, atol=1e-6)
     assert torch.allclose(attention_maps(net, frames[:, :4]).temporal, temporal(net, frames[:, :4]), atol=1e-6)
 
 
@@ -213,22 +213,22 @@ def test_uniform_attention_scores_one():
     for block in (*net.encoder, *net.middle, *net.decoder):
         for attention in (block.space, block.time):
             torch.nn.init.zeros_(attention.qkv.weight)
-    seen = attention_maps(net, video(6), targets=3)
-    assert torch.allclose(seen.space, torch.ones(2, 6, 8, 8), atol=1e-5)
-    assert torch.allclose(seen.gain, torch.ones(2, 6), atol=1e-5) and torch.allclose(
-        seen.temporal, torch.full((2, 4), 1 / 4), atol=1e-5
+    maps = attention_maps(net, video(6), targets=3)
+    assert torch.allclose(maps.space, torch.ones(2, 6, 8, 8), atol=1e-5)
+    assert torch.allclose(maps.gain, torch.ones(2, 6), atol=1e-5) and torch.allclose(
+        maps.temporal, torch.full((2, 4), 1 / 4), atol=1e-5
     )
 
 
 def test_one_pass_has_the_weights_of_generation_with_its_cache():
     net, inputs, n = network(), video(4), 3
     with recorded_weights([block.time for block in net.middle]) as calls:
-        frames_out = generate(net, inputs, n)
-    again, seen = generate_with_attention(net, inputs, n)
-    assert torch.equal(frames_out, again)
-    for i in range(n):  # two layers a step; the last row draws
+        generated = generate(net, inputs, n)
+    again, maps = generate_with_attention(net, inputs, n)
+    assert torch.equal(generated, again)
+    for i in range(n):  # two layers a step; the last row generates
         step = torch.stack([weights[:, :, -1] for weights in calls[2 * i : 2 * i + 2]])
-        assert torch.allclose(seen.time[:, i, : 4 + i], step.mean(dim=(0, 2)).view(2, -1, 4 + i).mean(dim=1), atol=1e-5)
+        assert torch.allclose(maps.time[:, i, : 4 + i], step.mean(dim=(0, 2)).view(2, -1, 4 + i).mean(dim=1), atol=1e-5)
 
 
 @pytest.mark.parametrize("targets", [0, 5])
@@ -273,7 +273,7 @@ def seeks_red(patch: int = 8, **changes) -> NextFrame:
 
 
 def one_red_patch(patch: int = 8) -> Tensor:
-    """Five frames of green and blue noise, a little red in the patch at ROW, COLUMN of FRAME: uint8 (1, 5, 3, 64, 64)."""
+    """Five frames of green and blue noise, some red in the patch at ROW, COLUMN of FRAME: uint8 (1, 5, 3, 64, 64)"""
     frames = video(5, batch=1)
     frames[:, :, 0] = 0
     frames[0, FRAME, 0, ROW * patch : (ROW + 1) * patch, COLUMN * patch : (COLUMN + 1) * patch] = 90
@@ -290,11 +290,11 @@ def test_the_answer_depends_on_one_patch_of_one_frame_and_the_maps_name_it():
     with torch.no_grad():
         change = (net(blackened, last=1) - net(frames, last=1)).abs().amax(dim=(1, 2, 3, 4)).view(5, 8, 8)
     assert change[FRAME, ROW, COLUMN] > 0.1 and (change > 1e-6).sum() == 1
-    seen = attention_maps(net, frames)
-    assert seen.temporal[0].argmax() == FRAME and seen.temporal[0, FRAME] > 0.9
-    square = seen.space[0, FRAME] == seen.space[0, FRAME].max()  # a global block sees 2x2 patches as one
+    maps = attention_maps(net, frames)
+    assert maps.temporal[0].argmax() == FRAME and maps.temporal[0, FRAME] > 0.9
+    square = maps.space[0, FRAME] == maps.space[0, FRAME].max()  # a global block sees 2x2 patches as one
     assert square.nonzero().tolist() == [[0, 4], [0, 5], [1, 4], [1, 5]]
-    assert torch.allclose(seen.space[0, 0], torch.ones(8, 8), atol=1e-5)  # nothing to see there
+    assert torch.allclose(maps.space[0, 0], torch.ones(8, 8), atol=1e-5)  # nothing to see there
 
 
 @pytest.mark.parametrize("patch", [4, 8])
@@ -376,8 +376,8 @@ def test_places_in_frames():
 
 def test_the_numbers_behind_the_picture():
     net = seeks_red()
-    frames_out, seen = generate_with_attention(net, one_red_patch(), 3)
-    rows = table(["a", "b"], [seen, seen])
+    generated, maps = generate_with_attention(net, one_red_patch(), 3)
+    rows = table(["a", "b"], [maps, maps])
     assert rows.columns.tolist() == [
         "example",
         "frame",
@@ -390,7 +390,7 @@ def test_the_numbers_behind_the_picture():
         "grid",
     ]
     assert (
-        frames_out.shape == (1, 3, 3, 64, 64)
+        generated.shape == (1, 3, 3, 64, 64)
         and len(rows) == 2 * 7
         and rows.part.tolist() == (["input"] * 5 + ["generated"] * 2) * 2
     )
@@ -400,4 +400,4 @@ def test_the_numbers_behind_the_picture():
         one.temporal.idxmax() == FRAME and one.gain[FRAME] > 2 and (one.top_row[FRAME], one.top_column[FRAME]) == (0, 4)
     )
     with pytest.raises(ValueError):
-        table(["a"], [seen, seen])
+        table(["a"], [maps, maps])

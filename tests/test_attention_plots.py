@@ -1,4 +1,4 @@
-"""Figure 10: what is lighter and darker, where the colours and numbers stand."""
+"""Figure 10: what is lighter and darker, where the colors and numbers stand."""
 
 import io
 
@@ -42,11 +42,11 @@ def test_uniform_attention_leaves_a_frame_as_it_is():
 def test_lighter_is_more_and_darker_less_up_to_twice_and_half():
     patches = np.ones((8, 8))
     patches[1, 5], patches[0, 0], patches[7, 2], patches[3, 3] = 2, 0.5, 50, 0
-    seen = overlay(gray(1)[0], patches)
+    strip = overlay(gray(1)[0], patches)
     light, dark = round(100 * (1 - VEIL) + 255 * VEIL), round(100 * (1 - VEIL))
     expected = np.full((8, 8), 100)
     expected[1, 5], expected[0, 0], expected[7, 2], expected[3, 3] = light, dark, light, dark
-    assert np.array_equal(seen, np.kron(expected, np.ones((8, 8)))[..., None].repeat(3, axis=2))
+    assert np.array_equal(strip, np.kron(expected, np.ones((8, 8)))[..., None].repeat(3, axis=2))
     assert 100 < overlay(gray(1)[0], np.full((8, 8), 1.4))[0, 0, 0] < light
 
 
@@ -63,7 +63,7 @@ def test_frames_bars_and_the_red_line_are_in_their_places():
         expected = np.full((64, 64), 100)
         if t == 1:
             expected[8:16, 40:48] = light
-        assert np.abs(patch - expected[..., None]).max() <= 2  # 256 colours
+        assert np.abs(patch - expected[..., None]).max() <= 2  # 256 colors
     for t, share in enumerate((0.1, 0.6, 0.3)):
         bar = picture[LINE : TOP - 1, place(t, 3) : place(t, 3) + 64]
         assert np.abs(bar - 255 * np.array(SCALE(share / 0.6)[:3])).max() <= 4
@@ -93,16 +93,16 @@ def test_long_parts_are_thinned_and_long_lines_broken():
         .repeat(64, axis=2)
         .repeat(3, axis=3)
     )
-    seen = Strip(frames, np.arange(1, 12) / 66, uniform(11))
-    thin = pixels(figure10([seen], max_frames=4))
-    shown = [thin[TOP + 32, place(i, 5) + 32, 0] // 8 for i in range(7)]
-    assert shown == [0, 3, 6, 9, 10, 11, 30]  # 0-9, the separator, 11-30
-    whole = pixels(figure10([seen], width=4 * 66 + 3 * GAP))
+    strip = Strip(frames, np.arange(1, 12) / 66, uniform(11))
+    thin = pixels(figure10([strip], max_frames=4))
+    values = [thin[TOP + 32, place(i, 5) + 32, 0] // 8 for i in range(7)]
+    assert values == [0, 3, 6, 9, 10, 11, 30]  # 0-9, the separator, 11-30
+    whole = pixels(figure10([strip], width=4 * 66 + 3 * GAP))
     line = TOP + 64 + GAP
     assert [
         whole[row * line + TOP + 32, place(column, 9) + 32, 0] // 8 for row in range(2) for column in range(4)
     ] == list(range(8))
-    assert whole.shape[0] >= 8 * line and figure10([seen]).width > 900
+    assert whole.shape[0] >= 8 * line and figure10([strip]).width > 900
 
 
 def test_short_examples_stand_side_by_side_and_long_ones_below_each_other():
@@ -146,7 +146,7 @@ def test_an_untrained_network_is_no_problem():
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "strip",
     [
         Strip(gray(2), np.ones(3) / 3, uniform(2)),
         Strip(gray(2), np.ones(1), uniform(3)),
@@ -154,8 +154,8 @@ def test_an_untrained_network_is_no_problem():
         Strip(gray(2), np.ones(0), uniform(2)),
     ],
 )
-def test_what_does_not_fit_is_refused(seen):
+def test_what_does_not_fit_is_refused(strip):
     with pytest.raises(EvlibError, match=r"A strip of 2 frames of 64x64 needs temporal \(n_in,\) and spatial"):
-        figure10([seen])
+        figure10([strip])
     with pytest.raises(EvlibError, match="at least one example"):
         figure10([])

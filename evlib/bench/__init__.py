@@ -114,4 +114,4 @@ def joined(new: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _origin(table: pd.DataFrame) -> pd.Series:
     """What one run measures as a whole: a kind of device, on a CPU a number of threads, and a preset."""
     kind = table.device.where(table.device.str.startswith("CPU"), "GPU")
-    return kind + " " + (table.preset.fillna("").astype(str) if "preset" in table else "")
+    return kind + " " + (table.preset if "preset" in table else "")

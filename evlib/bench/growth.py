@@ -30,7 +30,6 @@ FRAMES, WIDTHS, BATCHES = (2, 4, 8, 16, 32, 64), (64, 128, 256, 512), (1, 4, 16,
 SEQUENCES = (1_000, 10_000, 100_000, 1_000_000)
 FIXED = {"frames": 11, "width": preset("demo").model.width, "batch": 8}  # what does not grow
 DISTINCT, LENGTH = 1_000, 12  # frames of the synthetic store, and of each of its sequences
-COLUMNS = "what axis value dtype seconds megabytes formula_megabytes repeats device threads note"
 
 
 def measure(
@@ -42,9 +41,9 @@ def measure(
     sequences: Sequence[int] = SEQUENCES,
     host: bool = True,
 ) -> pd.DataFrame:
-    """COLUMNS. `megabytes` of a training step: on a CPU what is saved for the backward pass, on a GPU the peak of all
-    tensors; `formula_megabytes` what evlib.paper.cost says of it. Of a data set, measured if it is the `host`'s turn:
-    the index, 4 bytes per frame of a sequence."""
+    """One row per size. `megabytes` of a training step: on a CPU what is saved for the backward pass, on a GPU the peak
+    of all tensors; `formula_megabytes` what evlib.paper.cost says of it. Of a data set, measured if it is the `host`'s
+    turn: the index, 4 bytes per frame of a sequence."""
     rows, types = [], ("float32", "bfloat16")
     usual, other = types if device.type == "cpu" else reversed(types)
     for axis, values in (("frames", frames), ("width", widths), ("batch", batches)):
@@ -52,7 +51,7 @@ def measure(
     rows += steps(f"training step in {other}", "width", widths, device, other)
     if host:
         rows += stores(sequences, device)
-    table = pd.DataFrame(rows).reindex(columns=COLUMNS.split()).assign(**machine(device), note="")
+    table = pd.DataFrame(rows).assign(**machine(device), note="")
     for (what, axis), group in table.groupby(["what", "axis"], sort=False):
         table.loc[group.index, "note"] = note = slopes(group)
         first, last = group.iloc[0], group.iloc[-1]

@@ -20,25 +20,20 @@ from evlib.data.store import Split
 from evlib.generate import generate
 from evlib.model import NextFrame
 from evlib.paper import cost, table1
-from evlib.training.device import has_bfloat16, precision_for
+from evlib.training.device import precision_for
 from evlib.training.learner import Learner
 
 SHAPES = table1.distinct()
 WORKS = ("forward", "training step", "generation")
 ON_CPU = {"demo": 16, "paper": 1, "fast": 1}  # sequences per step, at most, where Table 1's would take minutes
-COLUMNS = (
-    "what shape n_in n_out batch preset dtype seconds frames_per_second gflop gflop_per_second "
-    "matmul_gflop_per_second utilisation peak_megabytes repeats device threads note"
-)
 
 
 def measure(
     presets: Sequence[str], device: torch.device, log: Callable[[str], None], shapes: Iterable[str] = SHAPES
 ) -> pd.DataFrame:
-    """COLUMNS, one row per preset, shape and work, after two for the yardstick. `frames_per_second` counts the frames
-    of the sequences, input and answer; `peak_megabytes` is of a GPU's tensors, or of a whole process that does nothing
-    else."""
-    rows = list(yardsticks(device))
+    """One row per preset, shape and work. `frames_per_second` counts the frames of the sequences, input and answer;
+    `peak_megabytes` is of a GPU's tensors, or of a whole process that does nothing else."""
+    rows = []
     for name in presets:
         for shape in shapes:
             n_in, n_out, batch = SHAPES[shape]
@@ -51,28 +46,7 @@ def measure(
                     f"{row['frames_per_second']:,.0f} frames/s, {row['utilisation']:.0%} of this machine's "
                     f"{row['matmul_gflop_per_second']:,.0f} GFLOP/s in {row['dtype']}"
                 )
-    return pd.DataFrame(rows).reindex(columns=COLUMNS.split())
-
-
-def yardsticks(device: torch.device) -> Iterable[dict]:
-    """The rate of a matrix product, in both types."""
-    products = {dtype: product(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
-    timings = in_turns({dtype: work for dtype, (work, _) in products.items()}, device)
-    for dtype, (_, flop) in products.items():
-        emulated = dtype == torch.bfloat16 and device.type == "cpu" and not has_bfloat16()
-        side = round((flop / 2) ** (1 / 3))
-        yield {
-            "what": "matrix product",
-            "shape": f"{side} x {side}",
-            "preset": "",
-            "dtype": name_of(dtype),
-            "seconds": timings[dtype].seconds,
-            "gflop": flop / 1e9,
-            "gflop_per_second": flop / timings[dtype].seconds / 1e9,
-            "repeats": timings[dtype].repeats,
-            "note": "emulated: this CPU has no such instructions" if emulated else "",
-            **machine(device),
-        }
+    return pd.DataFrame(rows)
 
 
 def utilisation(what: str, config: Config, n_in: int, n_out: int, device: str) -> dict:

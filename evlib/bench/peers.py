@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ import pytesseract
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from evlib.bench.ends import quiet, word_frames
@@ -31,7 +30,7 @@ from evlib.config import SIZE, ModelConfig, TrainConfig, preset
 from evlib.data import tasks
 from evlib.data.batches import Batch
 from evlib.data.encode import encode
-from evlib.data.tasks.base import Task
+from evlib.data.tasks.base import Item, Task
 from evlib.frames.render import render_example
 from evlib.generate import generate
 from evlib.model import NextFrame
@@ -212,28 +211,17 @@ def reading_pair(count: int = 500, singly: int = 20) -> Pair:
 # ---- files at every step ---------------------------------------------------------------------------------------------
 
 
-class FromFiles(Dataset):
-    """A data set as one would write it first: sample i is read from its official file, decoded and rendered, always."""
-
-    def __init__(self, task: Task, data: Path, split: str = "train"):
-        self.task, self.items = task, [item for item in task.items(task.root(data)) if item.split == split]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, i: int) -> Tensor:
-        """uint8 (T, 64, 64, 3)"""
-        rendered = render_example(self.items[i].load(), self.task.max_inputs)
-        return torch.from_numpy(np.stack([frame.pixels for frame in (*rendered.inputs, *rendered.outputs)]))
-
-    def gather(self, rows: Iterable[int]) -> Tensor:
-        """uint8 (B, T, 3, 64, 64), as from a store's split."""
-        return torch.stack([self[i] for i in rows]).permute(0, 1, 4, 2, 3)
+def from_files(task: Task, items: Sequence[Item]) -> Tensor:
+    """A batch as one would make it first: every official file read, decoded and rendered. uint8 (B, T, 3, 64, 64)"""
+    examples = [render_example(item.load(), task.max_inputs) for item in items]
+    frames = [np.stack([frame.pixels for frame in (*example.inputs, *example.outputs)]) for example in examples]
+    return torch.from_numpy(np.stack(frames)).permute(0, 1, 4, 2, 3)
 
 
 def file_pair(name: str, data: Path) -> Pair:
     task = tasks.get(name)
     split = encode(task, data, log=quiet).split("train")
     rows = max(split.shapes().values(), key=len)[:16]
-    gather = FromFiles(task, data).gather
-    return Pair(lambda: split.gather(rows), lambda: gather(rows), "no workers; the peer, too, caches rendered words")
+    items = [item for item in task.items(task.root(data)) if item.split == "train"]
+    note = "no workers; the peer, too, caches rendered words"
+    return Pair(lambda: split.gather(rows), lambda: from_files(task, [items[i] for i in rows]), note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -75,22 +76,17 @@ def slowdowns(axes: plt.Axes, table: pd.DataFrame) -> None:
     axes.set(xlim=limits, xlabel="slowdown", title="The same work done otherwise")
 
 
-def steps(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _growth(axes, table[table.what == "training step"], "axis", "A training step of preset demo, one size growing")
-
-
-def stores(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _growth(axes, table[table.axis == "sequences"], "what", "A data set growing from a thousand sequences to a million")
-
-
-def _growth(axes: plt.Axes, table: pd.DataFrame, by: str, title: str) -> None:
+def growth(axes: plt.Axes, table: pd.DataFrame, of_store: bool) -> None:
     """Seconds over what grows, each line from its own first point, both axes logarithmic."""
-    longest = 1.0
+    by, title, longest = "axis", "A training step of preset demo, one size growing", 1.0
+    table, stores = table[table.what == "training step"], table[table.axis == "sequences"]
+    if of_store:
+        table, by, title = stores, "what", "A data set growing from a thousand sequences to a million"
     for name, rows in table.groupby(by, sort=False):
-        growth = rows.value / rows.value.iloc[0]
+        times = rows.value / rows.value.iloc[0]
         label = f"{name}, {rows.value.iloc[0]:,} to {rows.value.iloc[-1]:,}" if by == "axis" else name
-        axes.plot(growth, rows.seconds / rows.seconds.iloc[0], marker="o", label=label)
-        longest = max(longest, growth.iloc[-1])
+        axes.plot(times, rows.seconds / rows.seconds.iloc[0], marker="o", label=label)
+        longest = max(longest, times.iloc[-1])
     axes.plot([1, longest], [1, longest], color="grey", linewidth=0.8, linestyle=":", label="in proportion")
     for axis in "xy":
         _logarithmic(axes, axis)
@@ -106,4 +102,9 @@ def _logarithmic(axes: plt.Axes, name: str) -> None:
     axis.set_minor_formatter(lambda value, _: "")
 
 
-PANELS = {"network": utilisation, "peers": slowdowns, "steps": steps, "stores": stores}
+PANELS = {
+    "network": utilisation,
+    "peers": slowdowns,
+    "steps": partial(growth, of_store=False),
+    "stores": partial(growth, of_store=True),
+}

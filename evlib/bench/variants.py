@@ -24,7 +24,6 @@ from evlib.model import Block, NextFrame
 
 SHAPES = ((2, 1), (11, 1), (21, 1), (11, 10))  # those of Table 1 but tracking's
 STEM = 16  # channels, tried on the shortest shape
-COLUMNS = "what n_in n_out batch precision last_block stem seconds speedup repeats device threads"
 BASELINE = ("float32", "all frames", 0)
 
 
@@ -35,7 +34,7 @@ def measure(
     config: Config | None = None,
     repeats: int = REPEATS,
 ) -> pd.DataFrame:
-    """COLUMNS, one row per shape and variant."""
+    """One row per shape and variant."""
     rows = []
     for n_in, n_out in shapes:
         for row in steps(config or preset("demo"), n_in, n_out, device, repeats, stem=(n_in, n_out) == shapes[0]):
@@ -44,7 +43,7 @@ def measure(
                 f"training step, {n_in} -> {n_out}, {row['precision']}, last block: {row['last_block']}, "
                 f"stem {row['stem']}: {row['seconds']:.3f} s, speedup {row['speedup']:.2f}"
             )
-    return pd.DataFrame(rows).reindex(columns=COLUMNS.split()).assign(**machine(device))
+    return pd.DataFrame(rows).assign(**machine(device))
 
 
 def steps(
