@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from evlib.utils.errors import EvlibError
 
+SIZE = 64  # px, height and width of every frame (section 3.1)
 Augment = Literal["none", "flip", "shift", "mask", "drop"]
 
 # What numbers a setting may be, and how that is said.
@@ -23,18 +24,14 @@ RANGES: list[tuple[str, Callable[[float], bool], str]] = [
     ("width heads global_blocks mlp batch validation_size shards", lambda n: n >= 1, "at least 1"),
     ("local_blocks validations", lambda n: n >= 0, "at least 0"),
     ("stem", lambda n: n >= 0 and n % 8 == 0, "0 or a multiple of 8"),
-    ("power", lambda x: 0 < x <= 1, "above 0 and at most 1"),
+    ("loss_power", lambda x: 0 < x <= 1, "above 0 and at most 1"),
     ("lr muon_lr weight_decay grad_clip l1", lambda x: 0 <= x < math.inf, "at least 0, and finite"),
     ("warmup decay", lambda x: 0 <= x <= 1, "from 0 to 1"),
     ("dropout ema_decay", lambda x: 0 <= x < 1, "at least 0 and below 1"),
     ("steps minutes", lambda x: x > 0, "more than 0"),
     ("seed", lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
     ("max_frames", lambda n: n >= 2, "at least 2: a frame of a question and one of an answer"),
-    (
-        "patch",
-        lambda n: n >= 1 and 64 % (2 * n) == 0,
-        "1, 2, 4, 8, 16 or 32, which divide 64 into an even number of patches",
-    ),
+    ("patch", lambda n: n >= 1 and SIZE % (2 * n) == 0, "1, 2, 4, 8, 16 or 32: an even number of patches in 64 pixels"),
     ("window", lambda n: 1 <= n <= 4, "from 1 to 4: of the five scales of 64 pixels the last has 4"),
 ]
 
@@ -44,7 +41,7 @@ class ModelConfig:
     """The network (section 3.2). The defaults are the paper's; they come to 40.8M parameters (the paper says 41M)."""
 
     width: int = 512  # K, "we set K to 512 throughout"
-    heads: int = 8  # 64 channels a head; the paper does not say
+    heads: int = 8  # 64 channels per head; the paper does not say
     patch: int = 8  # pixels; "for an input of 64x64 and a patch size of 8x8" (Figure 9)
     local_blocks: int = 2  # on each side, at 8x8 patches; the paper does not say
     global_blocks: int = 5  # at 4x4, after one merge of 2x2; the paper does not say
@@ -52,14 +49,12 @@ class ModelConfig:
     dropout: float = 0.1  # "for all layers except the final output layer"
     max_frames: int = 64  # length of the learned temporal encoding; Table 1 needs 41
     stem: int = 0  # channels of a convolutional stem's first layer, a multiple of 8; 0: linear patches, as in the paper
-    zero_init: bool = False  # start every residual branch at zero: the network is the identity at first
+    zero_init: bool = False  # every residual branch starts at zero, each block at the identity
 
     def __post_init__(self):
         check(self)
-        if self.stem and self.patch not in (2, 4, 8, 16, 32):
-            raise EvlibError(
-                f"A stem halves the frame until a pixel is a patch: patch must be 2, 4, 8, 16 or 32; found {self.patch}."
-            )
+        if self.stem and self.patch == 1:
+            raise EvlibError("A stem halves the frame until a pixel is a patch: patch must be 2 or more; found 1.")
         if self.width % self.heads:
             raise EvlibError(f"width must be a multiple of heads; found width {self.width}, heads {self.heads}.")
 
@@ -69,30 +64,26 @@ class TrainConfig:
     """The loop (section 3.3 and Table 1)."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
-    lr: float = 3e-4  # AdamW; "a constant learning rate of 3e-4"
-    muon_lr: float = 0.01  # Muon, for the matrices of the blocks; AdamW keeps the rest
-    warmup: float = 0.0  # share of the run with a rising rate; the paper has none
-    decay: float = 0.0  # share of the run, at its end, with a rate falling to zero; the paper has none
+    lr: float = 3e-4  # of AdamW; "a constant learning rate of 3e-4"
+    muon_lr: float = 0.01  # of Muon, which has the matrices of the blocks; AdamW has the rest
+    warmup: float = 0.0  # share of the run, at its start, with a rising learning rate; the paper has none
+    decay: float = 0.0  # share of the run, at its end, with a learning rate falling to zero; the paper has none
     weight_decay: float = 0.01  # "AdamW using default parameters"
-    batch: int | None = None  # sequences a step, over all processes; None: the task's (Table 1)
-    mean_bias: bool = False  # start the output at the mean answer frame of the training set
+    batch: int | None = None  # sequences per step, over all processes; None: the task's (Table 1)
+    mean_bias: bool = False  # the output starts at the mean answer frame of the training set
     grad_clip: float = 1.0  # largest norm of the gradient; 0: none
     loss: Literal["outputs", "all"] = "outputs"  # frames the loss is on: the answer's, or "each input frame" as well
-    power: float = (
-        1.0  # of each frame's 1 - MS-SSIM; below 1 a blend of two answers costs more than either, see evlib.loss
-    )
-    l1: float = 0.0  # weight of the mean absolute error beside 1 - MS-SSIM, which hardly sees a shift of brightness or hue; the paper has none
-    window: int = 3  # px, at most 4: the fifth scale of 64 px has no more; the usual 11 needs pictures of 176
-    validations: int = 10  # times a run, evenly spaced; the best one is kept
+    loss_power: float = 1.0  # of each frame's 1 - MS-SSIM; below 1 a blend of two answers costs more than either
+    l1: float = 0.0  # weight of the mean absolute error, which sees brightness and hue better; the paper has none
+    window: int = 3  # px, at most 4: the fifth scale of 64 px has no more; the usual 11 needs images of 176
+    validations: int = 10  # per run, evenly spaced; the weights that score best are the run's
     validation_size: int = 256  # sequences
-    augment: Augment = "none"  # how questions are varied, see evlib.augment; the paper does not say that they are
-    ema_decay: float = 0.0  # decay of a running average of the weights, which is what is validated and kept; 0: none
+    augment: Augment = "none"  # how questions are varied, see training.augment; the paper does not say that they are
+    ema_decay: float = 0.0  # of a moving average of the weights, which is then what is validated and saved; 0: none
     shards: int = 1  # parts that each batch takes equal shares of; several GPUs divide the data by them
     # How a step is computed, not what:
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of matrix products; see evlib.device.precision_for
-    compile: Literal["auto", "off", "on", "graphs"] = (
-        "auto"  # torch.compile: on a GPU; "graphs": and replay CUDA graphs
-    )
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of matrix products; see training.device.precision_for
+    compile: Literal["auto", "off", "on", "graphs"] = "auto"  # torch.compile: on a GPU; "graphs": with CUDA graphs
 
     def __post_init__(self):
         check(self)
@@ -102,16 +93,18 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Config:
+    """A run. `steps` end it, and everything follows them: the learning rate, the validations. So the same seed gives
+    the same weights on the same kind of machine. `minutes` beside `steps` are only an estimate that is printed; without
+    `steps` the clock ends the run, and how far it came depends on the machine."""
+
     task: str = ""
     preset: str = "paper"
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     seed: int = 0
-    init_from: str | None = (
-        None  # a run, beside this one or by its path, whose weights to start from; section 5.2 proposes it
-    )
-    steps: int | None = None  # stop after so many steps, and let the schedule follow them
-    minutes: float | None = None  # stop after so much training time, and let the schedule follow it
+    init_from: str | None = None  # a run whose weights to start from, beside this one or a path (section 5.2)
+    steps: int | None = None  # optimizer steps
+    minutes: float | None = None  # of training
 
     def __post_init__(self):
         check(self)
@@ -152,20 +145,18 @@ class Config:
 
 
 def check(config: Any) -> None:
-    """A value of another type than its field, or out of RANGES, is an error that names it: settings also come from files and command lines."""
+    """A value of another type than its field's, or out of RANGES, is an EvlibError that names it: settings also come
+    from files and command lines."""
     for name, kind in get_type_hints(type(config)).items():
         value, allowed = getattr(config, name), get_args(kind)
         if get_origin(kind) is Literal:
-            fits = value in allowed
+            fits, expected = value in allowed, " or ".join(map(repr, allowed))
         else:
-            kinds = allowed or (kind,)
-            fits = (isinstance(value, kinds) or (float in kinds and isinstance(value, int))) and (
-                bool in kinds or not isinstance(value, bool)
-            )
+            kinds, expected = allowed or (kind,), getattr(kind, "__name__", kind)
+            fits = isinstance(value, kinds) or (float in kinds and isinstance(value, int))
+            fits = fits and (bool in kinds or not isinstance(value, bool))
         if not fits:
-            raise EvlibError(
-                f"{name} must be {' or '.join(map(repr, allowed)) if get_origin(kind) is Literal else getattr(kind, '__name__', kind)}; found {value!r}."
-            )
+            raise EvlibError(f"{name} must be {expected}; found {value!r}.")
     for names, fits, expected in RANGES:
         for name in names.split():
             if (value := getattr(config, name, None)) is not None and not fits(value):
@@ -182,28 +173,17 @@ def nearest(name: str, known: list[str]) -> str:
     return f": did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}."
 
 
+MUON = TrainConfig(optimizer="muon", lr=1e-3, muon_lr=0.01, warmup=0.02, decay=0.5, mean_bias=True)
+
 PRESETS = {
     "paper": Config(),
-    "fast": Config(
-        # What the small comparisons of results/recipe support: not the start from zero, not averaged weights.
-        preset="fast",
-        train=TrainConfig(optimizer="muon", lr=1e-3, muon_lr=0.01, warmup=0.02, decay=0.5, mean_bias=True),
-    ),
+    # What the small comparisons of results/recipe support: not zero_init, not ema_decay.
+    "fast": Config(preset="fast", train=MUON),
+    # Without local blocks the same frames cost half as much; a word needs depth rather than detail.
     "demo": Config(
         preset="demo",
-        # Without local blocks the same frames cost half as much; a word needs depth rather than detail.
         model=ModelConfig(width=96, heads=3, local_blocks=0, global_blocks=3, dropout=0.0, zero_init=True),
-        train=TrainConfig(
-            optimizer="muon",
-            lr=1e-3,
-            muon_lr=0.01,
-            warmup=0.02,
-            decay=0.5,
-            weight_decay=0.0,
-            batch=16,
-            mean_bias=True,
-            validations=5,
-        ),
+        train=dataclasses.replace(MUON, weight_decay=0.0, batch=16, validations=5),
     ),
 }
 

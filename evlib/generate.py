@@ -1,12 +1,12 @@
-"""Drawing the answer (section 3.2: "the final predicted frame is concatenated to the input ... in an autoregressive manner").
-
-Only time attention crosses frames, so its keys and values are kept, and each new frame costs one frame's work.
+"""Generating the answer (section 3.2: "the final predicted frame is concatenated to the input ... in an autoregressive
+manner"). Only time attention crosses frames: its keys and values are cached, and a new frame costs one frame's work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,32 +16,33 @@ from evlib.model import Cache, NextFrame
 
 @torch.inference_mode()
 def generate(net: NextFrame, frames: Tensor, count: int) -> Tensor:
-    """frames (B, T, 3, 64, 64), uint8 or float 0..1 -> the `count` frames after them, float (B, count, 3, 64, 64) 0..1."""
+    """frames (B, T, 3, 64, 64), uint8 or float 0..1 -> the `count` frames after them, float (B, count, 3, 64, 64)
+    0..1."""
     net.eval()
     cache: Cache = {}
-    drawn = []
+    generated = []
     for _ in range(count):
         frames = net(frames, last=1, cache=cache)
-        drawn.append(frames)
-    return torch.cat(drawn, dim=1)
+        generated.append(frames)
+    return torch.cat(generated, dim=1)
 
 
-def answer(
+def generate_answers(
     net: NextFrame,
     split: Split,
+    n_frames: Callable[[int], int],
     batch: int = 64,
-    count: int | None = None,
-    tell: Callable[[int], None] = lambda rows: None,
-) -> list[Tensor]:
-    """The generated answer of every row of a split, in its order: uint8 (count, 64, 64, 3) each; without a `count`, as many
-    frames as the true answer has. After every batch `tell` hears how many rows it had."""
+    on_batch: Callable[[int], object] = lambda rows: None,
+) -> list[np.ndarray]:
+    """The answer to every row of a split, in its order: uint8 (n_frames(n_in), 64, 64, 3) each, where n_in counts the
+    row's input frames; the true answer is not looked at. After every batch, `on_batch` gets its number of rows."""
     answers: list = [None] * len(split)
     for rows in split.batches(batch):
-        n_in, n_out = (int(split.metadata[name].values[rows[0]]) for name in ("n_in", "n_out"))
-        drawn = to_uint8(generate(net, split.gather(rows)[:, :n_in], count or n_out))
-        for row, frames in zip(rows, drawn):
-            answers[row] = frames
-        tell(len(rows))
+        n_in = int(split.metadata.n_in.values[rows[0]])
+        frames = to_uint8(generate(net, split.gather(rows, n_in), n_frames(n_in))).numpy()
+        for row, answer in zip(rows, frames):
+            answers[row] = answer
+        on_batch(len(rows))
     return answers
 
 

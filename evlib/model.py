@@ -17,9 +17,8 @@ from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from evlib.config import ModelConfig
+from evlib.config import SIZE, ModelConfig
 
-SIZE = 64  # height and width of a frame
 Cache = dict  # time attention -> its past keys and values, (B', heads, T, d); "frames" -> how many it has seen
 
 
@@ -33,7 +32,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None = None, last: int | None = None) -> Tensor:
-        """(B', L, K) -> (B', last, K): only the last so many positions ask; all of them are keys and values."""
+        """(B', L, K) -> (B', last, K): queries from the last so many positions only, keys and values from all."""
         q, k, v = rearrange(self.qkv(x), "b l (three h d) -> three b h l d", three=3, h=self.heads)
         if last is not None:
             q, mask = q[:, :, -last:], mask if mask is None else mask[-last:]
@@ -49,9 +48,9 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Space attention, time attention, MLP; each normalised before and added after.
+    """Space attention, time attention, MLP; each normalized before and added after.
 
-    Local: space sees the 3x3 neighbouring patches, time this frame and the one before.
+    Local: space sees the 3x3 neighboring patches, time this frame and the one before.
     Global: space sees the whole frame, time all frames so far.
     """
 
@@ -63,10 +62,11 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(K, config.mlp * K), nn.GELU(), nn.Dropout(p), nn.Linear(config.mlp * K, K))
         self.norms = nn.ModuleList(nn.LayerNorm(K) for _ in range(3))  # RMSNorm is a tenth slower on a CPU
         self.dropout = nn.Dropout(p)
-        self.register_buffer("near", neighbours(grid) if local else None, persistent=False)
+        self.register_buffer("near", neighbors(grid) if local else None, persistent=False)
 
     def forward(self, x: Tensor, cache: Cache | None = None, last: int | None = None) -> Tensor:
-        """(B, T, N, K) -> (B, last, N, K). With `last`, frames before the last so many serve as keys and values alone."""
+        """(B, T, N, K) -> (B, last, N, K). With `last`, frames before the last so many serve as keys and values
+        alone."""
         B, T, N, K = x.shape  # N = G * G patches
         y = self.space(rearrange(self.norms[0](x), "b t n k -> (b t) n k"), self.near)
         x = x + self.dropout(rearrange(y, "(b t) n k -> b t n k", b=B))
@@ -93,8 +93,8 @@ class PatchEmbedding(nn.Linear):
 
 
 class ConvStem(nn.Module):
-    """The same through 3x3 convolutions of stride 2, each halving the frame until a pixel is a patch; all but the last are
-    followed by a residual branch of two more. Small networks learn photographs faster through it."""
+    """The same through 3x3 convolutions of stride 2, each halving the frame until a pixel is a patch; all but the last
+    are followed by a residual branch of two more. Small networks learn photographs faster through it."""
 
     def __init__(self, patch: int, width: int, channels: int):
         super().__init__()
@@ -125,8 +125,8 @@ class NextFrame(
 ):
     """Predicts, for every frame, the frame that follows it.
 
-    `save_pretrained`, `from_pretrained` and `push_to_hub` come from the mixin, which reads the type of `model` at run time;
-    so this file does without postponed annotations.
+    `save_pretrained`, `from_pretrained` and `push_to_hub` come from the mixin, which reads the type of `model` at run
+    time; so this file does without postponed annotations.
     """
 
     def __init__(self, model: ModelConfig = ModelConfig()):  # `model` as in a run's config.json
@@ -143,7 +143,7 @@ class NextFrame(
         self.mix = nn.Linear(2 * K, K, bias=False)
         self.decoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
         self.norm, self.head = nn.LayerNorm(K), nn.Linear(K, 3 * P * P, bias=False)
-        self.output_bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))  # one a pixel: see init_output_bias
+        self.output_bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))  # one per pixel: see init_output_bias
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
         if config.zero_init:
@@ -162,7 +162,8 @@ class NextFrame(
         """frames (B, T, 3, 64, 64), uint8 0..255 or float 0..1 -> (B, last, 3, 64, 64) float 0..1.
 
         Entry t is the prediction of frame t + 1. With `last`, only the last so many are computed: a decoder block
-        looks one frame back, so the decoder runs on that many more. With a `cache`, `frames` continue those it has seen.
+        looks one frame back, so the decoder runs on that many more. With a `cache`, `frames` continue those it has
+        seen.
         """
         P, G, T = self.config.patch, SIZE // self.config.patch, frames.shape[1]
         past = cache.get("frames", 0) if cache is not None else 0
@@ -193,7 +194,7 @@ class NextFrame(
     @torch.no_grad()
     def init_output_bias(self, mean: Tensor) -> None:
         """Lets the untrained network predict `mean` (3, 64, 64), 0..1, so that training starts at the shape of an
-        answer and not at grey."""
+        answer and not at gray."""
         P = self.config.patch
         odds = torch.logit(mean.clamp(0.01, 0.99))
         self.output_bias.copy_(rearrange(odds, "c (g p) (h q) -> (g h) (c p q)", p=P, q=P))
@@ -204,7 +205,7 @@ class NextFrame(
         return sum(p.numel() for p in self.parameters()) / 1e6
 
 
-def neighbours(grid: int) -> Tensor:
+def neighbors(grid: int) -> Tensor:
     """(G*G, G*G) bool: which patches touch, diagonally too."""
     row, column = torch.arange(grid * grid) // grid, torch.arange(grid * grid) % grid
     return ((row[:, None] - row).abs() <= 1) & ((column[:, None] - column).abs() <= 1)

@@ -1,7 +1,8 @@
 """Other questions with the same answer, made on the device, a batch at a time: what a recipe adds to a small data set.
 
-The frames of a question are changed, never its last one, the separator, and never the answer. Which change preserves the
-answer, a task says (`Task.augment`): a mirrored frog is a frog, a vehicle that turns left is not one that turns right.
+The frames of a question are changed, but never its last one, the separator, and never the answer. Which change
+preserves the answer, a task says (`Task.augment`): a mirrored frog is a frog, a vehicle that turns left does not turn
+right.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from evlib.config import Augment
 
-SHIFT = 8  # px at most, each way: 4 of a CIFAR picture's 32
+SHIFT = 8  # px at most, each way: 4 of a CIFAR image's 32
 BAND = 12  # px at most, of masked rows and of masked columns: a fifth of the sound, a fifth of its frequencies
 DROP = 0.1  # share of the words that are blanked
 
@@ -20,61 +21,52 @@ def augment(
     video: Tensor,
     n_in: int,
     how: Augment,
-    chance: torch.Generator,
+    generator: torch.Generator,
     batch: int | None = None,
-    share: slice = slice(None),
+    local: slice = slice(None),
 ) -> Tensor:
-    """uint8 (B, T, 3, 64, 64) -> the same with the first n_in - 1 frames of every sequence varied, all of one sequence alike:
+    """uint8 (B, T, 3, 64, 64) -> the same, the first n_in - 1 frames of every sequence changed, all of one sequence
+    alike:
 
-    flip    mirrored or not, then shifted      (pictures)
+    flip    mirrored or not, then shifted      (images)
     shift   moved by up to 8 px, edges repeated
     mask    a band of rows and a band of columns black   (spectrograms: SpecAugment, Park et al. 2019)
     drop    each frame blank with probability 0.1        (words: word dropout, Iyyer et al. 2015)
 
-    `chance` is a generator on the video's device. Where `video` is only a share of a batch, chance is drawn for all of it:
-    several processes do to a batch what one would.
+    `generator` is on the video's device. Where `video` is only the slice `local` of a batch of `batch` sequences,
+    random numbers are taken for the whole batch: several processes do to a batch what one would.
     """
     if how == "none" or n_in < 2:
         return video
-    question = video[:, : n_in - 1]
-    draws = torch.rand(batch or len(video), 3 + n_in, generator=chance, device=video.device)[share]  # 0..1
-    return torch.cat([CHANGES[how](question, draws), video[:, n_in - 1 :]], dim=1)
+    random = torch.rand(batch or len(video), 3 + n_in, generator=generator, device=video.device)[local]  # 0..1
+    return torch.cat([CHANGES[how](video[:, : n_in - 1], random), video[:, n_in - 1 :]], dim=1)
 
 
-def flip(frames: Tensor, draws: Tensor) -> Tensor:
-    mirrored = draws[:, 2].view(-1, 1, 1, 1, 1) < 0.5
-    return shift(torch.where(mirrored, frames.flip(-1), frames), draws)
+def flip(frames: Tensor, random: Tensor) -> Tensor:
+    mirrored = random[:, 2].view(-1, 1, 1, 1, 1) < 0.5
+    return shift(torch.where(mirrored, frames.flip(-1), frames), random)
 
 
-def shift(frames: Tensor, draws: Tensor) -> Tensor:
+def shift(frames: Tensor, random: Tensor) -> Tensor:
     B, T, C, H, W = frames.shape
-    down, right = (draws[:, :2] * (2 * SHIFT + 1)).floor().long().T - SHIFT
-    rows = (
-        (torch.arange(H, device=frames.device) + down[:, None])
-        .clamp(0, H - 1)
-        .view(B, 1, 1, H, 1)
-        .expand(B, T, C, H, W)
-    )
-    columns = (
-        (torch.arange(W, device=frames.device) + right[:, None])
-        .clamp(0, W - 1)
-        .view(B, 1, 1, 1, W)
-        .expand(B, T, C, H, W)
-    )
-    return frames.gather(-2, rows).gather(-1, columns)
+    down, right = (random[:, :2] * (2 * SHIFT + 1)).floor().long().T - SHIFT
+    rows, columns = (torch.arange(n, device=frames.device) for n in (H, W))
+    rows = (rows + down[:, None]).clamp(0, H - 1).view(B, 1, 1, H, 1)
+    columns = (columns + right[:, None]).clamp(0, W - 1).view(B, 1, 1, 1, W)
+    return frames.gather(-2, rows.expand(B, T, C, H, W)).gather(-1, columns.expand(B, T, C, H, W))
 
 
-def mask(frames: Tensor, draws: Tensor) -> Tensor:
+def mask(frames: Tensor, random: Tensor) -> Tensor:
     B, size = len(frames), frames.shape[-1]
-    width = (draws[:, :2] * (BAND + 1)).floor()
-    start = draws[:, 2:4] * (size - width)
-    place = torch.arange(size, device=frames.device)
-    inside = (place >= start[..., None]) & (place < (start + width)[..., None])  # (B, 2, size): rows, columns
+    width = (random[:, :2] * (BAND + 1)).floor()
+    start = random[:, 2:4] * (size - width)
+    index = torch.arange(size, device=frames.device)
+    inside = (index >= start[..., None]) & (index < (start + width)[..., None])  # (B, 2, size): rows, columns
     return frames.masked_fill(inside[:, 0].view(B, 1, 1, size, 1) | inside[:, 1].view(B, 1, 1, 1, size), 0)
 
 
-def drop(frames: Tensor, draws: Tensor) -> Tensor:
-    return frames.masked_fill(draws[:, : frames.shape[1]].view(*frames.shape[:2], 1, 1, 1) < DROP, 0)
+def drop(frames: Tensor, random: Tensor) -> Tensor:
+    return frames.masked_fill(random[:, : frames.shape[1]].view(*frames.shape[:2], 1, 1, 1) < DROP, 0)
 
 
 CHANGES = {"flip": flip, "shift": shift, "mask": mask, "drop": drop}

@@ -1,69 +1,260 @@
-"""Weights that were trained once and are kept with the results: the rows a laptop cannot learn in a few minutes.
+"""Loading and saving: a run's weights, the state a stopped run continues from, what env.json says of a finished one.
 
-    python -m evlib keep results/demo/runs/clevrer      # -> stored.safetensors beside config.json, env.json and log.csv
-
-A kept run is finished: training the same settings into its folder does nothing, and it is scored as any other.
-`./reproduce.sh --retrain` puts the kept weights aside and trains them again.
+config.json              settings, and under "store" what the run is trained on
+model.safetensors        the best weights so far, float32
+model.fp16.safetensors   instead, after `python -m evlib export RUN`: half the size, kept with the results
+resume.pt                the latest weights, optimizers, EMA and counters
+log.csv                  a row per report
+env.json                 once it is finished: device, steps, seconds, ...
 """
 
 from __future__ import annotations
 
+import io
 import json
+import textwrap
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import safetensors.torch
+import pandas as pd
 import torch
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
 
+from evlib.config import Config, ModelConfig
+from evlib.model import NextFrame
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 
-NAME = "stored.safetensors"
-LARGEST = 3_000_000  # bytes; they are part of the source tree
+if TYPE_CHECKING:
+    from evlib.training.learner import Learner
+
+WEIGHTS, EXPORTED = "model.safetensors", "model.fp16.safetensors"
+MAX_EXPORT = 4_000_000  # bytes: exported weights are part of the source tree
+IN_STORE = ("renderer", "data", "examples")  # of config.json's "store": what a run continues on must be equal in these
+LOG_COLUMNS = ["step", "seconds", "loss", "frames_per_second", "validation_ssim", "validation_score"]
 
 
-def trained(run: str | Path) -> dict | None:
+# ---- weights ---------------------------------------------------------------------------------------------------------
+
+
+def save_weights(net: NextFrame, run: Path) -> None:
+    """Writes model.safetensors; with config.json beside it, NextFrame.from_pretrained(run) reads it."""
+    with files.atomic(run / WEIGHTS) as temporary:
+        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}))
+
+
+def has_weights(run: str | Path) -> bool:
+    return any((Path(run) / name).is_file() for name in (WEIGHTS, EXPORTED))
+
+
+def weights_file(run: str | Path) -> Path:
+    """model.safetensors, or where there is none the exported weights. EvlibError without either."""
+    if not has_weights(run):
+        raise EvlibError(f"{run}: expected trained weights ({WEIGHTS} or {EXPORTED}), found none; train it first.")
+    return next(path for name in (WEIGHTS, EXPORTED) if (path := Path(run) / name).is_file())
+
+
+def load_weights(run: str | Path) -> dict[str, Tensor]:
+    """The state dict of a run's network, float32 on the CPU. EvlibError if there is none or the file is damaged."""
+    path = weights_file(run)
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except SafetensorError as error:
+        raise EvlibError(f"{path}: the weights are damaged ({error}); train it again.") from None
+
+
+def load_network(run: str | Path, device: str | torch.device = "cpu") -> tuple[NextFrame, dict]:
+    """The network of a run folder or Hugging Face Hub id, in evaluation mode, and its config.json.
+
+    Raises EvlibError as `read_config` does, and if weights and config do not fit."""
+    folder = _folder(run)
+    config = read_config(folder)
+    try:
+        net = NextFrame(ModelConfig(**config["model"]))
+        net.load_state_dict(load_weights(folder))
+    except (EvlibError, RuntimeError, TypeError, ValueError) as error:
+        raise EvlibError(
+            f"{run}: the weights do not fit the settings in config.json ({textwrap.shorten(str(error), 160)}); "
+            "train it again."
+        ) from None
+    return net.to(device).eval(), config
+
+
+def read_config(run: str | Path) -> dict:
+    """config.json of a run folder or Hugging Face Hub id that has weights: settings, and under "store" what it was
+    trained on. Raises EvlibError if there is no run, or if the file is damaged or that of something else."""
+    folder = _folder(run)
+    if not has_weights(folder) or not (folder / "config.json").is_file():
+        raise _no_run(run)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError:
+        raise EvlibError(f"{run}: config.json is damaged; train it again.") from None
+    if missing := [name for name in ("task", "model", "store") if name not in config]:
+        raise EvlibError(
+            f"{run}: config.json is not that of a run, it has no {' and no '.join(missing)}; train it again."
+        )
+    return config
+
+
+def _folder(run: str | Path) -> Path:
+    """The run folder, or a downloaded copy of a model on the Hugging Face Hub."""
+    if Path(run).is_dir():
+        return Path(run)
+    if Path(run).exists() or str(run).count("/") != 1 or str(run).startswith("."):
+        raise _no_run(run)
+    try:
+        return Path(snapshot_download(str(run), allow_patterns=["config.json", WEIGHTS, EXPORTED]))
+    except Exception as error:  # no network, no such model, no access: of many kinds
+        raise EvlibError(
+            f"{run}: found neither a run folder nor a model on the Hugging Face Hub that can be reached "
+            f"({type(error).__name__})."
+        ) from None
+
+
+def _no_run(run: str | Path) -> EvlibError:
+    return EvlibError(
+        f"{run}: expected a run folder with config.json and {WEIGHTS}, found none; "
+        "train one with `python -m evlib train`."
+    )
+
+
+def load_init(net: NextFrame, run: Path, init_from: str) -> None:
+    """Starts `net`, of the run in `run`, from the weights of another run of the same shape: a folder beside it or a
+    path. A network that can already read and write has less to learn (section 5.2)."""
+    other = run.parent / init_from if (run.parent / init_from).is_dir() else Path(init_from)
+    if not has_weights(other):
+        raise EvlibError(
+            f"init_from: expected a trained run in {other} ({WEIGHTS}), found none; train it first, "
+            "or start from nothing with `--set init_from=null`."
+        )
+    try:
+        net.load_state_dict(load_weights(other))
+    except RuntimeError as error:
+        reason = textwrap.shorten(str(error), 160)
+        raise EvlibError(f"init_from: the network of {other} has another shape than this one ({reason}).") from None
+
+
+# ---- finished runs ---------------------------------------------------------------------------------------------------
+
+
+def training_info(run: str | Path) -> dict | None:
     """env.json of a finished run: device, steps, seconds of training, parameters; None if it has not finished."""
     path = Path(run) / "env.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def keep(run: str | Path) -> Path:
-    """Writes the weights of a finished run in half precision, and notes it in env.json."""
-    run = Path(run)
-    if (environment := trained(run)) is None or not (run / "model.safetensors").is_file():
-        raise EvlibError(
-            f"{run}: expected a finished run (config.json, model.safetensors, env.json), found none; train it first."
-        )
-    half = {
-        name: tensor.half().contiguous()
-        for name, tensor in safetensors.torch.load_file(run / "model.safetensors").items()
-    }
-    packed = safetensors.torch.save(half)
-    if len(packed) > LARGEST:
-        raise EvlibError(
-            f"{run}: the weights take {len(packed):,} bytes in half precision, more than {LARGEST:,}: too many to keep with the source."
-        )
-    with files.atomic(run / NAME) as temporary:
-        temporary.write_bytes(packed)
-    files.write_text(run / "env.json", json.dumps({**environment, "stored": "float16"}, indent=2))
-    (run / "model.safetensors").unlink()  # from now on it is what was kept that is scored
-    restore(run)
-    return run / NAME
+def is_finished(run: Path, settings: dict, ignore: tuple[str, ...]) -> bool:
+    """Whether `run` holds a finished run of these settings (config.json's). Settings named in `ignore` may differ.
 
-
-def restore(run: str | Path) -> bool:
-    """model.safetensors from the kept weights, where it is missing. Whether there are kept weights."""
-    run = Path(run)
-    if not (run / NAME).is_file():
+    Raises EvlibError if it holds a run with other settings, or something else."""
+    if not (run / "config.json").exists():
+        if run.exists() and any(run.glob("[!.]*")):  # a killed process may leave a hidden temporary folder
+            raise EvlibError(f"{run} is not empty and not a run folder: name another with --out.")
         return False
-    if not (run / "model.safetensors").is_file():
-        full = {name: tensor.to(torch.float32) for name, tensor in safetensors.torch.load_file(run / NAME).items()}
-        with files.atomic(run / "model.safetensors") as temporary:
-            temporary.write_bytes(safetensors.torch.save(full))
-    return True
+    if not has_weights(run) and not (run / "resume.pt").exists():
+        return False  # the figures of a run without its weights
+    there, here = (_flat(s, ignore) for s in (_known_settings(run / "config.json"), settings))
+    if there != here:
+        differences = "; ".join(
+            f"{name} {there.get(name)!r:.60} there, {here.get(name)!r:.60} here"
+            for name in {**here, **there}
+            if there.get(name) != here.get(name)
+        )
+        raise EvlibError(
+            f"{run} holds a run with other settings ({differences}): name another folder with --out, or remove it."
+        )
+    return (run / "env.json").exists()
+
+
+def _flat(settings: dict, ignore: tuple[str, ...]) -> dict:
+    store = {name: settings.get("store", {}).get(name) for name in IN_STORE}
+    flat = {**settings, **settings.get("model", {}), **settings.get("train", {}), **store}
+    return {k: v for k, v in flat.items() if not isinstance(v, dict) and k not in ignore}
+
+
+def _known_settings(path: Path) -> dict:
+    """A run's config.json; settings that it was written before have their defaults."""
+    settings: dict = {}
+    try:
+        settings = json.loads(path.read_text())
+        return {**settings, **json.loads(Config.from_json(path.read_text()).to_json())}
+    except (TypeError, KeyError, ValueError, EvlibError):  # a setting that no longer exists, or a broken file
+        return settings
+
+
+def export(run: str | Path) -> Path:
+    """Stores the weights of a finished run in half precision, notes it in env.json and removes model.safetensors: from
+    now on the exported weights are the run's. Raises EvlibError if it has not finished, or above MAX_EXPORT bytes."""
+    run = Path(run)
+    if (info := training_info(run)) is None or not has_weights(run):
+        raise EvlibError(
+            f"{run}: expected a finished run (config.json, {WEIGHTS}, env.json), found none; train it first."
+        )
+    packed = save({name: tensor.half().contiguous() for name, tensor in load_weights(run).items()})
+    if len(packed) > MAX_EXPORT:
+        raise EvlibError(
+            f"{run}: the weights take {len(packed):,} bytes in half precision, more than {MAX_EXPORT:,}: "
+            "too many to export beside the results."
+        )
+    with files.atomic(run / EXPORTED) as temporary:
+        temporary.write_bytes(packed)
+    files.write_text(run / "env.json", json.dumps({**info, "exported": "float16"}, indent=2))
+    (run / WEIGHTS).unlink(missing_ok=True)
+    return run / EXPORTED
 
 
 def discard(run: str | Path) -> None:
-    """Makes a kept run one that was never trained."""
-    for name in (NAME, "model.safetensors", "env.json", "resume.pt"):
+    """Makes a run one that was never trained: weights, checkpoint and env.json are removed."""
+    for name in (WEIGHTS, EXPORTED, "env.json", "resume.pt"):
         (Path(run) / name).unlink(missing_ok=True)
+
+
+# ---- stopping and continuing -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class State:
+    """Everything a run is, besides its weights."""
+
+    step: int = 0
+    seconds: float = 0.0  # of training, over all starts
+    best_score: float = -1.0  # on validation data, of the weights in model.safetensors
+    best_ssim: float = -1.0  # mean validation MS-SSIM of the same weights
+    validated: int = 0  # validations done
+    log: list[dict] = field(default_factory=list)
+    # Since the last row of the log:
+    reported: float = 0.0  # when that was, in seconds of training
+    losses: list[Tensor] = field(default_factory=list)
+    frames: int = 0  # trained on, over all processes
+
+
+def save_checkpoint(run: Path, learner: Learner, state: State) -> None:
+    """Writes resume.pt and log.csv."""
+    memory = io.BytesIO()  # torch's own writer hides why a disk refused
+    torch.save({"state": state.__dict__, **learner.state_dict()}, memory)
+    with files.atomic(run / "resume.pt") as temporary:
+        temporary.write_bytes(memory.getbuffer())
+    with files.atomic(run / "log.csv") as temporary:
+        pd.DataFrame(state.log, columns=LOG_COLUMNS).to_csv(temporary, index=False)
+
+
+def resume(run: Path, learner: Learner, state: State) -> str | None:
+    """Continues from a checkpoint, if there is one. Returns the type of device that wrote it."""
+    path = run / "resume.pt"
+    if not path.exists():
+        return None
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, never code
+    except Exception as error:  # of many kinds, with and without a word
+        raise EvlibError(
+            f"{path}: the checkpoint is damaged ({type(error).__name__}): remove the run's folder and train it again."
+        ) from None
+    learner.load_state_dict(saved)
+    state.__dict__.update(saved["state"])
+    state.losses = [loss.to(learner.device) for loss in state.losses]
+    return saved["device"]

@@ -2,7 +2,7 @@
 
 The same numbers as pytorch-msssim (a test compares them), with three differences in how they are reached:
 
-* The usual five scales with a window of 11 pixels need pictures of at least 176; 64 pixels are room for a window of up to 4.
+* The usual five scales with a window of 11 pixels need images of at least 176; 64 pixels have room for a window of 4.
 * A scale at which two frames are opposites is negative, and a power of it NaN. pytorch-msssim cuts it off at zero, and
   with it the product of all scales: such a frame has no gradient. Here it is cut off a little above zero, so that the
   other scales still teach.
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first: Wang, Simoncelli and Bovik, 2003
-C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for pictures in 0..1
+C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for images in 0..1
 SIGMA = 1.5  # of the Gaussian window, in pixels
 FLOOR = 1e-4
 SOFT = 1e-3  # keeps the slope of `concave` finite at 0
@@ -28,9 +28,8 @@ SOFT = 1e-3  # keeps the slope of `concave` finite at 0
 def ms_ssim(x: Tensor, y: Tensor, window: int = 3) -> Tensor:
     """(N, C, H, W) float 0..1, twice -> (N,) similarity; 1 where they are equal. Computed in float32."""
     if x.shape != y.shape or x.dim() != 4 or min(x.shape[-2:]) < window * 16:
-        raise ValueError(
-            f"ms_ssim wants two (N, C, H, W) of at least {window * 16} pixels, found {tuple(x.shape)} and {tuple(y.shape)}"
-        )
+        shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise ValueError(f"ms_ssim wants two (N, C, H, W) of at least {window * 16} pixels, found {shapes}")
     x, y = x.float(), y.float()
     result: Tensor | float = 1.0
     for scale, weight in enumerate(WEIGHTS):
@@ -43,7 +42,7 @@ def ms_ssim(x: Tensor, y: Tensor, window: int = 3) -> Tensor:
 
 
 def ssim_map(x: Tensor, y: Tensor, window: int, luminance: bool = True) -> Tensor:
-    """The contrast-structure term at every place where the window fits, (N, C, W', H'), times the luminance term if it is wanted."""
+    """The contrast-structure term wherever the window fits, (N, C, W', H'), by default times the luminance term."""
     across, down = (blur(size, window, x.device).T for size in (x.shape[-1], x.shape[-2]))
 
     def moments(*maps: Tensor) -> Tensor:
@@ -65,25 +64,28 @@ def blur(size: int, window: int, device: torch.device) -> Tensor:
     weights = torch.exp(-(offset.float() ** 2) / (2 * SIGMA**2))
     rows = size - window + 1
     matrix = torch.zeros(rows, size, device=device)
-    place = torch.arange(rows, device=device)[:, None]
-    matrix.scatter_(1, place + torch.arange(window, device=device), (weights / weights.sum()).expand(rows, -1))
+    start = torch.arange(rows, device=device)[:, None]
+    matrix.scatter_(1, start + torch.arange(window, device=device), (weights / weights.sum()).expand(rows, -1))
     return matrix
 
 
-def next_frame_loss(predicted: Tensor, target: Tensor, window: int = 3, l1: float = 0.0, power: float = 1.0) -> Tensor:
-    """1 - MS-SSIM of (B, T, 3, 64, 64) float 0..1 against the same in float 0..1 or uint8 0..255: a scalar, 0 is perfect.
-    `power` below 1 makes it `concave` in each frame; with `l1`, so many times the mean absolute error is added."""
+def next_frame_loss(
+    predicted: Tensor, target: Tensor, window: int = 3, l1: float = 0.0, loss_power: float = 1.0
+) -> Tensor:
+    """1 - MS-SSIM of (B, T, 3, 64, 64) float 0..1 against the same in float 0..1 or uint8 0..255: a scalar, 0 is
+    perfect. `loss_power` below 1 makes it `concave` in each frame; `l1` times the mean absolute error is added."""
     if target.dtype == torch.uint8:
         target = target.float() / 255
-    loss = concave(1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1), window), power).mean()
+    loss = concave(1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1), window), loss_power).mean()
     return loss + l1 * F.l1_loss(predicted.float(), target) if l1 else loss
 
 
 def concave(distance: Tensor, power: float) -> Tensor:
     """Distances 0..1 -> 0..1, growing fastest near 0; power 1 leaves them as they are.
 
-    A network that is unsure between two answers draws their mean if the loss is (nearly) linear in the distance, and a mean of words cannot
-    be read. Under a concave loss the mean, at a middling distance from both, costs more than either answer: the network commits to one."""
+    A network that is unsure between two answers predicts their mean if the loss is (nearly) linear in the distance, and
+    a mean of words cannot be read. Under a concave loss the mean, at a middling distance from both, costs more than
+    either answer: the network commits to one."""
     if power == 1:
         return distance
     return ((distance.clamp(min=0) + SOFT) ** power - SOFT**power) / ((1 + SOFT) ** power - SOFT**power)

@@ -1,0 +1,91 @@
+"""What learns, and one step of it: the network, its optimizers, and the moving average of its weights, if there is
+one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from evlib.config import Config, TrainConfig
+from evlib.data.batches import Batch
+from evlib.model import NextFrame
+from evlib.training.device import autocast, compiled, compiles, precision_for
+from evlib.training.distributed import Distributed
+from evlib.training.loss import next_frame_loss
+from evlib.training.optim import EMA, make_optimizers, set_lr
+
+
+class Learner:
+    def __init__(self, config: Config, net: NextFrame, dist: Distributed | None = None):
+        self.config, self.net, self.device = config.train, net, net.output_bias.device
+        self.dtype = precision_for(config, self.device)
+        self.optimizers = make_optimizers(net, config.train)
+        self.ema = EMA(net, config.train.ema_decay) if config.train.ema_decay else None
+        several = dist is not None and dist.world_size > 1
+        model = DistributedDataParallel(net, broadcast_buffers=False) if several else net
+        self.compiled = compiles(config, self.device)
+        self.model = compiled(model, config) if self.compiled else model
+
+    @property
+    def eval_model(self) -> NextFrame:
+        """The network that is validated and saved: with the averaged weights, if there are any."""
+        return self.net if self.ema is None else self.ema.net
+
+    def step(self, batch: Batch, scale: float = 1.0) -> Tensor:
+        """Learns from a batch at `scale` times the learning rate. Returns its loss, a scalar that a GPU may still be
+        computing."""
+        if not self.net.training:
+            self.net.train()
+        set_lr(self.optimizers, scale)
+        loss = answer_loss(self.model, batch, self.config, self.dtype)
+        loss.backward()
+        if self.config.grad_clip:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.config.grad_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(self.net)
+        return loss.detach()
+
+    def prepare(self, batches: Iterable[Batch]) -> float:
+        """Compiles for these batches without learning from them, so that compiling takes no time from the run's.
+        Returns the seconds it took."""
+        started = time.perf_counter()
+        self.net.train()
+        for batch in batches:
+            answer_loss(self.model, batch, self.config, self.dtype).backward()
+            self.net.zero_grad(set_to_none=True)
+        return time.perf_counter() - started
+
+    def state_dict(self) -> dict:
+        return {
+            "net": self.net.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "ema": self.ema.state_dict() if self.ema is not None else None,
+            "device": self.device.type,
+        }
+
+    def load_state_dict(self, saved: dict) -> None:
+        """Also from another type of device."""
+        self.net.load_state_dict(saved["net"])
+        for optimizer, state in zip(self.optimizers, saved["optimizers"]):
+            for theirs, ours in zip(state["param_groups"], optimizer.param_groups):
+                if "fused" in ours:
+                    theirs["fused"] = ours["fused"]  # of this device, not of the one that saved it
+            optimizer.load_state_dict(state)
+        if self.ema is not None:
+            self.ema.load_state_dict(saved["ema"])
+
+
+def answer_loss(model: nn.Module, batch: Batch, config: TrainConfig, dtype: torch.dtype) -> Tensor:
+    """The loss of a batch, a float32 scalar, whatever the network computes in."""
+    n_frames = batch.video.shape[1] - 1 if config.loss == "all" else batch.n_out
+    with autocast(dtype, batch.video.device):
+        predicted = model(batch.video[:, :-1], last=n_frames)
+    target = batch.video[:, -n_frames:]
+    return next_frame_loss(predicted.float(), target, config.window, config.l1, config.loss_power)
