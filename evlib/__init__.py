@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # What a notebook needs, and where it lives; imported when it is first asked for, because torch takes seconds.
 _HOME = {
-    **dict.fromkeys(("Text", "Image", "Audio", "Clip", "Boxes", "End", "Example"), "frames.parts"),
+    **dict.fromkeys(("Text", "Word", "Image", "Audio", "Clip", "End", "Example"), "frames.parts"),
     "render": "frames.render",
     "tasks": "data",
     "encode": "data.encode",
