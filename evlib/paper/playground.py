@@ -206,7 +206,7 @@ def _plot_nearest(axes: plt.Axes, words: list[tuple[str, float]]) -> None:
     lengths = [least / max(distance, least) for _, distance in words]
     axes.barh([word for word, _ in words], lengths, 0.7, color=[ORANGE, *["silver"] * (len(words) - 1)])
     axes.set(xlim=(0, 1), ylim=(len(words) - 0.5, -0.5), xticks=[])
-    axes.set_title("nearest rendered words", fontsize=7, color="dimgray", pad=3)
+    axes.set_title("nearest rendered words", loc="right", fontsize=7, color="dimgray", pad=3)
     axes.tick_params(labelsize=8, length=0)
     axes.spines[:].set_visible(False)
 
