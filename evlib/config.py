@@ -31,7 +31,7 @@ RANGES: list[tuple[str, Callable[[float], bool], str]] = [
     ("steps minutes", lambda x: x > 0, "more than 0"),
     ("seed", lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
     ("max_frames", lambda n: n >= 2, "at least 2: a frame of a question and one of an answer"),
-    ("patch", lambda n: n >= 1 and SIZE % (2 * n) == 0, "1, 2, 4, 8, 16 or 32: an even number of patches in 64 pixels"),
+    ("patch", lambda n: n >= 1 and SIZE % (2 * n) == 0, "1, 2, 4, 8, 16 or 32, which divide 64 evenly"),
     ("window", lambda n: 1 <= n <= 4, "from 1 to 4: of the five scales of 64 pixels the last has 4"),
 ]
 

@@ -129,7 +129,7 @@ class NextFrame(
     time; so this file does without postponed annotations.
     """
 
-    def __init__(self, model: ModelConfig = ModelConfig()):  # `model` as in a run's config.json
+    def __init__(self, model: ModelConfig = ModelConfig()):  # noqa: B008 (frozen); `model` as in config.json
         super().__init__()
         self.config = config = model
         K, P, G, p = config.width, config.patch, SIZE // config.patch, config.dropout

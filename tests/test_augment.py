@@ -1,4 +1,4 @@
-"""Questions are varied, separators and answers are not, and several processes vary a batch as one would."""
+"""Questions are changed, separators and answers are not, and several processes do to a batch what one would."""
 
 import pytest
 import torch
@@ -7,19 +7,19 @@ from evlib.data import tasks
 from evlib.training.augment import BAND, CHANGES, DROP, SHIFT, augment
 
 
-def chance(seed: int = 0) -> torch.Generator:
+def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")
 def video() -> torch.Tensor:
     """32 sequences of three question frames, a separator and an answer."""
-    return torch.randint(1, 256, (32, 5, 3, 64, 64), dtype=torch.uint8, generator=chance(9))
+    return torch.randint(1, 256, (32, 5, 3, 64, 64), dtype=torch.uint8, generator=generator(9))
 
 
 @pytest.mark.parametrize("how", CHANGES)
 def test_only_the_question_changes(video, how):
-    seen = augment(video, 4, how, chance())
+    seen = augment(video, 4, how, generator())
     assert seen.dtype == torch.uint8 and seen.shape == video.shape
     assert torch.equal(seen[:, 3:], video[:, 3:])
     changed = (seen[:, :3] != video[:, :3]).flatten(1).any(dim=1)
@@ -27,24 +27,24 @@ def test_only_the_question_changes(video, how):
 
 
 @pytest.mark.parametrize("how", CHANGES)
-def test_chance_decides_and_is_repeatable(video, how):
-    assert torch.equal(augment(video, 4, how, chance(1)), augment(video, 4, how, chance(1)))
-    assert not torch.equal(augment(video, 4, how, chance(1)), augment(video, 4, how, chance(2)))
+def test_the_generator_decides(video, how):
+    assert torch.equal(augment(video, 4, how, generator(1)), augment(video, 4, how, generator(1)))
+    assert not torch.equal(augment(video, 4, how, generator(1)), augment(video, 4, how, generator(2)))
 
 
 @pytest.mark.parametrize("how", CHANGES)
 def test_two_processes_do_what_one_does(video, how):
-    halves = [augment(video[share], 4, how, chance(), 32, share) for share in (slice(0, 16), slice(16, 32))]
-    assert torch.equal(torch.cat(halves), augment(video, 4, how, chance()))
+    halves = [augment(video[local], 4, how, generator(), 32, local) for local in (slice(0, 16), slice(16, 32))]
+    assert torch.equal(torch.cat(halves), augment(video, 4, how, generator()))
 
 
 def test_none_is_the_very_same(video):
-    assert augment(video, 4, "none", chance()) is video
-    assert augment(video, 1, "flip", chance()) is video  # a separator alone
+    assert augment(video, 4, "none", generator()) is video
+    assert augment(video, 1, "flip", generator()) is video  # a separator alone
 
 
-def test_a_picture_is_moved_and_half_of_them_are_mirrored(video):
-    seen = augment(video, 4, "flip", chance())
+def test_an_image_is_moved_and_half_of_them_are_mirrored(video):
+    seen = augment(video, 4, "flip", generator())
     mirrored = 0
     for before, after in zip(video, seen):
         found = [
@@ -67,11 +67,11 @@ def moved(frames: torch.Tensor, flip: bool, dy: int, dx: int) -> torch.Tensor:
 
 def test_shift_never_mirrors():
     ramp = torch.arange(64, dtype=torch.uint8).expand(16, 2, 3, 64, 64)
-    assert (augment(ramp, 2, "shift", chance())[:, 0].int().diff(dim=-1) >= 0).all()
+    assert (augment(ramp, 2, "shift", generator())[:, 0].int().diff(dim=-1) >= 0).all()
 
 
 def test_a_mask_is_one_band_each_way(video):
-    seen = augment(video, 4, "mask", chance())[:, :3]
+    seen = augment(video, 4, "mask", generator())[:, :3]
     for frames in seen:
         black = (frames == 0).all(dim=1)
         assert torch.equal(black[0], black[1]) and torch.equal(black[0], black[2])
@@ -83,7 +83,7 @@ def test_a_mask_is_one_band_each_way(video):
 
 def test_a_tenth_of_the_words_is_dropped():
     words = torch.full((500, 21, 3, 4, 4), 9, dtype=torch.uint8)
-    seen = augment(words, 20, "drop", chance())
+    seen = augment(words, 20, "drop", generator())
     blank = (seen == 0).flatten(2).all(dim=2)
     assert torch.equal(blank, (seen == 0).flatten(2).any(dim=2)) and not blank[:, 19:].any()
     assert blank[:, :19].float().mean() == pytest.approx(DROP, abs=0.015)

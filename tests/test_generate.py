@@ -5,7 +5,7 @@ import torch
 
 from evlib.config import ModelConfig
 from evlib.data.store import Split
-from evlib.generate import answer, generate, to_uint8
+from evlib.generate import generate, generate_answers, to_uint8
 from evlib.model import NextFrame
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -14,9 +14,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def network(**changes) -> NextFrame:
     """The paper's blocks at a small width."""
     torch.manual_seed(0)
-    net = NextFrame(
-        ModelConfig(**{**dict(width=32, heads=2, local_blocks=2, global_blocks=5, max_frames=40), **changes})
-    ).eval()
+    settings = dict(width=32, heads=2, local_blocks=2, global_blocks=5, max_frames=40)
+    net = NextFrame(ModelConfig(**{**settings, **changes})).eval()
     with torch.no_grad():
         net.head.weight *= 4  # frames that differ from each other
     return net
@@ -37,10 +36,10 @@ def without_cache(net: NextFrame, frames: torch.Tensor, count: int) -> torch.Ten
 @pytest.mark.parametrize("given", [1, 2, 3, 7])
 def test_the_cache_changes_nothing(given):
     net = network()
-    drawn = generate(net, video(given), 20)
-    assert drawn.shape == (2, 20, 3, 64, 64)
-    assert (drawn - without_cache(net, video(given), 20)).abs().max() < 1e-4
-    assert (drawn[:, 1:] - drawn[:, :-1]).abs().amax(dim=(0, 2, 3, 4)).min() > 1e-4  # not one frame, repeated
+    generated = generate(net, video(given), 20)
+    assert generated.shape == (2, 20, 3, 64, 64)
+    assert (generated - without_cache(net, video(given), 20)).abs().max() < 1e-4
+    assert (generated[:, 1:] - generated[:, :-1]).abs().amax(dim=(0, 2, 3, 4)).min() > 1e-4  # not one frame, repeated
 
 
 def test_frames_may_come_in_pieces():
@@ -77,31 +76,44 @@ def test_local_blocks_remember_one_frame_and_global_blocks_all():
 
 def test_the_temporal_encoding_ends_generation_with_a_sentence():
     net = network(global_blocks=1, max_frames=8)
-    assert generate(net, video(6), 3).shape[1] == 3  # the last frame drawn is not looked at
+    assert generate(net, video(6), 3).shape[1] == 3  # the last generated frame is not seen again
     with pytest.raises(ValueError, match="9 frames, but this network's temporal encoding has 8"):
         generate(net, video(6), 4)
 
 
-def test_answers_come_in_the_order_of_the_rows():
-    """Rows of three shapes, in batches of two: each answer is the one drawn for its row alone."""
-    shapes = [(3, 1), (2, 2), (3, 1), (2, 1), (3, 1), (2, 2)]
+def split_of(shapes: list[tuple[int, int]]) -> Split:
+    """Sequences of so many input and answer frames, over twelve random frames."""
     rng = np.random.default_rng(0)
-    sequences = np.full((len(shapes), 4), -1, dtype=np.int32)
+    sequences = np.full((len(shapes), max(map(sum, shapes))), -1, dtype=np.int32)
     for row, (n_in, n_out) in zip(sequences, shapes):
         row[: n_in + n_out] = rng.integers(12, size=n_in + n_out)
-    frames = rng.integers(256, size=(12, 64, 64, 3), dtype=np.uint8)
-    split = Split(
-        "test", torch.from_numpy(frames), torch.from_numpy(sequences), pd.DataFrame(shapes, columns=["n_in", "n_out"])
-    )
+    frames = torch.from_numpy(rng.integers(256, size=(12, 64, 64, 3), dtype=np.uint8))
+    metadata = pd.DataFrame(shapes, columns=["n_in", "n_out"])
+    return Split("test", frames, torch.from_numpy(sequences), metadata)
+
+
+def test_answers_come_in_the_order_of_the_rows():
+    """Rows of three shapes, in batches of two: each answer is the one generated for its row alone."""
+    split, sizes = split_of([(3, 1), (2, 2), (3, 1), (2, 1), (3, 1), (2, 2)]), []
     net = network(global_blocks=1, max_frames=8)
-    answers = answer(net, split, batch=2)
-    for (n_in, n_out), row, found in zip(shapes, sequences, answers):
-        alone = torch.from_numpy(frames[row[:n_in]]).permute(0, 3, 1, 2)[None]
-        assert found.shape == (n_out, 64, 64, 3) and found.dtype == torch.uint8
-        assert (found.int() - to_uint8(generate(net, alone, n_out))[0].int()).abs().max() <= 1
+    answers = generate_answers(net, split, lambda n_in: n_in - 1, batch=2, on_batch=sizes.append)
+    assert sorted(sizes) == [1, 1, 2, 2]
+    for row, (n_in, found) in enumerate(zip(split.metadata.n_in, answers)):
+        alone = torch.from_numpy(split.inputs(row)).permute(0, 3, 1, 2)[None]
+        assert isinstance(found, np.ndarray) and found.shape == (n_in - 1, 64, 64, 3) and found.dtype == np.uint8
+        expected = to_uint8(generate(net, alone, n_in - 1))[0].numpy()
+        assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_the_length_of_an_answer_never_comes_from_the_true_one():
+    shapes, counted = [(2, 1), (2, 4), (3, 2)], []
+    answers = generate_answers(
+        network(global_blocks=1, max_frames=12), split_of(shapes), lambda n_in: counted.append(n_in) or 3
+    )
+    assert [len(answer) for answer in answers] == [3, 3, 3] and counted == [2, 2, 3]
 
 
 def test_floats_are_rounded_to_bytes():
     frames = torch.tensor([0.0, 0.499 / 255, 0.501 / 255, 1.0, 1.1, -0.1]).view(6, 1, 1, 1).expand(6, 3, 64, 64)
-    drawn = to_uint8(frames)
-    assert drawn.shape == (6, 64, 64, 3) and drawn[:, 0, 0, 0].tolist() == [0, 0, 1, 255, 255, 0]
+    rounded = to_uint8(frames)
+    assert rounded.shape == (6, 64, 64, 3) and rounded[:, 0, 0, 0].tolist() == [0, 0, 1, 255, 255, 0]

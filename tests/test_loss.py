@@ -4,29 +4,29 @@ import torch
 
 from evlib.config import ModelConfig
 from evlib.model import NextFrame
-from evlib.training.loss import blur, ms_ssim, next_frame_loss, ssim_map
+from evlib.training.loss import blur, concave, ms_ssim, next_frame_loss, ssim_map
 
 
-def pair(legibility_of: float, seed: int = 0, n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two batches of random pictures, smooth and grainy at once, the second made from the first."""
+def pair(share: float, seed: int = 0, n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two batches of random images, smooth and grainy at once, the second made from the first."""
     g = torch.Generator().manual_seed(seed)
     smooth = torch.nn.functional.interpolate(torch.rand(n, 3, 8, 8, generator=g), size=64, mode="bilinear")
     x = (smooth + torch.rand(n, 3, 64, 64, generator=g)) / 2
-    return x, legibility_of * x + (1 - legibility_of) * torch.rand(n, 3, 64, 64, generator=g)
+    return x, share * x + (1 - share) * torch.rand(n, 3, 64, 64, generator=g)
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("legibility_of", [0.3, 0.6, 0.9, 0.99])
-def test_ms_ssim_is_that_of_pytorch_msssim(legibility_of, seed):
-    x, y = pair(legibility_of, seed)
+@pytest.mark.parametrize("similarity", [0.3, 0.6, 0.9, 0.99])
+def test_ms_ssim_is_that_of_pytorch_msssim(similarity, seed):
+    x, y = pair(similarity, seed)
     expected = pytorch_msssim.ms_ssim(x, y, data_range=1, win_size=3, size_average=False)
     assert (ms_ssim(x, y) - expected).abs().max() < 1e-5
-    assert expected.max() - expected.min() > 0  # one number a picture
+    assert expected.max() - expected.min() > 0  # one number per image
 
 
-@pytest.mark.parametrize("legibility_of", [0.0, 0.5, 0.9])
-def test_ssim_is_that_of_pytorch_msssim(legibility_of):
-    x, y = pair(legibility_of)
+@pytest.mark.parametrize("similarity", [0.0, 0.5, 0.9])
+def test_ssim_is_that_of_pytorch_msssim(similarity):
+    x, y = pair(similarity)
     ssim = ssim_map(x, y, 11)
     assert ssim.shape == (4, 3, 54, 54)
     expected = pytorch_msssim.ssim(x, y, data_range=1, win_size=11, size_average=False)
@@ -47,9 +47,7 @@ def test_identical_frames_cost_nothing():
 
 
 def test_a_better_guess_costs_less():
-    losses = [
-        next_frame_loss(*(p[None] for p in pair(legibility_of))).item() for legibility_of in (0.3, 0.6, 0.9, 0.99)
-    ]
+    losses = [next_frame_loss(*(p[None] for p in pair(similarity))).item() for similarity in (0.3, 0.6, 0.9, 0.99)]
     assert losses == sorted(losses, reverse=True)
 
 
@@ -65,7 +63,7 @@ BLACK, RANDOM = torch.zeros(1, 2, 3, 64, 64), torch.rand(1, 2, 3, 64, 64, genera
 
 
 @pytest.mark.parametrize(
-    "drawn, target",
+    "predicted, target",
     [
         (BLACK, BLACK),
         (BLACK, 1 - BLACK),
@@ -77,12 +75,12 @@ BLACK, RANDOM = torch.zeros(1, 2, 3, 64, 64), torch.rand(1, 2, 3, 64, 64, genera
     ],
     ids=["black", "black on white", "random on black", "black on random", "identical", "inverted", "inverted, hard"],
 )
-def test_the_gradient_is_finite(drawn, target):
-    drawn = drawn.clone().requires_grad_()
-    loss = next_frame_loss(drawn, target)
+def test_the_gradient_is_finite(predicted, target):
+    predicted = predicted.clone().requires_grad_()
+    loss = next_frame_loss(predicted, target)
     loss.backward()
     assert 0 <= loss.item() + 1e-6 <= 1 + 2e-6
-    assert drawn.grad.isfinite().all()
+    assert predicted.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("zero_init", [False, True])
@@ -125,7 +123,7 @@ def test_a_loss_first_computed_without_gradients_still_has_one():
         ((3, 64, 64), (3, 64, 64)),
     ],
 )
-def test_pictures_that_do_not_fit_are_refused(x, y):
+def test_images_that_do_not_fit_are_refused(x, y):
     with pytest.raises(ValueError, match="at least 48 pixels"):
         ms_ssim(torch.zeros(x), torch.zeros(y))
 
@@ -142,3 +140,44 @@ def test_mean_absolute_error_is_added_on_request():
     assert torch.isclose(next_frame_loss(x, y, l1=0.5), expected)
     shifted = (y * 0.8 + 0.1).clamp(0, 1)  # MS-SSIM hardly sees a shift of brightness and contrast
     assert next_frame_loss(shifted, y) < 0.1 * next_frame_loss(shifted, y, l1=10.0)
+
+
+# ---- the concave loss ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("power", [0.1, 0.5, 0.9, 1.0])
+def test_concave_keeps_0_and_1_and_the_order(power):
+    distance = torch.linspace(0, 1, 1001)
+    result = concave(distance, power)
+    assert (result[0].item(), result[-1].item()) == pytest.approx((0, 1), abs=1e-6)
+    assert (result.diff() > 0).all() and (result >= distance - 1e-6).all()
+
+
+def test_power_1_is_the_distance_itself():
+    distance = torch.rand(5)
+    assert concave(distance, 1.0) is distance
+    x, y = (frames[None] for frames in pair(0.6))
+    assert next_frame_loss(x, y, loss_power=1.0) == next_frame_loss(x, y)
+
+
+@pytest.mark.parametrize("power", [0.1, 0.5])
+def test_the_slope_of_concave_is_finite_everywhere(power):
+    distance = torch.tensor(
+        [-1e-7, 0.0, 1e-7, 0.5, 1.0], requires_grad=True
+    )  # rounding makes 1 - MS-SSIM negative, too
+    concave(distance, power).sum().backward()
+    assert distance.grad.isfinite().all() and distance.grad[1] > 10 * distance.grad[-1]
+
+
+def test_a_blend_costs_more_than_either_answer_under_a_concave_loss():
+    """Halfway between two answers of which one is right half of the time: what the mean of both costs, and what one of
+    them does."""
+    blend, committed = torch.tensor([0.4, 0.4]), torch.tensor([0.0, 0.8])
+    assert concave(blend, 1.0).mean() == concave(committed, 1.0).mean()
+    assert concave(blend, 0.5).mean() > 1.3 * concave(committed, 0.5).mean()
+
+
+def test_the_loss_is_concave_in_each_frame():
+    x, y = pair(0.6)
+    each = torch.stack([concave(1 - ms_ssim(a[None], b[None]), 0.5) for a, b in zip(x, y)])
+    assert next_frame_loss(x[None], y[None], loss_power=0.5) == pytest.approx(each.mean().item(), abs=1e-6)

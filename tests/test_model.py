@@ -5,7 +5,7 @@ import torch
 
 from evlib.config import ModelConfig, preset
 from evlib.frames.render import word_frame
-from evlib.model import Block, NextFrame, causal, neighbours
+from evlib.model import Block, NextFrame, causal, neighbors
 from evlib.training.loss import ms_ssim, next_frame_loss
 from evlib.training.train import lr_scale, make_optimizers, set_lr
 
@@ -101,8 +101,8 @@ def test_a_global_block_reaches_all_patches_and_all_later_frames():
     assert block_reach(local=False).float().mean(dim=1).tolist() == [0, 1, 1, 1]
 
 
-def test_neighbours_touch():
-    near = neighbours(8)
+def test_neighbors_touch():
+    near = neighbors(8)
     assert near.shape == (64, 64) and torch.equal(near, near.T)
     assert near[0].nonzero().flatten().tolist() == [0, 1, 8, 9]  # a corner
     assert near[7].nonzero().flatten().tolist() == [6, 7, 14, 15]  # the next row does not touch it
