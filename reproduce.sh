@@ -2,7 +2,8 @@
 # Sets up what is needed, then runs. On a fresh machine nothing else has to be installed by hand.
 #
 #   ./reproduce.sh                    every row of Table 2 on the miniatures, on a laptop
-#   ./reproduce.sh --retrain          the same, and train the rows again whose weights are stored
+#   ./reproduce.sh --retrain          the same, and train the rows whose weights are published, too
+#   ./reproduce.sh --minutes 2        the same, every row trained for so long
 #   ./reproduce.sh lab [ARGS]         open the notebooks in JupyterLab (ARGS go to it)
 #   ./reproduce.sh test [ARGS]        all tests (ARGS go to pytest)
 #   ./reproduce.sh test --browser     every notebook in JupyterLab, in a real browser; [--screenshots DIR] keeps pictures of them
@@ -13,7 +14,8 @@
 #   ./reproduce.sh seeds              the miniature rows again with seeds 1 and 2
 #   ./reproduce.sh setup              set up only
 #
-# What is finished is not run again; what was interrupted continues. Remove results/PROFILE/.done to start over.
+# What is finished is not run again; what was interrupted continues. All of it goes to results/local/, which git ignores;
+# remove results/local/PROFILE to start over, or name another folder with --results DIR.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -101,7 +103,7 @@ setup_browser() {
 }
 
 mode=${1:-demo}
-if [ "$mode" = --retrain ]; then mode=demo; elif [ $# -gt 0 ]; then shift; fi
+case $mode in -h | --help) ;; --*) mode=demo ;; *) [ $# -eq 0 ] || shift ;; esac
 case $mode in
     setup) setup ;;
     lab)
@@ -116,7 +118,7 @@ case $mode in
         setup_browser
         exec "$python" -m pytest tests/browser -m browser "$@"
         ;;
-    html) setup; exec "$python" -m evlib.site "$@" ;;
+    html) setup; exec "$python" -m evlib.paper.site ;;
     demo | real | paper | fast | seeds) setup; exec "$python" -m evlib reproduce "$mode" "$@" ;;
     -h | --help | help) sed -n '2,/^set/ s/^# \{0,1\}//p' "$0" ;;
     *) fail "unknown mode '$mode': expected nothing, lab, test, html, real, paper, fast, seeds or setup." ;;
