@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from evlib.config import ModelConfig, preset
 from evlib.frames.render import word_frame
 from evlib.model import Block, NextFrame, causal, neighbors
 from evlib.training.loss import ms_ssim, next_frame_loss
-from evlib.training.train import lr_scale, make_optimizers, set_lr
+from evlib.training.optim import lr_scale, make_optimizers, set_lr
 
 SMALL = ModelConfig(width=32, heads=2, local_blocks=2, global_blocks=2, max_frames=8)
 
@@ -26,7 +27,7 @@ def video(frames: int, batch: int = 2, seed: int = 0) -> torch.Tensor:
     )
 
 
-# ------------------------------------------------------------------------------------ size, shape, range
+# ---- size, shape, range ----------------------------------------------------------------------------------------------
 
 
 def test_sizes_of_the_presets():
@@ -35,30 +36,43 @@ def test_sizes_of_the_presets():
         assert NextFrame(preset("demo").model).parameters_in_millions < 1
 
 
+def test_preset_paper_starts_and_predicts_as_ever():
+    """Numbers of the first version, which stored weights and published results rest on: from a seed the same
+    parameters, from those the same frames."""
+    net = network(preset("paper").model)
+    assert sum(p.double().abs().sum().item() for p in net.parameters()) == pytest.approx(1258471.84410, rel=1e-9)
+    assert net.embed.weight[0, :2].tolist() == pytest.approx([-0.060079451650, 0.000632480718], abs=1e-9)
+    assert net.head.weight[-1, -2:].tolist() == pytest.approx([0.050423733890, 0.024917416275], abs=1e-9)
+    assert net.time_embed[3, 0, :2].tolist() == pytest.approx([0.003318275092, -0.004029909149], abs=1e-9)
+    with torch.no_grad():
+        predicted = net(video(5), last=1)
+    assert predicted[0, 0, :, 10, 20].tolist() == pytest.approx([0.60698223, 0.56829894, 0.49969345], abs=2e-6)
+    assert predicted[1, 0, :, 63, 0].tolist() == pytest.approx([0.80772036, 0.66968334, 0.77076554], abs=2e-6)
+    assert predicted.mean().item() == pytest.approx(0.48693241, abs=1e-6)
+
+
 @pytest.mark.parametrize("batch, frames", [(1, 1), (2, 5), (3, 8)])
-def test_one_prediction_a_frame(batch, frames):
+def test_one_prediction_per_frame(batch, frames):
     out = network()(video(frames, batch))
     assert out.shape == (batch, frames, 3, 64, 64) and out.dtype == torch.float32
     assert 0 <= out.min() < out.max() <= 1
 
 
-def test_bytes_and_floats_are_the_same_picture():
+def test_bytes_and_floats_are_the_same_image():
     net, frames = network(), video(3)
     assert torch.equal(net(frames), net(frames.float() / 255))
 
 
 def test_the_head_puts_each_pixel_where_it_belongs():
-    """An untrained network that starts from a mean picture draws that picture."""
+    """An untrained network that starts at a mean frame predicts that frame."""
     net, mean = network(), torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
     net.init_output_bias(mean)
     assert (net(video(2)) - mean.clamp(0.01, 0.99)).abs().max() < 1e-5
 
 
 def test_zero_init_starts_blocks_at_the_identity():
-    block, x = (
-        network(ModelConfig(width=32, heads=2, local_blocks=1, global_blocks=1, zero_init=True)).middle[0],
-        torch.randn(1, 3, 16, 32),
-    )
+    block = network(ModelConfig(width=32, heads=2, local_blocks=1, global_blocks=1, zero_init=True)).middle[0]
+    x = torch.randn(1, 3, 16, 32)
     assert torch.equal(block(x), x)
 
 
@@ -67,7 +81,37 @@ def test_too_many_frames_are_a_sentence():
         network()(video(9))
 
 
-# ------------------------------------------------------------------------------------ what looks at what
+# ---- the convolutional stem ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patch", [4, 8])
+def test_a_stem_turns_each_patch_into_a_vector(patch):
+    net = network(replace(SMALL, patch=patch, stem=16)).train()
+    frames = video(3)
+    assert net.embed(frames / 255).shape == (2, 3, (64 // patch) ** 2, 32)
+    out = net(frames)
+    assert out.shape == (2, 3, 3, 64, 64)
+    out.square().mean().backward()
+    for name, p in net.embed.named_parameters():
+        assert p.grad.isfinite().all() and p.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("patch", [4, 8])
+def test_a_stem_sees_each_frame_alone_and_keeps_its_layout(patch):
+    """What changes in one corner of a frame changes that corner's patch and not the opposite one's."""
+    stem, before = network(replace(SMALL, patch=patch, stem=16)).embed, video(3) / 255
+    stem.norms = torch.nn.ModuleList(torch.nn.Identity() for _ in stem.norms)  # each reaches over the whole frame
+    stem.branches = stem.norms
+    after = before.clone()
+    after[:, 1, :, 60:, :4] = 1 - after[:, 1, :, 60:, :4]  # lower left
+    changed = (stem(after) - stem(before)).abs().amax(dim=(0, 3)) > 1e-6  # (3 frames, N)
+    G = 64 // patch
+    assert not changed[0].any() and not changed[2].any()
+    rows, columns = changed[1].view(G, G).nonzero().T
+    assert changed[1].view(G, G)[-1, 0] and rows.min() >= G - 3 and columns.max() <= 2
+
+
+# ---- what looks at what ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("changed", range(1, 6))
@@ -131,13 +175,42 @@ def test_one_new_frame_may_look_at_all():
     assert causal(1, 5, None, torch.device("cpu")) is None
 
 
-# ------------------------------------------------------------------------------------ the last frames only
+# ---- the last frames only --------------------------------------------------------------------------------------------
 
 
+def untrimmed(net: NextFrame) -> NextFrame:
+    """The same network, whose last global block computes all frames."""
+    block, forward = net.middle[-1], net.middle[-1].forward
+    block.forward = lambda x, cache=None, last=None: forward(x, cache)[:, -last:]
+    return net
+
+
+@pytest.mark.parametrize("local_blocks", [0, 2])
 @pytest.mark.parametrize("last", range(1, 7))
-def test_the_last_frames_are_those_of_all(last):
-    net, frames = network(), video(6)
-    assert (net(frames, last=last) - net(frames)[:, -last:]).abs().max() < 1e-6
+def test_the_last_frames_are_those_of_all(last, local_blocks):
+    config, frames = replace(SMALL, local_blocks=local_blocks), video(6)
+    predicted = network(config)(frames, last=last)
+    assert (predicted - network(config)(frames)[:, -last:]).abs().max() < 1e-6
+    assert (predicted - untrimmed(network(config))(frames, last=last)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("local_blocks", [0, 2])
+def test_the_last_global_block_trims_with_a_cache_too(local_blocks):
+    config, frames = replace(SMALL, local_blocks=local_blocks), video(6)
+    nets, caches = (network(config), untrimmed(network(config))), ({}, {})
+    for start, stop, last in ((0, 4, 1), (4, 5, 1), (5, 6, 1)):
+        a, b = (net(frames[:, start:stop], last=last, cache=cache) for net, cache in zip(nets, caches))
+        assert (a - b).abs().max() < 1e-6
+    keys = [cache[net.middle[-1].time][0] for net, cache in zip(nets, caches)]
+    assert keys[0].shape[2] == 6 and torch.allclose(*keys, atol=1e-6)  # keys and values of all frames
+
+
+def test_the_last_global_block_computes_what_is_asked_for():
+    net, sizes = network(), []
+    net.middle[-1].mlp.register_forward_pre_hook(lambda mlp, args: sizes.append(args[0].shape[1]))
+    net(video(8), last=1)
+    net(video(8))
+    assert sizes == [3, 8]  # two decoder blocks look one frame back each
 
 
 def test_the_decoder_works_for_the_last_frames_only():
@@ -148,10 +221,10 @@ def test_the_decoder_works_for_the_last_frames_only():
     assert seen == [3, 3]  # each of two blocks looks one frame back
 
 
-# ------------------------------------------------------------------------------------ learning and storing
+# ---- learning and saving ---------------------------------------------------------------------------------------------
 
 
-def test_one_batch_is_learnt_by_heart():
+def test_one_batch_is_overfitted():
     """Four one-word questions and answers, with the recipe of preset `demo`."""
     words = ["red", "grün", "blue", "grey"], ["stop", "go", "sea", "fog"]
     pixels = torch.stack([torch.stack([torch.from_numpy(word_frame(w).copy()) for w in pair]) for pair in zip(*words)])
@@ -171,7 +244,7 @@ def test_one_batch_is_learnt_by_heart():
     assert similarity.min() > 0.95
 
 
-def test_a_network_survives_being_stored(tmp_path):
+def test_a_network_survives_being_saved(tmp_path):
     net = network()
     net.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model"]["width"] == 32
