@@ -1,4 +1,4 @@
-"""Everything is a video: text, images, sound and moving pictures drawn as 64x64 frames, answered by predicting the next.
+"""Everything is a video: text, images, sound and film become 64x64 frames, answered by predicting the next one.
 
 from evlib import Text, load
 model = load("results/demo/runs/sst2")
@@ -16,9 +16,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _HOME = {
     **dict.fromkeys(("Text", "Word", "Image", "Audio", "Clip", "End", "Example"), "frames.parts"),
     "render": "frames.render",
-    "tasks": "data",
+    "tasks": "data.tasks",  # the module itself
     "encode": "data.encode",
-    "generate": "generate",
     "train": "training.train",
     "evaluate": "scoring.evaluate",
     "load": "scoring.predict",
@@ -27,7 +26,8 @@ _HOME = {
 
 def __getattr__(name: str):
     if name in _HOME:
-        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+        module = import_module(f".{_HOME[name]}", __name__)
+        return module if name == "tasks" else getattr(module, name)
     raise AttributeError(f"module 'evlib' has no attribute {name!r}")
 
 
