@@ -5,6 +5,7 @@ As a program this file trains, so that a test can kill it or run it under torchr
     python tests/test_train.py OUT [OUT ...] [NAME=VALUE ...]
 """
 
+import itertools
 import json
 import math
 import os
@@ -21,17 +22,27 @@ import torch
 from safetensors.torch import load_file
 
 import evlib
+import evlib.training.device as devices
 import evlib.training.train as loop
 from evlib.config import Config, TrainConfig, preset
 from evlib.data.store import VideoStore
 from evlib.model import NextFrame
-from evlib.training.checkpoint import keep, trained
-from evlib.training.optim import EMA, Muon
-from evlib.training.train import Distributed, lr_scale, make_optimizers, set_lr, train, validate
+from evlib.training.checkpoint import export, load_weights, training_info
+from evlib.training.distributed import Distributed
+from evlib.training.loss import concave, ms_ssim
+from evlib.training.optim import EMA, Muon, lr_scale, make_optimizers, set_lr
+from evlib.training.train import stream_seed, train, validate
 from evlib.utils.errors import EvlibError
 
 STEPS = 8
-
+STORE = {
+    "task": "tiny",
+    "dataset": "none",
+    "renderer": "a renderer",
+    "data": "miniature",
+    "examples": "0123",
+    "vocabulary": ["a"],
+}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,25 +54,17 @@ def tiny_store() -> VideoStore:
     sequences[:, :3] = rng.integers(0, 40, size=(60, 3))
     n_in = np.where(np.arange(60) % 2, 3, 2)
     sequences[np.arange(60), n_in] = sequences[:, 0] % 4
-    answers = pd.DataFrame({"split": 40 * ["train"] + 10 * ["validation"] + 10 * ["test"], "n_in": n_in, "n_out": 1})
-    manifest = {"renderer": "a renderer", "data": "miniature", "examples": "0123", "vocabulary": []}
+    metadata = pd.DataFrame({"split": 40 * ["train"] + 10 * ["validation"] + 10 * ["test"], "n_in": n_in, "n_out": 1})
+    manifest = {**STORE, "sequences": 60}
     frames = np.repeat(np.repeat(rng.integers(256, size=(40, 8, 8, 3), dtype=np.uint8), 8, axis=1), 8, axis=2)
-    return VideoStore(Path("memory"), manifest, frames, sequences, answers)
+    return VideoStore(Path("memory"), manifest, frames, sequences, metadata)
 
 
 def tiny(**changes) -> Config:
-    settings = dict(
-        task="tiny",
-        width=32,
-        heads=2,
-        global_blocks=1,
-        max_frames=4,
-        batch=4,
-        steps=STEPS,
-        validations=4,
-        validation_size=8,
+    size = dict(
+        width=32, heads=2, global_blocks=1, max_frames=4, batch=4, steps=STEPS, validations=4, validation_size=8
     )
-    return preset("demo").override(**{**settings, **changes})
+    return preset("demo").override(**{**size, "task": "tiny", "precision": "float32", **changes})
 
 
 def run(out: Path, store: VideoStore | None = None, **changes) -> list[str]:
@@ -78,10 +81,11 @@ def log_of(out: Path) -> pd.DataFrame:
 def assert_same_run(a: Path, b: Path) -> None:
     """Bit for bit, but for what a clock measured."""
     last, other = (torch.load(out / "resume.pt", weights_only=True) for out in (a, b))
-    assert last["state"]["step"] == other["state"]["step"] and last["state"]["best"] == other["state"]["best"]
+    for name in ("step", "validated", "best_score", "best_ssim"):
+        assert last["state"][name] == other["state"][name]
     assert all(torch.equal(last["net"][name], other["net"][name]) for name in last["net"])
     assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()
-    columns = ["step", "loss", "validation_ssim"]
+    columns = ["step", "loss", "validation_ssim", "validation_score"]
     pd.testing.assert_frame_equal(log_of(a)[columns], log_of(b)[columns], check_exact=True)
 
 
@@ -91,7 +95,7 @@ def finished(tmp_path_factory) -> tuple[Path, list[str]]:
     return out, run(out)
 
 
-# ------------------------------------------------------------------------------------ a run and its folder
+# ---- a run and its folder --------------------------------------------------------------------------------------------
 
 
 def test_a_run_folder_is_complete(finished):
@@ -99,16 +103,13 @@ def test_a_run_folder_is_complete(finished):
     assert {p.name for p in out.iterdir()} == {"config.json", "model.safetensors", "log.csv", "env.json", "resume.pt"}
     config = json.loads((out / "config.json").read_text())
     assert Config.from_json(json.dumps(config)) == tiny()
-    assert {k: config[k] for k in ("renderer", "data", "answer_frames")} == {
-        "renderer": "a renderer",
-        "data": "miniature",
-        "answer_frames": 1,
-    }
+    assert config["store"] == STORE
 
 
 def test_the_log_has_a_row_for_every_report(finished):
     log = log_of(finished[0])
-    assert list(log.columns) == ["step", "seconds", "loss", "frames_per_second", "validation_ssim"]
+    columns = ["step", "seconds", "loss", "frames_per_second", "validation_ssim", "validation_score"]
+    assert list(log.columns) == columns
     validated = log.dropna(subset="validation_ssim")
     assert validated.step.tolist() == [2, 4, 6, 8]
     assert log.seconds.is_monotonic_increasing and (log.frames_per_second > 0).all()
@@ -118,41 +119,30 @@ def test_the_log_has_a_row_for_every_report(finished):
 
 def test_env_json_says_what_a_run_cost(finished):
     out, _ = finished
-    env = trained(out)
-    assert set(env) == {
-        "device",
-        "torch",
-        "python",
-        "machine",
-        "processes",
-        "precision",
-        "compiled",
-        "steps",
-        "seconds",
-        "parameters",
-        "best_validation_ssim",
-    }
+    env = training_info(out)
+    names = "device torch python machine processes precision compiled steps seconds parameters"
+    assert set(env) == {*names.split(), "best_validation_ssim", "best_validation_score"}
     assert env["device"].startswith("CPU, ") and env["torch"] == torch.__version__
     assert (env["processes"], env["steps"], env["precision"], env["compiled"]) == (1, STEPS, "float32", False)
     assert env["parameters"] == sum(p.numel() for p in NextFrame(tiny().model).parameters())
-    assert env["best_validation_ssim"] == log_of(out).validation_ssim.max()
+    assert env["best_validation_ssim"] == env["best_validation_score"] == log_of(out).validation_ssim.max()
     assert 0 < env["seconds"] < 60
 
 
 def test_progress_is_a_line_each(finished):
     _, lines = finished
     assert (
-        lines[-1].startswith(f"tiny: step {STEPS}  loss 0.") and " frames/s  0:00 left  validation SSIM 0." in lines[-1]
+        lines[-1].startswith(f"tiny: step {STEPS}  loss 0.")
+        and " frames/s  00:00 left  validation SSIM 0." in lines[-1]
     )
 
 
-def test_the_best_weights_are_kept_and_read_again(finished):
+def test_the_best_weights_are_saved_and_loaded_again(finished):
     out, _ = finished
     net = NextFrame.from_pretrained(out)  # config.json beside them
     assert net.config == tiny().model
-    assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(
-        trained(out)["best_validation_ssim"], abs=1e-6
-    )
+    score, ssim = validate(net, tiny_store().split("validation"), 8)
+    assert score == ssim == pytest.approx(training_info(out)["best_validation_ssim"], abs=1e-6)
 
 
 def test_a_run_is_the_same_every_time(finished, tmp_path):
@@ -186,16 +176,53 @@ def test_the_paper_preset_trains_on_a_cpu(tmp_path):
     assert len(torch.load(tmp_path / "resume.pt", weights_only=True)["optimizers"]) == 1  # AdamW alone
 
 
-def test_a_run_in_minutes_ends_by_the_clock(tmp_path):
-    lines = run(tmp_path, steps=None, minutes=0.8 / 60)
-    env = trained(tmp_path)
-    assert 0.8 <= env["seconds"] < 20 and env["steps"] > 1
-    assert log_of(tmp_path).step.iloc[-1] == env["steps"] and len(lines) >= 1
+# ---- the end of a run ------------------------------------------------------------------------------------------------
 
 
-def test_whichever_end_comes_first(tmp_path):
-    run(tmp_path, steps=2, minutes=60.0)
-    assert trained(tmp_path)["steps"] == 2
+def fake_clock(monkeypatch, readings: list[float]) -> None:
+    """The stopwatch shows these seconds one after the other, then stands still."""
+    left = iter(readings)
+    monkeypatch.setattr(loop.Stopwatch, "seconds", lambda self: next(left, readings[-1]))
+
+
+@pytest.mark.parametrize("validations", [1, 4])
+@pytest.mark.parametrize("slow", range(12))
+def test_every_end_validates_and_saves(tmp_path, monkeypatch, slow, validations):
+    """Minutes that end between any two readings of the clock: one second passes from reading to reading, and once
+    ten."""
+    monkeypatch.setattr(loop, "REPORT", 1.5)
+    fake_clock(monkeypatch, [second + (10 if second > slow else 0) for second in range(1, 40)])
+    run(tmp_path, steps=None, minutes=8.5 / 60, validations=validations)
+    log, saved = log_of(tmp_path), torch.load(tmp_path / "resume.pt", weights_only=True)
+    assert log.step.iloc[-1] == saved["state"]["step"] == training_info(tmp_path)["steps"] > 0
+    assert not math.isnan(log.validation_ssim.iloc[-1])  # the last weights were validated
+    assert training_info(tmp_path)["best_validation_ssim"] == log.validation_ssim.max() > 0
+    if validations == 1:
+        assert torch.equal(load_weights(tmp_path)["head.weight"], saved["net"]["head.weight"])  # and are the run's
+
+
+def test_a_run_in_minutes_ends_by_the_clock(tmp_path, monkeypatch):
+    fake_clock(monkeypatch, [10.0, 20.0, 30.0, 30.5, 61.0, 62.0])  # after each step, and after each report
+    lines = run(tmp_path, steps=None, minutes=1.0, validations=2)
+    log = log_of(tmp_path)
+    assert log.step.tolist() == [1, 2, 3] and log.seconds.tolist() == [10, 30, 61] and len(lines) == 3
+    assert log.validation_ssim.notna().tolist() == [False, True, True]
+    assert (training_info(tmp_path)["steps"], training_info(tmp_path)["seconds"]) == (3, 62)
+
+
+def test_a_stopped_run_in_minutes_continues_and_is_validated(tmp_path, monkeypatch):
+    stopped_run(tmp_path, 2, monkeypatch, steps=None, minutes=60.0)
+    fake_clock(monkeypatch, [3601.0])
+    run(tmp_path, steps=None, minutes=60.0)
+    assert training_info(tmp_path)["steps"] == 3
+    assert log_of(tmp_path).validation_ssim.notna().iloc[-1]
+
+
+def test_with_steps_the_minutes_are_an_estimate(finished, tmp_path):
+    lines = run(tmp_path, minutes=0.001)
+    assert lines[0] == f"tiny: {STEPS} steps, about 0.001 minutes"
+    assert_same_run(finished[0], tmp_path)  # schedule and validations follow the steps
+    assert run(tmp_path, minutes=7.0) == [f"tiny: already trained -> {tmp_path}"]
 
 
 def test_a_run_needs_an_end(tmp_path):
@@ -203,7 +230,7 @@ def test_a_run_needs_an_end(tmp_path):
         run(tmp_path, steps=None)
 
 
-# ------------------------------------------------------------------------------------ validation
+# ---- validation ------------------------------------------------------------------------------------------------------
 
 
 def test_validation_never_sees_a_test_row(finished, tmp_path, monkeypatch):
@@ -228,21 +255,65 @@ def test_validation_takes_sequences_of_every_length():
     assert {frames for _, frames in shapes} == {2, 3} and sum(batch for batch, _ in shapes) == 4
 
 
-def test_the_best_of_four_validations_is_kept(tmp_path, monkeypatch):
+def test_the_best_of_four_validations_is_saved(tmp_path, monkeypatch):
     scores, heads = [0.2, 0.9, 0.5, 0.4], []
-    monkeypatch.setattr(
-        loop, "validate", lambda net, split, size: heads.append(net.head.weight.clone()) or scores[len(heads) - 1]
-    )
+
+    def validate(net, split, size, loss_power):
+        heads.append(net.head.weight.clone())
+        return scores[len(heads) - 1], 1 - scores[len(heads) - 1]
+
+    monkeypatch.setattr(loop, "validate", validate)
     run(tmp_path)
-    assert log_of(tmp_path).validation_ssim.dropna().tolist() == scores
-    assert trained(tmp_path)["best_validation_ssim"] == 0.9
+    assert log_of(tmp_path).validation_score.dropna().tolist() == scores
+    info = training_info(tmp_path)
+    assert (info["best_validation_score"], info["best_validation_ssim"]) == pytest.approx((0.9, 0.1))
     assert torch.equal(load_file(tmp_path / "model.safetensors")["head.weight"], heads[1])
     assert torch.equal(
         torch.load(tmp_path / "resume.pt", weights_only=True)["net"]["head.weight"], heads[3]
     )  # training went on
 
 
-# ------------------------------------------------------------------------------------ stopping and starting
+def test_the_score_is_concave_and_the_ssim_is_plain(tmp_path):
+    """The weights are chosen by what the loss measures; what is reported beside it does not depend on the power."""
+    run(tmp_path, loss_power=0.5)
+    log, info = log_of(tmp_path).dropna(), training_info(tmp_path)
+    assert (log.validation_score < log.validation_ssim).all()
+    assert info["best_validation_score"] == pytest.approx(log.validation_score.max())
+    net, split = NextFrame.from_pretrained(tmp_path), tiny_store().split("validation")
+    score, ssim = validate(net, split, 10, 0.5)
+    distances = []
+    for row in range(10):
+        video = split.gather([row])
+        with torch.no_grad():
+            distances.append(1 - ms_ssim(net(video[:, :-1], last=1)[:, 0], video[:, -1].float() / 255).item())
+    assert ssim == pytest.approx(1 - np.mean(distances), abs=1e-5)
+    assert score == pytest.approx(1 - concave(torch.tensor(distances), 0.5).mean().item(), abs=1e-5)
+    assert validate(net, split, 10) == (pytest.approx(ssim), pytest.approx(ssim))
+
+
+# ---- random numbers --------------------------------------------------------------------------------------------------
+
+
+def test_augmentation_and_dropout_have_streams_of_their_own(tmp_path, monkeypatch):
+    numbers = []
+
+    def augment(video, n_in, how, generator, batch, local):
+        numbers.extend([tuple(torch.rand(4, generator=generator).tolist()), tuple(torch.rand(4).tolist())])
+        return video
+
+    monkeypatch.setattr(loop, "augment", augment)
+    run(tmp_path, steps=4)
+    assert len(numbers) == len(set(numbers)) == 8  # a stream for every step and purpose
+
+
+def test_no_two_streams_are_seeded_alike():
+    keys = list(itertools.product((0, 1, 2**32 - 1), range(5), (loop.AUGMENT, loop.DROPOUT), range(4)))
+    seeds = {stream_seed(*key) for key in keys}
+    assert len(seeds) == len(keys) and all(0 <= seed < 2**64 for seed in seeds)
+    torch.manual_seed(2**64 - 1)  # as large as they may be
+
+
+# ---- stopping and continuing -----------------------------------------------------------------------------------------
 
 
 class Stopped(Exception):
@@ -252,14 +323,14 @@ class Stopped(Exception):
 def stopped_run(out: Path, step: int, monkeypatch, **changes) -> None:
     """A run that ends right after the checkpoint of `step`."""
 
-    def checkpoint(out, learner, state, checkpoint=loop.checkpoint):
-        checkpoint(out, learner, state)
+    def save_checkpoint(out, learner, state, save=loop.save_checkpoint):
+        save(out, learner, state)
         if state.step == step:
             raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         patch.setattr(loop, "CHECKPOINT", -1)  # after every step
-        patch.setattr(loop, "checkpoint", checkpoint)
+        patch.setattr(loop, "save_checkpoint", save_checkpoint)
         run(out, **changes)
 
 
@@ -271,14 +342,14 @@ def stopped_run(out: Path, step: int, monkeypatch, **changes) -> None:
         dict(optimizer="adamw", warmup=0.3, decay=0.3, loss="all"),
         dict(ema_decay=0.9, augment="flip", shards=2),
     ],
-    ids=["muon", "dropout", "adamw", "averaged and varied"],
+    ids=["muon", "dropout", "adamw", "EMA and augmented"],
 )
 def test_a_stopped_run_continues_bit_for_bit(tmp_path, monkeypatch, changes):
     monkeypatch.setattr(loop, "REPORT", math.inf)  # rows of the log fall on validations, also across the stop
     run(tmp_path / "whole", **changes)
     for step in (1, 4, 5):
         stopped_run(tmp_path / f"stopped {step}", step, monkeypatch, **changes)
-        assert trained(tmp_path / f"stopped {step}") is None
+        assert training_info(tmp_path / f"stopped {step}") is None
         run(tmp_path / f"stopped {step}", **changes)
         assert_same_run(tmp_path / "whole", tmp_path / f"stopped {step}")
 
@@ -291,7 +362,7 @@ def test_a_killed_process_continues_bit_for_bit(tmp_path, monkeypatch):
         if line.startswith("tiny: step 7 "):
             killed.send_signal(signal.SIGKILL)
             break
-    assert killed.wait() == -signal.SIGKILL and trained(tmp_path / "killed") is None
+    assert killed.wait() == -signal.SIGKILL and training_info(tmp_path / "killed") is None
     assert 6 <= torch.load(tmp_path / "killed" / "resume.pt", weights_only=True)["state"]["step"] < 20
     monkeypatch.setattr(loop, "REPORT", -1)  # a row for every step, as there
     run(tmp_path / "killed", steps=20)
@@ -303,7 +374,7 @@ def test_a_killed_process_continues_bit_for_bit(tmp_path, monkeypatch):
 def test_the_first_checkpoint_comes_before_the_first_step(tmp_path, monkeypatch):
     stopped_run(tmp_path, 0, monkeypatch)
     saved = torch.load(tmp_path / "resume.pt", weights_only=True)
-    assert (saved["state"]["step"], saved["state"]["best"]) == (0, -1.0)
+    assert (saved["state"]["step"], saved["state"]["best_score"]) == (0, -1.0)
     assert torch.equal(load_file(tmp_path / "model.safetensors")["head.weight"], saved["net"]["head.weight"])
     assert log_of(tmp_path).empty
 
@@ -314,7 +385,7 @@ def test_the_clock_goes_on_where_it_stopped(tmp_path, monkeypatch):
     saved["state"]["seconds"] += 1000
     torch.save(saved, tmp_path / "resume.pt")
     run(tmp_path)
-    assert 1000 < trained(tmp_path)["seconds"] < 1060
+    assert 1000 < training_info(tmp_path)["seconds"] < 1060
     assert (log_of(tmp_path).seconds > 1000).tolist().count(True) >= 2
 
 
@@ -357,7 +428,7 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path):
 def test_what_a_killed_process_left_hidden_is_in_nobodys_way(tmp_path):
     (tmp_path / ".config.json.x1").mkdir()
     run(tmp_path, steps=1)
-    assert trained(tmp_path)["steps"] == 1
+    assert training_info(tmp_path)["steps"] == 1
 
 
 def test_figures_without_weights_are_trained_anew(tmp_path, monkeypatch):
@@ -366,12 +437,12 @@ def test_figures_without_weights_are_trained_anew(tmp_path, monkeypatch):
     for name in ("model.safetensors", "resume.pt"):
         (tmp_path / name).unlink()
     stopped_run(tmp_path, 2, monkeypatch)
-    assert trained(tmp_path) is None  # the old env.json does not call this finished
+    assert training_info(tmp_path) is None  # the old env.json does not call this finished
     run(tmp_path)
-    assert trained(tmp_path)["steps"] == STEPS
+    assert training_info(tmp_path)["steps"] == STEPS
 
 
-# ------------------------------------------------------------------------------------ optimisers, schedule
+# ---- optimisers, schedule --------------------------------------------------------------------------------------------
 
 
 def test_the_papers_rate_is_constant():
@@ -392,7 +463,14 @@ def test_muon_has_the_matrices_of_the_blocks_and_adamw_the_rest():
     owners = [{names[p] for p in group["params"]} for o in (muon, adamw) for group in o.param_groups]
     assert owners[0] | owners[1] == set(names.values()) and not owners[0] & owners[1]
     assert {"merge.weight", "mix.weight", "middle.0.mlp.0.weight", "encoder.0.time.qkv.weight"} <= owners[0]
-    assert {"embed.weight", "head.weight", "bias", "when", "where.0", "encoder.0.norms.0.weight"} <= owners[1]
+    assert {
+        "embed.weight",
+        "head.weight",
+        "output_bias",
+        "time_embed",
+        "pos_embed.0",
+        "encoder.0.norms.0.weight",
+    } <= owners[1]
 
 
 def test_rates_are_shares_of_the_full_rate_also_after_loading():
@@ -411,7 +489,7 @@ def test_rates_are_shares_of_the_full_rate_also_after_loading():
     assert rates(again) == pytest.approx([0.02, 0.001])  # not a share of the share that was saved
 
 
-# ------------------------------------------------------------------------------------ several processes
+# ---- several processes -----------------------------------------------------------------------------------------------
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_before_anything_is_written(tmp_path, monkeypatch):
@@ -446,7 +524,7 @@ def test_two_processes_are_one_run(tmp_path, monkeypatch):
     alone = torch.load(tmp_path / "one" / "resume.pt", weights_only=True)["net"]
     for name in ("two", "stopped"):
         out = tmp_path / name
-        assert trained(out)["processes"] == 2
+        assert training_info(out)["processes"] == 2
         assert (log_of(out).loss - log_of(tmp_path / "one").loss).abs().max() < 1e-4
         assert (log_of(out).validation_ssim - log_of(tmp_path / "one").validation_ssim).abs().max() < 1e-4
         net = torch.load(out / "resume.pt", weights_only=True)["net"]
@@ -454,7 +532,8 @@ def test_two_processes_are_one_run(tmp_path, monkeypatch):
 
 
 def test_two_processes_with_half_of_the_data_each_are_one_run(tmp_path, monkeypatch):
-    """Sharded: each process holds only the frames of its part, and with the same number of shards one process does the same."""
+    """Sharded: each process holds only the frames of its part, and with the same number of shards one process does the
+    same."""
     settings = dict(optimizer="adamw", warmup=0.0, decay=0.0, shards=2, augment="flip", ema_decay=0.5)
     monkeypatch.setattr(loop, "REPORT", -1)
     run(tmp_path / "one", **settings)
@@ -529,7 +608,7 @@ if __name__ == "__main__":
 def test_bfloat16_learns_what_float32_learns(finished, tmp_path):
     """The tolerance with which a run may go on at another precision, as on another type of device."""
     run(tmp_path, precision="bfloat16")
-    assert trained(tmp_path)["precision"] == "bfloat16"
+    assert training_info(tmp_path)["precision"] == "bfloat16"
     assert load_file(tmp_path / "model.safetensors")["embed.weight"].dtype == torch.float32
     loss, exact = log_of(tmp_path).loss, log_of(finished[0]).loss
     assert 0 < (loss - exact).abs().max() < 0.01
@@ -539,8 +618,10 @@ def test_bfloat16_learns_what_float32_learns(finished, tmp_path):
 def test_a_run_may_go_on_at_another_precision(finished, tmp_path, monkeypatch):
     stopped_run(tmp_path, 4, monkeypatch)
     run(tmp_path, precision="bfloat16")
-    assert trained(tmp_path)["steps"] == STEPS
-    assert abs(trained(tmp_path)["best_validation_ssim"] - trained(finished[0])["best_validation_ssim"]) < 0.01
+    assert training_info(tmp_path)["steps"] == STEPS
+    assert (
+        abs(training_info(tmp_path)["best_validation_ssim"] - training_info(finished[0])["best_validation_ssim"]) < 0.01
+    )
 
 
 def test_what_a_gpu_left_goes_on_on_a_cpu(finished, tmp_path, monkeypatch):
@@ -554,7 +635,7 @@ def test_what_a_gpu_left_goes_on_on_a_cpu(finished, tmp_path, monkeypatch):
     for group in saved["optimizers"][0]["param_groups"]:
         group["fused"] = True
     torch.save(saved, tmp_path / "stopped" / "resume.pt")
-    assert "goes on on cpu, but was stopped on cuda" in run(tmp_path / "stopped", **adamw)[0]
+    assert "continues on cpu, was stopped on cuda" in run(tmp_path / "stopped", **adamw)[0]
     again = torch.load(tmp_path / "stopped" / "resume.pt", weights_only=True)
     assert not again["optimizers"][0]["param_groups"][0]["fused"]
     whole = torch.load(tmp_path / "whole" / "resume.pt", weights_only=True)
@@ -564,29 +645,44 @@ def test_what_a_gpu_left_goes_on_on_a_cpu(finished, tmp_path, monkeypatch):
 def test_a_run_of_before_a_setting_existed_has_its_default(tmp_path):
     run(tmp_path, steps=2)
     config = json.loads((tmp_path / "config.json").read_text())
-    for name in ("augment", "average", "shards", "precision", "compile"):
+    for name in ("augment", "ema_decay", "shards", "compile", "loss_power"):
         del config["train"][name]
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert run(tmp_path, steps=2) == [f"tiny: already trained -> {tmp_path}"]
-    with pytest.raises(EvlibError, match=r"\(average 0.0 there, 0.9 here\)"):
+    with pytest.raises(EvlibError, match=r"\(ema_decay 0.0 there, 0.9 here\)"):
         run(tmp_path, steps=2, ema_decay=0.9)
 
 
-def test_precision_goes_by_device_and_width(monkeypatch):
-    import evlib.training.device as devices
-
+def test_precision_goes_by_device_and_processor(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    monkeypatch.setattr(devices, "has_bfloat16", lambda: True)
-    assert devices.precision_for(preset("demo"), cpu) == torch.float32
-    assert devices.precision_for(preset("paper"), cpu) == devices.precision_for(preset("demo"), gpu) == torch.bfloat16
-    assert devices.precision_for(preset("paper").override(precision="float32"), gpu) == torch.float32
-    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
-    assert devices.precision_for(preset("paper"), cpu) == torch.float32
+    for able, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(devices, "has_bfloat16", lambda able=able: able)
+        for name in ("demo", "fast", "paper"):
+            assert devices.precision_for(preset(name), cpu) == dtype
+            assert devices.precision_for(preset(name), gpu) == torch.bfloat16
+            assert devices.precision_for(preset(name).override(precision="float32"), gpu) == torch.float32
+
+
+@pytest.mark.parametrize("name, able", [("avx512_bf16", True), ("amx_bf16", True), ("bf16", True), ("avx2", False)])
+def test_processors_that_multiply_bfloat16(monkeypatch, name, able):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "any", name: True})
+    assert devices.has_bfloat16() is able
+
+
+def test_validation_is_in_float32_whatever_training_is_in(tmp_path, monkeypatch):
+    dtypes = {True: set(), False: set()}
+
+    class Watched(NextFrame):
+        def __init__(self, model):
+            super().__init__(model)
+            self.head.register_forward_hook(lambda head, args, out: dtypes[self.training].add(out.dtype))
+
+    monkeypatch.setattr(loop, "NextFrame", Watched)
+    run(tmp_path, precision="bfloat16", steps=2)
+    assert dtypes == {True: {torch.bfloat16}, False: {torch.float32}}
 
 
 def test_the_compiler_is_for_gpus(monkeypatch):
-    import evlib.training.device as devices
-
     monkeypatch.setattr(devices, "find_spec", lambda name: object())
     compiles = {
         (how, device): devices.compiles(tiny(compile=how), torch.device(device))
@@ -633,7 +729,7 @@ def test_blocks_are_compiled_for_training_alone_and_train_as_they_would(tmp_path
     run(tmp_path / "compiled", compile="on", **shape)
     assert 1 <= len(made) <= 8 and left == 8 * [0]  # two kinds of block, two lengths; not one for each of four blocks
     assert before_steps == [0, len(made)]  # and all of it off the clock
-    assert trained(tmp_path / "compiled")["compiled"] and not trained(tmp_path / "plain")["compiled"]
+    assert training_info(tmp_path / "compiled")["compiled"] and not training_info(tmp_path / "plain")["compiled"]
     plain, compiled = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "compiled"))
     assert plain.keys() == compiled.keys()
     for name in plain:
@@ -641,22 +737,17 @@ def test_blocks_are_compiled_for_training_alone_and_train_as_they_would(tmp_path
     torch.compiler.reset()
 
 
-# ---- the running average ---------------------------------------------------------------------------------------------
+# ---- the moving average ----------------------------------------------------------------------------------------------
 
 
-def test_averaged_weights_are_validated_and_kept(tmp_path):
+def test_averaged_weights_are_validated_and_saved(tmp_path):
     run(tmp_path, ema_decay=0.9)
     saved = torch.load(tmp_path / "resume.pt", weights_only=True)
-    kept, last = load_file(tmp_path / "model.safetensors"), saved["net"]
-    averaged = saved["averaged"]["net"]
-    assert saved["averaged"]["updates"] == STEPS
-    assert torch.equal(kept["head.weight"], averaged["head.weight"]) and not torch.equal(
-        kept["head.weight"], last["head.weight"]
-    )
-    net = NextFrame.from_pretrained(tmp_path)
-    assert validate(net, tiny_store().split("validation"), 8) == pytest.approx(
-        trained(tmp_path)["best_validation_ssim"], abs=1e-6
-    )
+    best, last, ema = load_weights(tmp_path)["head.weight"], saved["net"]["head.weight"], saved["ema"]
+    assert ema["updates"] == STEPS
+    assert torch.equal(best, ema["net"]["head.weight"]) and not torch.equal(best, last)
+    _, ssim = validate(NextFrame.from_pretrained(tmp_path), tiny_store().split("validation"), 8)
+    assert ssim == pytest.approx(training_info(tmp_path)["best_validation_ssim"], abs=1e-6)
 
 
 def test_our_muon_is_torchs():
@@ -676,15 +767,16 @@ def test_our_muon_is_torchs():
     pair[1].load_state_dict(pair[0].state_dict())
 
 
-def test_an_average_follows_its_formula():
+def test_the_average_follows_its_formula():
     net = NextFrame(tiny().model)
-    average, shares = EMA(net, 0.5), []
+    ema, shares = EMA(net, 0.5), []
     for n in (0, 1, 8, 1000):
-        average.updates = n
-        average.net.output_bias.zero_(), torch.nn.init.ones_(net.output_bias)
-        average.update(net)
-        shares.append(average.net.output_bias[0, 0].item())
-    assert shares == pytest.approx([1, 1 - 2 / 11, 0.5, 0.5]) and average.updates == 1001
+        ema.updates = n
+        torch.nn.init.zeros_(ema.net.output_bias)
+        torch.nn.init.ones_(net.output_bias)
+        ema.update(net)
+        shares.append(ema.net.output_bias[0, 0].item())
+    assert shares == pytest.approx([1, 1 - 2 / 11, 0.5, 0.5]) and ema.updates == 1001
 
 
 @pytest.mark.parametrize("left", [0, 2, 1000, -200])
@@ -708,33 +800,39 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
 
 
 def test_a_run_starts_from_the_weights_of_the_run_beside_it(tmp_path):
+    still = dict(steps=1, lr=0.0, muon_lr=0.0)
     run(tmp_path / "first")
-    run(tmp_path / "second", start="first", steps=1, lr=0.0, muon_lr=0.0)
-    run(tmp_path / "by path", start=str(tmp_path / "first"), steps=1, lr=0.0, muon_lr=0.0)
-    run(tmp_path / "from nothing", steps=1, lr=0.0, muon_lr=0.0)
-    first, second, by_path, nothing = (
-        (tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second", "by path", "from nothing")
-    )
+    run(tmp_path / "second", init_from="first", **still)
+    run(tmp_path / "by path", init_from=str(tmp_path / "first"), **still)
+    run(tmp_path / "from nothing", **still)
+    names = "first", "second", "by path", "from nothing"
+    first, second, by_path, nothing = ((tmp_path / name / "model.safetensors").read_bytes() for name in names)
     assert first == second == by_path != nothing
     assert json.loads((tmp_path / "second" / "config.json").read_text())["init_from"] == "first"
 
 
-def test_kept_weights_are_a_start_and_a_finished_run(tmp_path):
-    run(tmp_path / "first")
-    run(tmp_path / "plain", start="first", steps=1)
-    weights = load_file(keep(tmp_path / "first"))
-    for name in ("model.safetensors", "resume.pt"):  # what a fresh clone does not have
-        (tmp_path / "first" / name).unlink()
-    assert run(tmp_path / "first") == [f"tiny: already trained -> {tmp_path / 'first'}"]
-    assert load_file(tmp_path / "first" / "model.safetensors")["head.weight"].equal(weights["head.weight"].float())
-    (tmp_path / "first" / "model.safetensors").unlink()
-    run(tmp_path / "second", start="first", steps=1)
-    assert trained(tmp_path / "second")["steps"] == 1
+def test_an_exported_run_is_finished_and_a_start(tmp_path):
+    first = tmp_path / "first"
+    lines = run(first)
+    export(first)
+    (first / "resume.pt").unlink()  # what a fresh clone does not have
+    files = {path: path.read_bytes() for path in first.iterdir()}
+    assert run(first) == [f"tiny: already trained -> {first}"]
+    run(tmp_path / "second", init_from="first", steps=1, lr=0.0, muon_lr=0.0)
+    exported, second = load_weights(first), load_weights(tmp_path / "second")
+    assert all(torch.equal(exported[name], second[name]) for name in exported)
+    assert {path: path.read_bytes() for path in first.iterdir()} == files
+    with pytest.raises(EvlibError, match="other settings .*steps 8 there, 9 here"):
+        run(first, steps=9)
+    (first / "env.json").unlink()  # no longer finished: trained again, and the exported weights are gone
+    assert len(run(first)) == len(lines)
+    assert not (first / "model.fp16.safetensors").exists() and "exported" not in training_info(first)
+    assert torch.equal(load_weights(first)["head.weight"].half().float(), exported["head.weight"])
 
 
 def test_a_start_that_is_not_there_or_does_not_fit(tmp_path):
-    with pytest.raises(EvlibError, match="start: expected a trained run in nowhere"):
-        run(tmp_path / "a", start="nowhere")
+    with pytest.raises(EvlibError, match="init_from: expected a trained run in nowhere"):
+        run(tmp_path / "a", init_from="nowhere")
     run(tmp_path / "wide", width=64, steps=1)
-    with pytest.raises(EvlibError, match="start: the network of .*wide has another shape than this one"):
-        run(tmp_path / "b", start="wide")
+    with pytest.raises(EvlibError, match="init_from: the network of .*wide has another shape than this one"):
+        run(tmp_path / "b", init_from="wide")
