@@ -1,4 +1,4 @@
-"""The benchmark at tiny sizes: that it measures what it says, and keeps what it measured. No second is asserted."""
+"""The benchmark at tiny sizes: that it measures what it says, and writes what it measured. No second is asserted."""
 
 import json
 import subprocess
@@ -79,7 +79,7 @@ def test_the_yardstick_is_counted_right():
     assert work().shape == (64, 64) and flop == 2 * 64**3
 
 
-def test_what_is_kept_for_the_backward_pass_is_counted():
+def test_what_is_saved_for_the_backward_pass_is_counted():
     layer = torch.nn.Linear(8, 4)
     x = torch.rand(16, 8)
     assert (
@@ -88,7 +88,7 @@ def test_what_is_kept_for_the_backward_pass_is_counted():
 
 
 def test_the_peak_of_memory_is_that_of_a_second_step(monkeypatch):
-    """In the first one the optimiser's own tensors are not there yet while gradients are computed."""
+    """In the first one the optimizer's own tensors are not there yet while gradients are computed."""
     happened = []
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: happened.append("reset"))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: happened.append("read") or 5e6)

@@ -98,7 +98,7 @@ def test_muon(net):
 
 
 def test_the_paper_preset_costs_what_was_measured_by_hand():
-    """About 8.5 GFLOP a frame for forward and backward, the decoder on all frames."""
+    """About 8.5 GFLOP per frame for forward and backward, the decoder on all frames."""
     assert cost.step_flops(preset("paper").model, 20, 1, batch=1, last=20).total / 20 == pytest.approx(8.5e9, rel=0.1)
 
 
@@ -126,7 +126,7 @@ def test_activations(net, n_in, n_out, dtype):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_weights_gradients_and_optimiser(net, optimizer):
+def test_weights_gradients_and_optimizer(net, optimizer):
     optimizers = make_optimizers(net, dataclasses.replace(preset("demo").train, optimizer=optimizer))
     for p in net.parameters():
         p.grad = torch.rand_like(p)
@@ -148,7 +148,7 @@ def test_weights_gradients_and_optimiser(net, optimizer):
 
 
 def test_dropout_adds_a_byte_an_element():
-    """Not measurable on a CPU, which keeps wider masks: the formula alone."""
+    """Not measurable on a CPU, which saves wider masks: the formula alone."""
     plain = preset("demo").model
     thin = dataclasses.replace(plain, dropout=0.1)
     more = cost.memory(thin, 2, 5, 1).activations - cost.memory(plain, 2, 5, 1).activations

@@ -69,7 +69,7 @@ def steps(what: str, axis: str, values: Sequence[int], device: torch.device, pre
             width=size["width"], heads=size["width"] // 32, batch=size["batch"], precision=precision
         )
         works[value], *measured[value] = one_step(config, size["frames"], device)
-    timings = in_turns(works, device, patience=20)
+    timings = in_turns(works, device, patience=12)
     for value, (saved, formula) in measured.items():
         yield {
             "what": what,

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from evlib.training.device import environment
 
 REPEATS = 5
-PATIENCE = 5.0  # seconds after which no further repeat of the same work begins; three are always made
+PATIENCE = 3.0  # seconds after which no further repeat of the same work begins; three are always made
 SQUARE = {"cpu": 2048, "cuda": 8192}  # side of the matrices whose product is the yardstick
 
 

@@ -62,7 +62,7 @@ def steps(
         if last_block == "all frames":
             compute_all_frames(net.middle[-1])
         works[precision, last_block, channels] = training_step(net, settings, split)
-    timings = in_turns(works, device, repeats, patience=20)
+    timings = in_turns(works, device, repeats, patience=12)
     for variant in variants:
         yield {
             "what": "training step",
