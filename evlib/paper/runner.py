@@ -97,7 +97,7 @@ def reproduce(
         for task in found or [None] * (not candidates):
             own = {} if task is None else {"task": task, "preset": PROFILES[profile]}
             parameters = {key: value for key, value in {**common, **own}.items() if key in _parameters(name)}
-            suffix = "" if task in (None, candidates[0]) else f"_{task}"
+            suffix = "" if task in (None, *candidates[:1]) else f"_{task}"
             run_notebook(name, results, parameters, log, suffix)
     log(f"-- {profile}: {results / 'table2.md'}, {(time.perf_counter() - started) / 60:.1f} minutes")
     return results
