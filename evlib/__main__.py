@@ -79,7 +79,7 @@ def train(
         tyro.conf.arg(help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE"),
     ] = (),
 ) -> None:
-    """Train a network, or continue where it was stopped. Ends after --minutes or --steps, whichever comes first."""
+    """Train a network, or continue where it was stopped. --steps end it; without them --minutes do, by the clock."""
     from evlib.data import tasks
     from evlib.training.distributed import Distributed
     from evlib.training.train import train

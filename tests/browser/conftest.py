@@ -18,7 +18,7 @@ import pytest
 from evlib.data import tasks
 from evlib.data.encode import encode
 from evlib.paper.notebook import ready
-from evlib.training import checkpoint as stored
+from evlib.training.checkpoint import has_weights
 from evlib.training.train import train
 from evlib.utils.paths import project
 
@@ -58,9 +58,8 @@ def results(tmp_path_factory) -> Path:
     """Copies of the demo runs whose weights are there."""
     copy = tmp_path_factory.mktemp("results") / "demo"
     for run in sorted((project() / "results/demo/runs").glob("*")):
-        if any((run / name).is_file() for name in (stored.NAME, "model.safetensors")):
+        if has_weights(run):
             shutil.copytree(run, copy / "runs" / run.name)
-            stored.restore(copy / "runs" / run.name)
     return copy
 
 
