@@ -19,7 +19,7 @@ from evlib.utils.errors import EvlibError
 SIZE = 64  # px, height and width of every frame (section 3.1)
 Augment = Literal["none", "flip", "shift", "mask", "drop"]
 
-# What numbers a setting may be, and how that is said.
+# The numbers a setting may be, and how an error message says so.
 RANGES: list[tuple[str, Callable[[float], bool], str]] = [
     ("width heads global_blocks mlp batch validation_size shards", lambda n: n >= 1, "at least 1"),
     ("local_blocks validations", lambda n: n >= 0, "at least 0"),

@@ -540,25 +540,17 @@ def test_two_processes_with_half_of_the_data_each_are_one_run(tmp_path, monkeypa
     done = torchrun(tmp_path / "two", **settings)
     assert done.returncode == 0, done.stderr
     assert (log_of(tmp_path / "two").loss - log_of(tmp_path / "one").loss).abs().max() < 1e-4
-    kept = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
-    assert max((kept[0][k] - kept[1][k]).abs().max().item() for k in kept[0]) < 1e-4
+    saved = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    assert max((saved[0][k] - saved[1][k]).abs().max().item() for k in saved[0]) < 1e-4
     run(tmp_path / "unsharded", **{**settings, "shards": 1})
     assert not log_of(tmp_path / "one").loss.equals(log_of(tmp_path / "unsharded").loss)
 
 
 def torchrun(*outs: Path, **settings) -> subprocess.CompletedProcess:
+    options = f"--nproc-per-node=2 --master-addr=127.0.0.1 --master-port={free_port()}"
+    launcher = [sys.executable, "-m", "torch.distributed.run", *options.split()]
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc-per-node=2",
-            "--master-addr=127.0.0.1",
-            f"--master-port={free_port()}",
-            *PROGRAM[1:],
-            *outs,
-            *(f"{name}={json.dumps(value)}" for name, value in settings.items()),
-        ],
+        [*launcher, *PROGRAM[1:], *outs, *(f"{name}={json.dumps(value)}" for name, value in settings.items())],
         env=environment(),
         capture_output=True,
         text=True,

@@ -70,7 +70,7 @@ def orthogonal(matrices: Tensor, coefficients: tuple[float, float, float], steps
 
 class EMA:
     """The exponential moving average of a network's weights, faster early on, so that the start is soon forgotten.
-    torch's AveragedModel keeps its count on the GPU and waits for it at every step."""
+    torch's AveragedModel counts on the GPU and waits for it at every step."""
 
     def __init__(self, net: NextFrame, decay: float):
         self.net, self.decay, self.updates = copy.deepcopy(net).requires_grad_(False), decay, 0
