@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from evlib.data.store import Split, VideoStore
 from evlib.data.tasks.answers import BoxesAnswer, ColorAnswer, LabelsAnswer, WordAnswer, label_words, split_labels
-from evlib.data.tasks.tinyvirat import grey
+from evlib.data.tasks.tinyvirat import to_gray
 from evlib.frames.image import until_blank
 from evlib.frames.parts import Clip, End, Example, Text, Word
 from evlib.frames.render import fingerprint, render, render_example, word_frame
@@ -327,7 +327,7 @@ def blinking(*colors: tuple[int, int, int]) -> np.ndarray:
 
 
 def colorized(clip: np.ndarray) -> Split:
-    return split_of(Example([Clip(grey(clip))], [Clip(clip)]))
+    return split_of(Example([Clip(to_gray(clip))], [Clip(clip)]))
 
 
 def test_equal_colors_are_perfect():
@@ -361,8 +361,8 @@ def test_colors_scored_by_hand():
 
 def test_better_colors_have_better_example_score():
     clip = blinking((200, 100, 50))
-    split = split_of(*2 * [Example([Clip(grey(clip))], [Clip(clip)])])
-    table = COLORS.read([clip, grey(clip)], split, [])
+    split = split_of(*2 * [Example([Clip(to_gray(clip))], [Clip(clip)])])
+    table = COLORS.read([clip, to_gray(clip)], split, [])
     near, far = table.example_score
     assert near == 1 and far == pytest.approx(table.psnr[1] / 100)
     assert gallery(ColorAnswer()).captions(table)[1] == f"1: {table.psnr[1]:.1f} dB, grey {table.psnr[1]:.1f}"
@@ -509,8 +509,8 @@ def test_boxes_and_colors_in_the_gallery():
         and np.argwhere(changed).max() == 24
     )
     clip = colorized(MOVING)
-    table = COLORS.read([grey(MOVING)], clip, [])
-    title, (picture,) = gallery(ColorAnswer()).worst(table, [grey(MOVING)], clip)
+    table = COLORS.read([to_gray(MOVING)], clip, [])
+    title, (picture,) = gallery(ColorAnswer()).worst(table, [to_gray(MOVING)], clip)
     picture = np.asarray(picture)
     assert title.startswith("Lowest PSNR first, of 1 clips")
     assert (picture[2:66, 2:66] == picture[2:66, 72:136]).all() and (picture[68:132, 72:136] == MOVING[5]).all()
@@ -532,7 +532,7 @@ TESTS = {
         "f1_by_class.png",
     ),
     "lasot": ([], Example([Clip(scene(TRACK))], [Clip(scene(TRACK))], json.dumps(TRACK)), "first box kept", "iou.png"),
-    "colorization": ([], Example([Clip(grey(MOVING))], [Clip(MOVING)]), "grey input copied", "colors.png"),
+    "colorization": ([], Example([Clip(to_gray(MOVING))], [Clip(MOVING)]), "grey input copied", "colors.png"),
 }
 
 

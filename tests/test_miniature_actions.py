@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from evlib.data.tasks.tinyvirat import LABELS, MOST_WORDS, grey
+from evlib.data.tasks.tinyvirat import LABELS, TinyVIRAT, to_gray
 from evlib.scoring.metrics import psnr
 from evlib.synthetic import tinyvirat
 
@@ -60,7 +60,7 @@ def test_labels_are_the_data_sets_and_fit_an_answer(root, split):
     assert used <= set(LABELS) and len(used) == 12
     for labels in listed:
         assert labels == sorted(set(labels))
-        assert len(" , ".join(labels).replace("_", " ").split()) <= MOST_WORDS  # none is cut
+        assert len(" , ".join(labels).replace("_", " ").split()) <= TinyVIRAT.answer.max_words  # none is cut
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -84,7 +84,7 @@ def test_clips_are_as_listed_and_their_colours_are_lost_in_grey(root, split):
         assert list(frames.shape) == [*tube["dim"], 3]
         assert tube["dim"][1] == tube["dim"][2] and tube["dim"][1] % 2 == 0
         assert 40 <= tube["dim"][1] <= 96 and 40 <= tube["dim"][0] <= 90
-        losses.append(psnr(grey(frames[:10]), frames[:10]))
+        losses.append(psnr(to_gray(frames[:10]), frames[:10]))
     assert 14 < np.mean(losses) < 19
 
 

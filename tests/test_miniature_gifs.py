@@ -156,7 +156,7 @@ def test_a_tail_of_the_questions_is_longer_than_the_task_shows(contents, split):
     assert {" ".join(words[:-most]) for words in questions} <= {"", "in", "in this"}
     kinds = by_question(pd.DataFrame([row.question for row in contents[split]], columns=["question"]), KINDS)
     types = np.array([row.type for row in contents[split]])
-    for kind, name in enumerate(("things", "counts", "colours", "places")):
+    for kind, name in enumerate(("things", "counts", "colors", "places")):
         assert (kinds[name] == (types == kind)).all()
 
 

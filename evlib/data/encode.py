@@ -1,22 +1,23 @@
-"""Official files -> frames, once (section 3.1). The store that it writes is described in `evlib.store`."""
+"""Official files -> frames, once (section 3.1). `evlib.data.store` describes the store that this writes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from evlib.config import SIZE
+from evlib.data.fingerprint import code_fingerprint
 from evlib.data.sources import is_miniature
 from evlib.data.store import COLUMNS, VERSION, VideoStore
-from evlib.frames.image import SIZE
 from evlib.frames.parts import Example, Text
 from evlib.frames.render import Frame, Rendered, fingerprint, render_example
 from evlib.utils import files, progress
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 BROKEN_SHARE = 0.01  # of a data set's files that may be unreadable; they are named, counted and left out
 
 
-def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Callable[[str], None] = log_line) -> VideoStore:
+def encode(
+    task: Task, data: str | Path, out: str | Path | None = None, log: Callable[[str], None] = log_line
+) -> VideoStore:
     """Official files under `data` -> a store in `out` (default: data/.evlib/<task>). Does nothing if the store is there
-    and neither the files nor the renderer have changed. Written whole or not at all.
+    and nothing that decides its frames has changed: files, task, renderer. Written whole or not at all.
 
     A file that cannot be read is named, counted in the manifest and left out, up to 1 % of the files."""
     data = Path(data)
@@ -42,143 +45,119 @@ def encode(task: Task, data: str | Path, out: str | Path | None = None, log: Cal
         "task": task.name,
         "dataset": task.display_name(root),
         "renderer": fingerprint(),
+        "code": code_fingerprint(task),
         "settings": task.settings(),
-        "sources": _digest(root, task.files(root)),
+        "sources": _file_fingerprint(root, task.files(root)),
         "data": "miniature" if is_miniature(root) else "real",
     }
     if (out / "manifest.json").exists():
-        if _made_from(out, made_from):
+        if _is_made_from(out, made_from):
             return VideoStore.open(out)
     elif out.exists() and (out.is_file() or any(out.iterdir())):
         raise EvlibError(f"{out} is not an encoded data set and would be replaced: name another folder with --out.")
     started = time.perf_counter()
     with files.atomic(out) as folder:
         folder.mkdir()
-        counts = _write(task, root, folder, log)
+        found = _write(task, root, folder, log)
         seconds = time.perf_counter() - started
-        manifest = {**made_from, **counts, "seconds": round(seconds, 1), "source": str(root)}
+        manifest = {**made_from, **found, "seconds": round(seconds, 1), "source": str(root)}
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
-    log(
-        f"{task.name}: {counts['sequences']:,} sequences of {counts['frames']:,} distinct frames in {seconds:.1f} s -> {out}"
-    )
+    counts = f"{found['sequences']:,} sequences of {found['frames']:,} distinct frames"
+    log(f"{task.name}: {counts} in {seconds:.1f} s -> {out}")
     return VideoStore.open(out)
 
 
-def _made_from(out: Path, made_from: dict) -> bool:
+def _is_made_from(out: Path, made_from: dict) -> bool:
     try:
         manifest = json.loads((out / "manifest.json").read_text())
     except ValueError:  # damaged: encode again
         return False
-    return isinstance(manifest, dict) and {k: manifest.get(k) for k in made_from} == made_from
+    return isinstance(manifest, dict) and {key: manifest.get(key) for key in made_from} == made_from
 
 
 def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> dict:
-    index: dict[str | bytes, int] = {}
-    sequences, rows, shown = [], [], 0
-    sources: set[str] = set()
-    unreadable: dict[str, str] = {}
-
-    count = sum(1 for _ in task.items(root))  # listed, not loaded
-    with (
-        FrameFile(folder / "frames.npy") as frames,
-        progress.bar(f"{task.name}: encoding", count, "examples", log) as bar,
-    ):
-        for item, example, drawn in _rendered(task, root):
-            bar.advance()
-            sources.add(item.file)
-            if isinstance(drawn, UnreadableFile):
+    """Frames, sequences and metadata. Returns what the manifest says of them."""
+    index: dict[str | bytes, int] = {}  # key of a frame -> its place in the file
+    sequences, rows = [], []
+    seen, unreadable = set(), {}  # files; unreadable ones with the reason
+    n_items = sum(1 for _ in task.items(root))  # listed, not loaded
+    bar = progress.bar(f"{task.name}: encoding", n_items, "examples", log)
+    with FrameFile(folder / "frames.npy") as frames, bar:
+        for item, example, rendered in _render_all(task, root):
+            bar.update()
+            seen.add(item.file)
+            if isinstance(rendered, UnreadableFile):
                 if item.file not in unreadable:
-                    log(f"{task.name}: left out: {drawn}")
-                unreadable[item.file] = str(drawn)
+                    log(f"{task.name}: left out: {rendered}")
+                unreadable[item.file] = str(rendered)
                 continue
-            sequence = []
-            for frame in (*drawn.inputs, *drawn.outputs):
+            sequence = [*rendered.inputs, *rendered.outputs]
+            for frame in sequence:
                 if frame.key not in index:
                     index[frame.key] = frames.append(frame)
-                sequence.append(index[frame.key])
-            sequences.append(sequence)
-            rows.append(
-                [
-                    item.split,
-                    len(drawn.inputs),
-                    len(drawn.outputs),
-                    drawn.cut,
-                    _question(example),
-                    example.answer,
-                    item.source,
-                    item.group,
-                ]
-            )
-            shown += len(sequence)
-    if len(unreadable) > BROKEN_SHARE * len(sources):
+            sequences.append([index[frame.key] for frame in sequence])
+            lengths = len(rendered.inputs), len(rendered.outputs), rendered.n_truncated
+            question = " ".join(part.text for part in example.inputs if isinstance(part, Text))
+            rows.append([item.split, *lengths, question, example.answer, item.source, item.group])
+    if len(unreadable) > BROKEN_SHARE * len(seen):
         raise EvlibError(
-            f"{root}: {len(unreadable)} of {len(sources):,} files cannot be read, more than {BROKEN_SHARE:.0%}: fetch them again. "
-            f"The first: {next(iter(unreadable.values()))}"
+            f"{root}: {len(unreadable)} of {len(seen):,} files cannot be read, more than {BROKEN_SHARE:.0%}: "
+            f"fetch them again. The first: {next(iter(unreadable.values()))}"
         )
     if not rows:
         raise EvlibError(f"{root}: found the files of {task.dataset}, but not one example in them.")
-    _need_validation(rows)
-    table = np.full((len(sequences), max(map(len, sequences))), -1, dtype=np.int32)
-    for row, sequence in zip(table, sequences):
+    _ensure_validation(rows)
+    padded = np.full((len(sequences), max(map(len, sequences))), -1, dtype=np.int32)
+    for row, sequence in zip(padded, sequences):
         row[: len(sequence)] = sequence
-    np.save(folder / "sequences.npy", table)
-    answers = pd.DataFrame(rows, columns=COLUMNS)
-    answers.to_parquet(folder / "metadata.parquet")
-    # A run remembers which examples it saw. Of names and answers, not of pixels: those may differ in a rounding
-    # from machine to machine, and a run may move.
-    identity = hashlib.sha256(answers.to_csv(index=False).encode()).hexdigest()[:16]
+    np.save(folder / "sequences.npy", padded)
+    metadata = pd.DataFrame(rows, columns=COLUMNS)
+    metadata.to_parquet(folder / "metadata.parquet")
+    # A run records which examples it saw: their names and answers, not their pixels, which may differ by a rounding
+    # from machine to machine.
+    examples = hashlib.sha256(metadata.to_csv(index=False).encode()).hexdigest()[:16]
     return {
-        "examples": identity,
-        "sequences": len(rows),
+        "examples": examples,
+        "sequences": len(sequences),
         "frames": len(index),
-        "frames_shown": shown,
-        "splits": answers.split.value_counts().to_dict(),
-        "vocabulary": task.vocabulary(root, answers.answer),
+        "frames_shown": sum(map(len, sequences)),
+        "splits": metadata.split.value_counts().to_dict(),
+        "vocabulary": task.vocabulary(root, metadata.answer),
         "unreadable": sorted(unreadable),
         "notes": task.notes(root),
     }
 
 
-def _need_validation(rows: list[list]) -> None:
-    """Very small data sets may have no group among the 5 % that are held out: then one group is, whichever comes first by its hash."""
+def _ensure_validation(rows: list[list]) -> None:
+    """In a very small data set, no group may be among the 5 % that are held out. Then the first by its hash is."""
     splits, group = {row[0] for row in rows}, COLUMNS.index("group")
-    groups = sorted(
-        {row[group] for row in rows if row[0] == "train"}, key=lambda name: hashlib.sha256(name.encode()).digest()
-    )
-    if "validation" not in splits and len(groups) > 1:
-        for row in rows:
-            if row[0] == "train" and row[group] == groups[0]:
-                row[0] = "validation"
+    groups = {row[group] for row in rows if row[0] == "train"}
+    if "validation" in splits or len(groups) < 2:
+        return
+    held_out = min(groups, key=lambda name: hashlib.sha256(name.encode()).digest())
+    for row in rows:
+        if row[0] == "train" and row[group] == held_out:
+            row[0] = "validation"
 
 
-class Drawn(NamedTuple):
-    item: Item
-    example: Example | None
-    frames: Rendered | UnreadableFile
-
-
-def _rendered(task: Task, root: Path) -> Iterable[Drawn]:
-    def one(item: Item) -> Drawn:
+def _render_all(task: Task, root: Path) -> Iterator[tuple[Item, Example | None, Rendered | UnreadableFile]]:
+    def load(item: Item) -> tuple:
         try:
             example = item.load()
         except UnreadableFile as error:
-            return Drawn(item, None, error)
+            return item, None, error
         try:
-            return Drawn(item, example, render_example(example, task.max_inputs))
+            return item, example, render_example(example, task.max_inputs)
         except EvlibError as error:
             raise EvlibError(f"{root / item.source}: {error}") from None
 
     items = task.items(root)
     if not task.parallel:
-        yield from map(one, items)
+        yield from map(load, items)
         return
-    with ThreadPoolExecutor() as pool:  # reading and transforming release the interpreter
-        while chunk := list(islice(items, 512)):  # bounded: what is drawn waits in memory
-            yield from pool.map(one, chunk)
-
-
-def _question(example: Example) -> str:
-    return " ".join(part.text for part in example.inputs if isinstance(part, Text))
+    with ThreadPoolExecutor() as pool:  # reading and rendering release the interpreter
+        while chunk := list(islice(items, 512)):  # bounded, because the results wait in memory
+            yield from pool.map(load, chunk)
 
 
 class FrameFile:
@@ -187,7 +166,7 @@ class FrameFile:
     HEADER = 128  # bytes; numpy pads the header of a small array to this
 
     def __init__(self, path: Path):
-        self.file, self.count = open(path, "wb"), 0
+        self.file, self.count = open(path, "wb"), 0  # noqa: SIM115 (__exit__ closes it)
         self.file.write(bytes(self.HEADER))
 
     def append(self, frame: Frame) -> int:
@@ -199,18 +178,17 @@ class FrameFile:
         return self
 
     def __exit__(self, *error) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, SIZE, SIZE, 3)}
         with self.file:
             self.file.seek(0)
-            np.lib.format.write_array_header_1_0(
-                self.file, {"descr": "|u1", "fortran_order": False, "shape": (self.count, SIZE, SIZE, 3)}
-            )
+            np.lib.format.write_array_header_1_0(self.file, header)
             assert self.file.tell() == self.HEADER
 
 
-def _digest(root: Path, paths: list[Path]) -> str:
+def _file_fingerprint(root: Path, paths: list[Path]) -> str:
     """Changes when a source file is added, removed, resized or rewritten."""
-    seen = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
         stat = path.stat()
-        seen.update(f"{path.relative_to(root)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-    return seen.hexdigest()[:16]
+        digest.update(f"{path.relative_to(root)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,4 +1,6 @@
-"""The registry: one file per data set. A new task is one file and one line here; or, from anywhere else, `@tasks.register`."""
+"""The tasks, one file per data set: official files -> examples. Knows no plot, no OCR, and no other task's run.
+
+A new task is one file and one line here; or, from anywhere else, `@tasks.register`."""
 
 from pathlib import Path
 
@@ -23,13 +25,12 @@ TASKS: dict[str, Task] = {
 
 
 def register(task: type[Task]) -> type[Task]:
-    """A decorator for a task that is defined elsewhere: from then on, this process knows it by its name. Defined again, as in a notebook
-    that is run twice, it takes its own place; EvlibError if the name is another task's."""
-    there = type(TASKS[task.name]) if task.name in TASKS else task
-    if (there.__module__, there.__qualname__) != (task.__module__, task.__qualname__):
-        raise EvlibError(
-            f"{task.__qualname__}: the name {task.name!r} is that of {there.__module__}.{there.__qualname__}; choose another."
-        )
+    """A decorator for a task that is defined elsewhere: from then on, this process knows it by its name. Defined again,
+    as in a notebook cell that is run twice, it replaces itself; EvlibError if the name is another task's."""
+    known = type(TASKS[task.name]) if task.name in TASKS else task
+    if (known.__module__, known.__qualname__) != (task.__module__, task.__qualname__):
+        owner = f"{known.__module__}.{known.__qualname__}"
+        raise EvlibError(f"{task.__qualname__}: the name {task.name!r} is that of {owner}; choose another.")
     TASKS[task.name] = task()
     return task
 
@@ -42,8 +43,5 @@ def get(name: str) -> Task:
 
 def found(data: Path) -> list[Task]:
     """The tasks whose data lies under `data`."""
-    return [
-        task
-        for task in TASKS.values()
-        if any((data / folder).is_dir() for folder in (*task.folders, *task.fallback_folders))
-    ]
+    folders = {task: (*task.folders, *task.fallback_folders) for task in TASKS.values()}
+    return [task for task, names in folders.items() if any((data / name).is_dir() for name in names)]

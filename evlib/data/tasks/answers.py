@@ -1,4 +1,4 @@
-"""What kind of answer a task expects. A declaration only: `evlib.scoring` reads and scores it, `evlib.viz` shows it.
+"""What kind of answer a task expects. A declaration only: `evlib.scoring` reads and scores it, `evlib.viz` plots it.
 
 WordAnswer     one rendered word: a class, or the answer to a question
 LabelsAnswer   a comma-separated list of labels, one word per frame, until a blank frame
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Answer:
     has_question = False  # the inputs hold a question, which might be answered without looking
-    needs_box = False  # the inputs hold a box around what is meant
+    needs_box = False  # the first input frame holds a box around the target
 
     def n_frames(self, n_in: int) -> int:
         """Frames to generate after `n_in` input frames (the separator counted). Never taken from the true answer."""

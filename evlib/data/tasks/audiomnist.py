@@ -1,6 +1,6 @@
 """AudioMNIST, audio to text: the spectrogram of a spoken digit, then its name.
 
-The authors' folds over the 60 speakers; the paper of the video model names no split, so fold 0 is the default: 36
+Split by speaker, by the five folds of the data set's authors. The paper names no split, so fold 0 is the default: 36
 speakers to train on, 12 to validate, 12 to test.
 """
 

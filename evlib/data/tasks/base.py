@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,14 +17,14 @@ from evlib.data.tasks.answers import Answer
 from evlib.frames.parts import Clip, Example
 from evlib.utils.errors import EvlibError
 
-# How preset demo differs where the answer is pictures: patches of 4 pixels pass through so narrow a network without a loss.
-PICTORIAL = {"patch": 4, "global_blocks": 2, "batch": 4, "l1": 1.0}
+# Preset demo where the answer is a video: patches of 4 pixels pass through so narrow a network without loss.
+VIDEO_OUTPUT = {"patch": 4, "global_blocks": 2, "batch": 4, "l1": 1.0}
 VALIDATION_SHARE = 0.05  # of train, where the authors of a data set left no validation split
 
 
 @dataclass(frozen=True)
 class Item:
-    """One example not yet loaded, so that a store can load many at a time."""
+    """One example not yet loaded, so that many can be loaded at a time."""
 
     split: str  # "train", "validation" or "test"
     load: Callable[[], Example]
@@ -36,31 +37,31 @@ class Item:
 
 
 class Task(ABC):
-    name: str  # of the command line
+    name: str  # on the command line
     table2_row: str  # Table 2's first column
     dataset: str  # Table 2's second column
     folders: tuple[str, ...]  # where the official archive unpacks to, under --data; the first that is found
-    fallback_folders: tuple[
-        str, ...
-    ] = ()  # folders of other data in the same layout, taken if the official one is not there
+    fallback_folders: tuple[str, ...] = ()  # other data in the same layout, used if the official one is not there
     batch: int  # Table 1
-    answer: Answer  # how an answer is read and scored
-    max_inputs: int | None = None  # frames before the separator (Table 1's input length counts it, too)
+    answer: Answer  # what is to be read from the generated frames
+    max_inputs: int | None = None  # frames before the separator (Table 1's input length counts the separator, too)
     demo: dict = {}  # settings in which preset demo differs for this task
     fast: dict = {}  # and preset fast
     augment: Augment = "none"  # what may be done to a question without changing its answer
     parallel = False  # load examples in threads: worth it where loading is more than slicing an array
 
-    def root(self, data: Path) -> Path:
+    def root(self, data: str | Path) -> Path:
         """The folder of this data set under `data`; EvlibError if there is none."""
-        if not Path(data).is_dir():
+        data = Path(data)
+        if not data.is_dir():
             raise EvlibError(f"{data}: expected a folder with data sets, found none; name it with --data.")
         for folder in (*self.folders, *self.fallback_folders):
-            if (Path(data) / folder).is_dir():
-                return Path(data) / folder
+            if (data / folder).is_dir():
+                return data / folder
         raise EvlibError(
             f"{self.dataset} is not under {data}: expected the folder {' or '.join(self.folders)}; fetch it with "
-            f"`python -m evlib download {self.name} --data {data}`, or write a miniature with `python -m evlib miniatures {data}`."
+            f"`python -m evlib download {self.name} --data {data}`, "
+            f"or write a miniature with `python -m evlib miniatures {data}`."
         )
 
     def display_name(self, root: Path) -> str:
@@ -76,16 +77,17 @@ class Task(ABC):
         """All examples of all splits."""
 
     def clip(self, path: str | Path, box: tuple[float, ...] | None = None) -> Clip:
-        """A video file as this task shows it to the network. `box` is a target in its first frame: x, y, w, h in its own pixels."""
+        """A video file as this task gives it to the network. `box`: a target in its first frame, x, y, w, h in its own
+        pixels."""
         raise EvlibError(f"{self.name} is not about videos: found {path}.")
 
     def settings(self) -> dict:
-        """What besides the files decides how examples look."""
+        """The settings of this object that decide how examples look."""
         return {"max_inputs": self.max_inputs}
 
     def config(self, preset_name: str, **changes) -> Config:
-        """The settings of a run of this task: a preset, what the task says to it, Table 1's batch size where the preset has
-        none, `changes`."""
+        """The settings of a run: a preset, then what differs for this task, then `changes`. The batch size is Table 1's
+        where none of them has one."""
         own = {"demo": self.demo, "fast": self.fast}.get(preset_name, {})
         config = preset(preset_name).override(task=self.name, **{**own, **changes})
         return config if config.train.batch else config.override(batch=self.batch)
@@ -98,22 +100,23 @@ class Task(ABC):
         """What else is worth knowing about the files: for the manifest."""
         return {}
 
-    def subsets(self, table: pd.DataFrame) -> dict[str, pd.Series]:
-        """Parts of the test set whose scores stand beside that of the whole: a name and a mask over the rows."""
+    def subsets(self, metadata: pd.DataFrame) -> dict[str, pd.Series]:
+        """Parts of the test set that are scored separately, too: a name and a mask over the rows."""
         return {}
 
 
-def by_question(table: pd.DataFrame, kinds: dict[str, str]) -> dict[str, pd.Series]:
-    """Rows by the kind of their question: a name and the regular expression that its beginning matches; the first that does counts."""
-    left, found = pd.Series(True, index=table.index), {}
+def by_question(metadata: pd.DataFrame, kinds: dict[str, str]) -> dict[str, pd.Series]:
+    """Masks over the rows by kind of question. `kinds` are names and regular expressions; the first that matches the
+    beginning of a question decides."""
+    left, found = pd.Series(True, index=metadata.index), {}
     for name, pattern in kinds.items():
-        found[name] = left & table.question.str.match(pattern, case=False)
+        found[name] = left & metadata.question.str.match(pattern, case=False)
         left &= ~found[name]
     return found
 
 
 class LoadOnce:
-    """Loads once for all items that share a file, however many threads ask; kept as long as one of them is."""
+    """Loads once for all items that share a file, however many threads ask; held as long as one of the items is."""
 
     def __init__(self, load: Callable):
         self._load, self._lock = load, Lock()
@@ -126,6 +129,7 @@ class LoadOnce:
 
 
 def require(paths: list[Path]) -> list[Path]:
+    """The same paths; EvlibError if one is no file, or an empty one."""
     for path in paths:
         if not path.is_file():
             raise EvlibError(f"{path}: expected a file of the official data set, found none; unpack the archive again.")
@@ -134,7 +138,24 @@ def require(paths: list[Path]) -> list[Path]:
     return paths
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file in UTF-8, as LF alone divides them; CRs and other separators stay."""
+    try:
+        return path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise EvlibError(
+            f"{path}: expected text in UTF-8, found something else at byte {error.start}; fetch the file again."
+        ) from None
+
+
+def read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EvlibError(f"{path}: expected JSON, found something else ({error}); fetch the file again.") from None
+
+
 def hold_out(group: str, seed: int = 0) -> str:
-    """ "validation" for a seeded 5 % of all groups, "train" for the others; depends on nothing but the two arguments."""
+    """ "validation" for a seeded 5 % of all groups, "train" for the others; depends only on the two arguments."""
     digest = hashlib.blake2b(f"{seed}:{group}".encode(), digest_size=8).digest()
     return "validation" if int.from_bytes(digest) / 2**64 < VALIDATION_SHARE else "train"

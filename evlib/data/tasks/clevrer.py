@@ -1,52 +1,34 @@
 """CLEVRER, video and text to text: four frames of a scene and a question, then the answer.
 
 Descriptive questions alone, as in the paper: the others are multiple choice. Their answers in the test set were never
-published, so the validation set is the test set. Frames 0, 32, 64 and 96 of 128 are shown, and at most 16 words.
+published, so the validation set is the test set. The inputs are frames 0, 32, 64 and 96 of 128, and at most 16 words.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from evlib.data.tasks.answers import WordAnswer
-from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out, require
+from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out, read_json, require
 from evlib.frames.parts import Clip, Example, Text, Word
 from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
 
 FRAMES = (0, 32, 64, 96)
-ANSWERS = (
-    *"012345",
-    "yes",
-    "no",
-    "blue",
-    "brown",
-    "cyan",
-    "gray",
-    "green",
-    "purple",
-    "red",
-    "yellow",
-    "metal",
-    "rubber",
-    "cube",
-    "cylinder",
-    "sphere",
+ANSWERS = tuple(
+    "0 1 2 3 4 5 yes no blue brown cyan gray green purple red yellow metal rubber cube cylinder sphere".split()  # noqa: SIM905
 )
-KINDS = {
-    "colours": "What (is the )?color",
+KINDS = {  # of questions, scored separately, too
+    "colors": "What (is the )?color",
     "shapes": "What (is the )?shape",
     "materials": "What (is the )?material",
     "counts": "How many",
     "yes or no": "",
 }
-SCENE, QUESTION = (
-    {"video_filename": str, "questions": list},
-    {"question": str, "question_id": int, "answer": str},
-)  # what is read of each
+SCENE = {"video_filename": str, "questions": list}  # the fields that are read
+QUESTION = {"question": str, "question_id": int, "answer": str}
 
 
 class CLEVRER(Task):
@@ -55,13 +37,12 @@ class CLEVRER(Task):
     batch = 16
     max_inputs = 20  # 4 frames and 16 words
     answer = WordAnswer(ANSWERS, has_question=True)
-    demo = {"init_from": "tgifqa"}  # a network that can read and write already (section 5.2)
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
         """The question files, in the folder questions/ or beside the videos."""
-        place = root / "questions" if (root / "questions").is_dir() else root
-        return {name: require([place / f"{name}.json"])[0] for name in ("train", "validation")}
+        folder = root / "questions" if (root / "questions").is_dir() else root
+        return {name: require([folder / f"{name}.json"])[0] for name in ("train", "validation")}
 
     def files(self, root: Path) -> list[Path]:
         return [*self.lists(root).values(), *sorted(root.rglob("video_*.mp4"))]
@@ -73,20 +54,16 @@ class CLEVRER(Task):
                 file = scene["video_filename"]
                 clip = LoadOnce(lambda videos=videos, file=file: self.clip(_find(videos, file)))
                 split = "test" if name == "validation" else hold_out(file)
-                for q in scene["questions"]:
-                    if "choices" not in q:
-                        yield Item(
-                            split,
-                            partial(self.example, clip, q),
-                            source=f"{name}/{file}:{q['question_id']}",
-                            group=file,
-                        )
+                for question in scene["questions"]:
+                    if "choices" not in question:
+                        source = f"{name}/{file}:{question['question_id']}"
+                        yield Item(split, partial(self.example, clip, question), source, group=file)
 
     def clip(self, path, box=None):
         return Clip(read_video(path, at(*FRAMES)))
 
-    def subsets(self, table):
-        return by_question(table, KINDS)
+    def subsets(self, metadata):
+        return by_question(metadata, KINDS)
 
     @staticmethod
     def example(clip: LoadOnce, question: dict) -> Example:
@@ -106,7 +83,8 @@ def _find(videos: Path, file: str) -> Path:
     digits = file.removeprefix("video_").removesuffix(".mp4")
     if not (digits.isdecimal() and file == f"video_{digits}.mp4"):
         raise EvlibError(
-            f"{videos}: expected video names such as video_00012.mp4 in the questions, found {file!r}; fetch the questions again."
+            f"{videos}: expected video names such as video_00012.mp4 in the questions, found {file!r}; "
+            "fetch the questions again."
         )
     low = int(digits) // 1000 * 1000
     path = videos / f"video_{low:05d}-{low + 1000:05d}" / file
@@ -116,31 +94,24 @@ def _find(videos: Path, file: str) -> Path:
 
 
 def _scenes(path: Path) -> list[dict]:
-    try:
-        scenes = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EvlibError(
-            f"{path}: expected CLEVRER's questions as JSON, found something else ({error}); fetch the file again."
-        ) from None
+    scenes = read_json(path)
     if not isinstance(scenes, list) or not scenes:
-        raise EvlibError(
-            f"{path}: expected a list of scenes, found {type(scenes).__name__}{' without any' if scenes == [] else ''}; fetch the file again."
-        )
+        found = "an empty one" if scenes == [] else type(scenes).__name__
+        raise EvlibError(f"{path}: expected a list of scenes, found {found}; fetch the file again.")
     for i, scene in enumerate(scenes):
-        lacks = _lacks(scene, SCENE) or [
-            key
-            for q in scene["questions"]
-            if not (isinstance(q, dict) and "choices" in q)
-            for key in _lacks(q, QUESTION)
-        ]
-        if lacks:
-            kind = (SCENE | QUESTION)[lacks[0]].__name__
+        missing = _missing(scene, SCENE)
+        for question in [] if missing else scene["questions"]:
+            if not (isinstance(question, dict) and "choices" in question):
+                missing += _missing(question, QUESTION)
+        if missing:
+            kind = (SCENE | QUESTION)[missing[0]].__name__
             raise EvlibError(
-                f"{path}: scene {i} has no {lacks[0]!r} of type {kind}; fetch the file again (the test questions have no answers and cannot be used)."
+                f"{path}: scene {i} has no {missing[0]!r} of type {kind}; fetch the file again "
+                "(the test questions have no answers and cannot be used)."
             )
     return scenes
 
 
-def _lacks(entry: object, fields: dict[str, type]) -> list[str]:
+def _missing(entry: object, fields: dict[str, type]) -> list[str]:
     """The fields that an entry does not have, or has as something else."""
     return [key for key, kind in fields.items() if not isinstance(entry, dict) or not isinstance(entry.get(key), kind)]

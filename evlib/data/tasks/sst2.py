@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from evlib.data.tasks.answers import WordAnswer
-from evlib.data.tasks.base import Item, Task, hold_out, require
+from evlib.data.tasks.base import Item, Task, hold_out, read_lines, require
 from evlib.frames.parts import Example, Text, Word
 from evlib.utils.errors import EvlibError
 
@@ -32,22 +30,15 @@ class SST2(Task):
         train, dev = self.files(root)
         for path in (train, dev):
             for number, sentence, label in self._lines(path):
-                split = "test" if path is dev else hold_out(sentence)
-                example = Example(
-                    [Text(sentence)], [Word(self.answer.classes[label])], answer=self.answer.classes[label]
-                )
+                split, word = "test" if path is dev else hold_out(sentence), self.answer.classes[label]
+                example = Example([Text(sentence)], [Word(word)], answer=word)
                 yield Item(split, lambda example=example: example, source=f"{path.name}:{number}", group=sentence)
 
-    def subsets(self, table: pd.DataFrame) -> dict[str, pd.Series]:
-        return {"at most 20 tokens": table.n_cut == 0}  # section 5: "increases the F1-score to 80.0"
+    def subsets(self, metadata):
+        return {"at most 20 tokens": metadata.n_cut == 0}  # section 5: "increases the F1-score to 80.0"
 
     def _lines(self, path: Path) -> Iterator[tuple[int, str, int]]:
-        try:
-            header, *lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
-        except UnicodeDecodeError as error:
-            raise EvlibError(
-                f"{path}: expected text in UTF-8, found something else at byte {error.start}; fetch the file again."
-            ) from None
+        header, *lines = read_lines(path)
         if header.rstrip("\r") != "sentence\tlabel":
             raise EvlibError(
                 f"{path}:1: expected the header 'sentence<TAB>label', found {header[:80]!r}; this is not GLUE's file."

@@ -1,7 +1,7 @@
 """TGIF-QA's frame questions, video and text to text: four frames of an animated GIF and a question, then one word.
 
-The official files are tab-separated despite their name, with a header and CRLF line ends. Many of the GIFs they name are
-gone from the net: questions about a GIF that is not there are left out, and the manifest says how many.
+The official files are tab-separated despite their name, with a header and CRLF line ends. Many of the GIFs they name
+are gone from the net: questions about a missing GIF are left out, and the manifest says how many.
 """
 
 from __future__ import annotations
@@ -12,24 +12,20 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from evlib.data.tasks.answers import WordAnswer
-from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out
+from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out, read_lines
 from evlib.frames.parts import Clip, Example, Text, Word
 from evlib.frames.video import read_video, spread
 from evlib.utils.errors import EvlibError
 
 FRAMES = 4
 COLUMNS = ("gif_name", "question", "answer", "type", "vid_id", "key", "description")
-KINDS = {
-    "colours": ".*\\bcolou?rs?\\b",
+KINDS = {  # of questions, scored separately, too
+    "colors": ".*\\bcolou?rs?\\b",
     "counts": "(in this .*)?how many",
     "places": "(in this .*)?where",
     "things": "",
-}  # of question, for scores apart
-SPLITS = {
-    "Train": "train",
-    "Test": "test",
-    "Sample": "test",
-}  # of <name>_frameqa_question.csv; a sample is to be looked at
+}
+SPLITS = {"Train": "train", "Test": "test", "Sample": "test"}  # of <name>_frameqa_question.csv; a sample to look at
 
 
 class TGIFQA(Task):
@@ -45,7 +41,8 @@ class TGIFQA(Task):
         found = {path.name.split("_")[0]: path for path in reversed(places) if path.is_file()}
         if not found:
             raise EvlibError(
-                f"{root}: expected dataset/Train_frameqa_question.csv and its like, found none; fetch TGIF-QA's repository again."
+                f"{root}: expected dataset/Train_frameqa_question.csv and its like, found none; "
+                "fetch TGIF-QA's repository again."
             )
         return {name: found[name] for name in SPLITS if name in found}
 
@@ -62,18 +59,14 @@ class TGIFQA(Task):
                 if (clip := clips.get(gif.name)) is None:
                     clip = clips[gif.name] = LoadOnce(partial(self.clip, gif))
                 split = "test" if SPLITS[name] == "test" else hold_out(row["gif_name"])
-                yield Item(
-                    split,
-                    partial(self.example, clip, row),
-                    source=f"gifs/{gif.name}:{path.name}:{number}",
-                    group=row["gif_name"],
-                )
+                source = f"gifs/{gif.name}:{path.name}:{number}"
+                yield Item(split, partial(self.example, clip, row), source, group=row["gif_name"])
 
     def clip(self, path, box=None):
         return Clip(read_video(path, spread(FRAMES)))
 
-    def subsets(self, table):
-        return by_question(table, KINDS)
+    def subsets(self, metadata):
+        return by_question(metadata, KINDS)
 
     @staticmethod
     def example(clip: LoadOnce, row: dict[str, str]) -> Example:
@@ -84,34 +77,28 @@ class TGIFQA(Task):
         return sorted({row["answer"] for path in self.lists(root).values() for _, row in _rows(path)})
 
     def notes(self, root: Path) -> dict:
-        there = {path.stem for path in (root / "gifs").glob("*.gif")}
-        rows = [(name, row["gif_name"]) for name, path in self.lists(root).items() for _, row in _rows(path)]
+        present = {path.stem for path in (root / "gifs").glob("*.gif")}
         return {
-            f"{name}: questions without their GIF": sum(1 for n, gif in rows if n == name and gif not in there)
-            for name in self.lists(root)
+            f"{name}: questions without their GIF": sum(row["gif_name"] not in present for _, row in _rows(path))
+            for name, path in self.lists(root).items()
         }
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and fields of every question."""
-    try:
-        header, *lines = path.read_bytes().decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise EvlibError(
-            f"{path}: expected text in UTF-8, found something else at byte {error.start}; fetch the file again."
-        ) from None
+    header, *lines = (line.removesuffix("\r") for line in read_lines(path))
     if tuple(header.split("\t")) != COLUMNS:
         raise EvlibError(
-            f"{path}:1: expected the tab-separated columns {', '.join(COLUMNS)}, found {header[:80]!r}; this is not TGIF-QA's file."
+            f"{path}:1: expected the tab-separated columns {', '.join(COLUMNS)}, found {header[:80]!r}; "
+            "this is not TGIF-QA's file."
         )
     for number, line in enumerate(lines, start=2):
-        row = dict(zip(COLUMNS, line.split("\t")))
-        if (
-            line.count("\t") != len(COLUMNS) - 1
-            or not (row["gif_name"] and row["question"].strip() and row["answer"].strip())
-            or "/" in row["gif_name"]
-        ):
+        fields = line.split("\t")
+        row = dict(zip(COLUMNS, fields))
+        filled = len(fields) == len(COLUMNS) and row["gif_name"] and row["question"].strip() and row["answer"].strip()
+        if not filled or "/" in row["gif_name"]:
             raise EvlibError(
-                f"{path}:{number}: expected {len(COLUMNS)} tab-separated fields with a GIF, a question and an answer, found {line[:80]!r}."
+                f"{path}:{number}: expected {len(COLUMNS)} tab-separated fields with a GIF, a question and an answer, "
+                f"found {line[:80]!r}."
             )
         yield number, row

@@ -1,58 +1,35 @@
 """TinyVIRAT, two tasks from the same files: video to text, and video to video.
 
-* `tinyvirat`: ten frames spread over a clip, then what happens in it: `vehicle moving , activity walking`, a word a
-  frame, and a blank frame. A label is split at `_`; of a very long list the first eight words are drawn.
-* `colorization`: the first ten frames in grey, then the same ten in colour.
+* `tinyvirat`: ten frames spread over a clip, then what happens in it: `vehicle moving , activity walking`, one frame
+  per word, and a blank frame. A label is split at `_`; of a very long list the first eight words are the answer.
+* `colorization`: the first ten frames in gray, then the same ten in color.
 
-Both layouts are read: version 1 ({"tubes": [...]}, training and test) and version 2 (lists; its validation set takes the
-place of the test set, whose labels were never published). Other data in these layouts may have labels of their own.
+Both layouts are read: version 1 ({"tubes": [...]}, training and test) and version 2 (lists; its validation set takes
+the place of the test set, whose labels were never published). Other data in these layouts may have other labels.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from evlib.data.tasks.answers import ColorAnswer, LabelsAnswer, split_labels
-from evlib.data.tasks.base import PICTORIAL, Item, Task, hold_out, require
+from evlib.data.tasks.base import VIDEO_OUTPUT, Item, Task, hold_out, read_json, require
 from evlib.frames.parts import Clip, End, Example, Text
 from evlib.frames.video import first, read_video, spread
 from evlib.utils.errors import EvlibError, UnreadableFile
 
 FRAMES = 10  # of a clip (Table 1's 11 counts the separator)
-MOST_WORDS = 8  # of an answer
-LABELS = (
-    "Opening",
-    "Interacts",
-    "Pull",
-    "activity_carrying",
-    "Entering",
-    "vehicle_moving",
-    "Exiting",
-    "Loading",
-    "Talking",
-    "activity_running",
-    "vehicle_turning_left",
-    "vehicle_stopping",
-    "Riding",
-    "Closing",
-    "activity_walking",
-    "Push",
-    "specialized_using_tool",
-    "vehicle_starting",
-    "specialized_miscellaneous",
-    "activity_standing",
-    "Transport_HeavyCarry",
-    "activity_gesturing",
-    "vehicle_turning_right",
-    "specialized_talking_phone",
-    "specialized_texting_phone",
-    "Misc",
+LABELS = tuple(
+    """Opening Interacts Pull activity_carrying Entering vehicle_moving Exiting Loading Talking activity_running
+    vehicle_turning_left vehicle_stopping Riding Closing activity_walking Push specialized_using_tool vehicle_starting
+    specialized_miscellaneous activity_standing Transport_HeavyCarry activity_gesturing vehicle_turning_right
+    specialized_talking_phone specialized_texting_phone Misc""".split()  # noqa: SIM905
 )
-GREY = np.array([0.299, 0.587, 0.114])  # ITU-R 601 luma
+LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R 601)
 
 
 class TinyVIRAT(Task):
@@ -61,7 +38,7 @@ class TinyVIRAT(Task):
     fallback_folders = ("weizmann-actions",)
     batch = 16
     augment = "shift"  # not mirrored: vehicles turn left or right
-    answer = LabelsAnswer()
+    answer = LabelsAnswer(max_words=8)
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
@@ -80,21 +57,17 @@ class TinyVIRAT(Task):
         for split, path in self.lists(root).items():
             folder = root / "videos" / ("val" if path.name == "tiny_val_v2.json" else split)
             for i, tube in enumerate(_tubes(path)):
-                clip, labels, camera = _fields(tube, path, i)
-                yield Item(
-                    "test" if split == "test" else hold_out(camera),
-                    lambda clip=folder / clip, labels=labels: self.example(clip, labels),
-                    source=str((folder / clip).relative_to(root)),
-                    group=camera,
-                )
+                file, labels, camera = _fields(tube, path, i)
+                part, source = "test" if split == "test" else hold_out(camera), str((folder / file).relative_to(root))
+                yield Item(part, partial(self.example, folder / file, labels), source, group=camera)
 
     def clip(self, path, box=None):
         return Clip(read_video(path, spread(FRAMES)))
 
     def example(self, path: Path, labels: list[str]) -> Example:
-        words = " , ".join(label.replace("_", " ") for label in labels).split()[:MOST_WORDS]
-        end = [End()] if len(words) < MOST_WORDS else []
-        return Example([self.clip(_there(path))], [Text(" ".join(words)), *end], answer=", ".join(labels))
+        words = " , ".join(labels).replace("_", " ").split()[: self.answer.max_words]
+        end = [End()] if len(words) < self.answer.max_words else []
+        return Example([self.clip(_existing(path))], [Text(" ".join(words)), *end], answer=", ".join(labels))
 
     def notes(self, root: Path) -> dict:
         used = {label for path in self.lists(root).values() for tube in _tubes(path) for label in tube.get("label", [])}
@@ -104,62 +77,49 @@ class TinyVIRAT(Task):
 class Colorization(TinyVIRAT):
     name, table2_row = "colorization", "Video Colorization"
     answer = ColorAnswer()
-    augment = "none"  # the colours must stay where the grey is
-    demo = PICTORIAL
+    augment = "none"  # input and answer must stay in the same place
+    demo = VIDEO_OUTPUT
 
     def clip(self, path, box=None):
-        return Clip(grey(read_video(path, first(FRAMES))))
+        return Clip(to_gray(read_video(path, first(FRAMES))))
 
     def example(self, path: Path, labels: list[str]) -> Example:
-        colour = read_video(_there(path), first(FRAMES))
-        return Example([Clip(grey(colour))], [Clip(colour)])
+        color = read_video(_existing(path), first(FRAMES))
+        return Example([Clip(to_gray(color))], [Clip(color)])
 
 
-def grey(frames: np.ndarray) -> np.ndarray:
-    """uint8 (T, H, W, 3) -> the same shape, without colour."""
-    luma = (frames @ GREY).round().astype(np.uint8)
+def to_gray(frames: np.ndarray) -> np.ndarray:
+    """uint8 (T, H, W, 3) -> the same shape, without color."""
+    luma = (frames @ LUMA).round().astype(np.uint8)
     return np.repeat(luma[..., None], 3, axis=-1)
 
 
-def _there(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise UnreadableFile(f"{path}: expected the clip that the list of the data set names, found none.")
     return path
 
 
 def _tubes(path: Path) -> list[dict]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        tubes = content["tubes"] if isinstance(content, dict) else content
-    except (ValueError, KeyError) as error:
-        raise EvlibError(
-            f'{path}: expected a JSON list of clips, or {{"tubes": [...]}}, found something else ({error}); fetch the file again.'
-        ) from None
+    content = read_json(path)
+    tubes = content.get("tubes") if isinstance(content, dict) else content
     if not isinstance(tubes, list) or not tubes:
+        found = "an empty one" if tubes == [] else type(content).__name__
         raise EvlibError(
-            f"{path}: expected a list of clips, found {'an empty one' if tubes == [] else type(tubes).__name__}; fetch the file again."
+            f'{path}: expected a list of clips, or {{"tubes": [...]}}, found {found}; fetch the file again.'
         )
     return tubes
 
 
 def _fields(tube: dict, path: Path, i: int) -> tuple[str, list[str], str]:
     """The file name, labels and camera of entry i."""
-    if (
-        not isinstance(tube, dict)
-        or not isinstance(tube.get("path"), str)
-        or not isinstance(tube.get("label"), list)
-        or not tube["label"]
-    ):
+    file, labels = (tube.get("path"), tube.get("label")) if isinstance(tube, dict) else (None, None)
+    if not isinstance(file, str) or not isinstance(labels, list) or not labels:
         raise EvlibError(
             f"{path}: entry {i} needs a path and a list of labels, found {str(tube)[:80]}; fetch the file again."
         )
-    if any(
-        not isinstance(label, str) or split_labels(label) != {label} or not label.strip(" _") for label in tube["label"]
-    ):
-        raise EvlibError(
-            f"{path}: entry {i} has a label that is no name: {str(tube['label'])[:80]}; fetch the file again."
-        )
-    clip = Path(tube["path"])
-    if clip.is_absolute() or ".." in clip.parts:
-        raise EvlibError(f"{path}: entry {i} names {tube['path']!r}, which lies outside the data set.")
-    return tube["path"], tube["label"], str(tube.get("video_id") or clip.parent)
+    if any(not isinstance(label, str) or split_labels(label) != {label} or not label.strip(" _") for label in labels):
+        raise EvlibError(f"{path}: entry {i} has a label that is no name: {str(labels)[:80]}; fetch the file again.")
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        raise EvlibError(f"{path}: entry {i} names {file!r}, which lies outside the data set.")
+    return file, labels, str(tube.get("video_id") or Path(file).parent)
