@@ -1,5 +1,8 @@
 """Sounds of every kind become one spectrogram frame."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -40,15 +43,59 @@ def test_any_rate_gives_nearly_the_same_frame(rate):
     assert difference(spectrogram(chirp(rate), rate), spectrogram(chirp(), RATE)) < 2.0
 
 
+@pytest.mark.parametrize("rate", [8001, 11127, 44101, 96001, 399_989])
+def test_rates_that_share_no_factor_with_ours_give_nearly_the_same_frame(rate):
+    assert difference(spectrogram(chirp(rate), rate), spectrogram(chirp(), RATE)) < 2.0
+    tone, same = (0.3 * np.sin(2 * np.pi * 440 * np.arange(n) / n).astype(np.float32) for n in (rate, RATE))
+    assert difference(spectrogram(tone, rate), spectrogram(same, RATE)) < 2.0
+
+
+def test_the_lowest_rate_gives_what_it_can_hold():
+    tone, same = (np.sin(2 * np.pi * 200 * np.arange(n) / n).astype(np.float32) for n in (1000, RATE))
+    assert difference(spectrogram(tone, 1000), spectrogram(same, RATE)) < 5.0
+
+
+def test_resampling_stays_small_in_memory():
+    """A polyphase kernel for 11,127 Hz takes 1.7 GB; measured in a process of its own, whose peak is not yet taken."""
+    code = """
+import resource, sys
+import numpy as np
+from evlib.frames.audio import spectrogram
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+spectrogram(np.ones(8000, np.float32), 8000)
+before = peak()
+spectrogram(np.ones(11127, np.float32), 11127)
+print(peak() - before)
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(process.stdout) < 100e6
+
+
+@pytest.mark.parametrize("rate", [0, 999, 400_001, 1_700_000_000, float("nan")])
+def test_rates_outside_are_refused(rate):
+    sentence = "rate: expected a sound of 1,000 to 400,000 samples per second, found "
+    with pytest.raises(EvlibError, match=f"^{sentence}{rate:,}"):
+        spectrogram(chirp(), rate)
+
+
+def test_a_file_that_claims_a_rate_outside_is_named_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "fast.wav"
+    soundfile.write(path, chirp(), 1_700_000_000)
+    monkeypatch.setattr(soundfile.SoundFile, "read", None)
+    with pytest.raises(UnreadableFile, match="fast.wav: expected a sound of 1,000 to 400,000 .*found 1,700,000,000"):
+        read_sound(path)
+
+
 @pytest.mark.parametrize("wave", [np.zeros(8000), np.zeros(3), np.full(5000, 1e-9)])
 def test_silence_is_black(wave):
     assert spectrogram(wave, RATE).max() == 0
 
 
 @pytest.mark.parametrize("samples", [1, 3, 255, 257])
-def test_very_short_sounds_are_drawn(samples):
-    frame = spectrogram(chirp()[100 : 100 + samples], RATE)
-    assert frame.shape == (64, 64) and frame.max() == 255
+def test_very_short_sounds_are_rendered(samples):
+    for rate in (RATE, 48000):
+        frame = spectrogram(chirp()[100 : 100 + samples], rate)
+        assert frame.shape == (64, 64) and frame.max() == 255
 
 
 def test_thirty_seconds_are_one_frame():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from evlib.frames.boxes import draw_box, parse_box, read_box, read_boxes
+from evlib.frames.boxes import parse_box, read_box, read_boxes, render_box
 from evlib.frames.image import image_frame, read_image
 from evlib.scoring.metrics import iou
 from evlib.utils.errors import EvlibError
@@ -56,7 +56,7 @@ def overlaps(frames, boxes) -> np.ndarray:
 
 def test_the_line_is_pure_red_and_runs_along_the_edge():
     frame = np.full((64, 64, 3), 90, np.uint8)
-    boxed = draw_box(frame, (10, 20, 30, 12))
+    boxed = render_box(frame, (10, 20, 30, 12))
     red = (boxed == (255, 0, 0)).all(axis=-1)
     expected = np.zeros((64, 64), bool)
     expected[19:33, 9:41] = True
@@ -66,7 +66,7 @@ def test_the_line_is_pure_red_and_runs_along_the_edge():
 
 
 def test_fractions_of_a_pixel_are_mixed():
-    boxed = draw_box(np.zeros((64, 64, 3), np.uint8), (10.25, 20, 30, 12))
+    boxed = render_box(np.zeros((64, 64, 3), np.uint8), (10.25, 20, 30, 12))
     assert boxed[26, 8:13, 0].tolist() == [0, 191, 255, 64, 0]
 
 
@@ -74,20 +74,20 @@ def test_fractions_of_a_pixel_are_mixed():
 def test_boxes_are_cut_at_the_frame(box):
     x, y, w, h = box
     cut = max(x, 0), max(y, 0), min(x + w, 64) - max(x, 0), min(y + h, 64) - max(y, 0)
-    boxed = draw_box(np.full((64, 64, 3), 90, np.uint8), box)
-    assert (boxed == draw_box(np.full((64, 64, 3), 90, np.uint8), cut)).all()
+    boxed = render_box(np.full((64, 64, 3), 90, np.uint8), box)
+    assert (boxed == render_box(np.full((64, 64, 3), 90, np.uint8), cut)).all()
     assert overlaps([boxed], [cut])[0] > 0.95
 
 
 def test_a_box_outside_is_not_drawn():
     frame = scene(np.random.default_rng(0))
-    assert (draw_box(frame, (64, 3, 5, 5)) == frame).all() and draw_box(frame, (-9, 3, 5, 5)) is not frame
+    assert (render_box(frame, (64, 3, 5, 5)) == frame).all() and render_box(frame, (-9, 3, 5, 5)) is not frame
 
 
 @pytest.mark.parametrize("box", [(1, 2, np.nan, 4), (1, np.inf, 3, 4), (1, 2, 0, 4), (1, 2, 3, -1), (1, 2, 3), 5.0])
 def test_bad_boxes_are_named(box):
     with pytest.raises(EvlibError, match="box: expected x, y, w, h"):
-        draw_box(np.zeros((64, 64, 3), np.uint8), box)
+        render_box(np.zeros((64, 64, 3), np.uint8), box)
 
 
 def test_a_box_that_is_typed():
@@ -104,7 +104,7 @@ def test_a_box_that_is_typed():
     "frame", [np.zeros((64, 64, 3)), np.zeros((32, 64, 3), np.uint8), np.zeros((2, 64, 64, 3), np.uint8), None]
 )
 def test_bad_frames_are_named(frame):
-    for call in (lambda: read_box(frame), lambda: draw_box(frame, (1, 2, 3, 4))):
+    for call in (lambda: read_box(frame), lambda: render_box(frame, (1, 2, 3, 4))):
         with pytest.raises(EvlibError, match=r"must be uint8 of shape \(64, 64, 3\)"):
             call()
     with pytest.raises(EvlibError, match=r"must be uint8 of shape \(T, 64, 64, 3\)"):
@@ -118,7 +118,7 @@ def test_bad_frames_are_named(frame):
 def test_boxes_are_read_back(damage):
     rng = np.random.default_rng(1)
     boxes = [some_box(rng) for _ in range(100)]
-    frames = [DAMAGES[damage](draw_box(scene(rng), box), rng) for box in boxes]
+    frames = [DAMAGES[damage](render_box(scene(rng), box), rng) for box in boxes]
     assert overlaps(frames, boxes).mean() > (0.97 if damage == "none" else 0.92)
 
 
@@ -127,7 +127,7 @@ def test_soft_lines_are_read():
     boxes, frames = [some_box(rng) for _ in range(100)], []
     for box in boxes:
         plain = scene(rng)
-        frames.append(blurred(eight_bits(0.5 * plain + 0.5 * draw_box(plain, box))))
+        frames.append(blurred(eight_bits(0.5 * plain + 0.5 * render_box(plain, box))))
     assert overlaps(frames, boxes).mean() > 0.9
 
 
@@ -137,7 +137,7 @@ def test_broken_lines_are_read():
     boxes, frames = [some_box(rng) for _ in range(100)], []
     for x, y, w, h in boxes:
         plain = scene(rng)
-        boxed = draw_box(plain, (x, y, w, h))
+        boxed = render_box(plain, (x, y, w, h))
         rows, columns = np.indices((64, 64)) + 0.5
         turn = np.arctan2((rows - y - h / 2) / h, (columns - x - w / 2) / w) / (2 * np.pi)
         erased = (6 * turn + rng.random()) % 1 < 1 / 3
@@ -148,7 +148,7 @@ def test_broken_lines_are_read():
 def test_confidence_says_how_much_of_the_outline_is_there():
     rng = np.random.default_rng(4)
     plain = np.full((64, 64, 3), 100, np.uint8)
-    whole = draw_box(plain, (12, 15, 30, 22))
+    whole = render_box(plain, (12, 15, 30, 22))
     gaps, half_faded = whole.copy(), eight_bits(0.5 * plain + 0.5 * whole)
     gaps[:, 20:34] = plain[:, 20:34]  # 28 of 104 px of line
     assert read_box(whole).confidence > 0.99
@@ -178,14 +178,14 @@ def test_red_things_do_not_pass_for_boxes(shape):
             getattr(ImageDraw.Draw(picture), shape)((x, y, x + w, y + h), fill=(int(rng.integers(180, 256)), 20, 20))
         frames.append(np.asarray(picture))
         boxes.append(some_box(rng))
-        boxed.append(draw_box(frames[-1], boxes[-1]))
+        boxed.append(render_box(frames[-1], boxes[-1]))
     assert np.mean([read is None for read in read_boxes(np.stack(frames))]) >= 0.85
     assert overlaps(boxed, boxes).mean() > 0.95
 
 
 def test_reading_takes_about_a_millisecond():
     rng = np.random.default_rng(7)
-    frames = np.stack([draw_box(scene(rng), some_box(rng)) for _ in range(50)])
+    frames = np.stack([render_box(scene(rng), some_box(rng)) for _ in range(50)])
     started = time.process_time()
     read_boxes(frames)
     assert (time.process_time() - started) / len(frames) < 0.01  # generous: cores are shared
@@ -213,7 +213,7 @@ def test_boxes_are_read_back_from_real_clips(clips):
     frames, boxes = clips
     large = boxes[:, 2:].min(axis=1) >= 6
     frames, boxes, rng = frames[large], boxes[large], np.random.default_rng(0)
-    drawn = [draw_box(frame, box) for frame, box in zip(frames, boxes)]
+    drawn = [render_box(frame, box) for frame, box in zip(frames, boxes)]
     for damage, least in zip(DAMAGES.values(), (0.98, 0.94, 0.94)):
         assert overlaps([damage(frame, rng) for frame in drawn], boxes).mean() > least
 
@@ -221,7 +221,7 @@ def test_boxes_are_read_back_from_real_clips(clips):
 def test_narrow_boxes_are_read_back_from_real_clips(clips):
     frames, boxes = clips
     narrow = (boxes[:, 2:].min(axis=1) >= 3) & (boxes[:, 2:].min(axis=1) < 6)
-    drawn = [draw_box(frame, box) for frame, box in zip(frames[narrow], boxes[narrow])]
+    drawn = [render_box(frame, box) for frame, box in zip(frames[narrow], boxes[narrow])]
     assert overlaps(drawn, boxes[narrow]).mean() > 0.95
 
 

@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from evlib.frames import render as renderer
+from evlib.frames.boxes import render_box
 from evlib.frames.parts import Audio, Clip, Example, Image, Text
 from evlib.frames.render import (
     blank,
@@ -63,9 +64,11 @@ def test_font_is_the_one_the_networks_know(monkeypatch):
 
 
 def test_fingerprint_names_how_frames_look(monkeypatch):
-    assert fingerprint() == "e42ebf0b1761"
-    monkeypatch.setattr(renderer, "INK", 254)
-    assert fingerprint.__wrapped__() != "e42ebf0b1761"
+    assert fingerprint() == "19af8f000c54"
+    for setting, value in (("INK", 254), ("OVERLAY", ((254, 0, 0), 2, 1, "mixed")), ("SPECTROGRAM", ())):
+        with monkeypatch.context() as patch:
+            patch.setattr(renderer, setting, value)
+            assert fingerprint.__wrapped__() != "19af8f000c54"
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
@@ -103,7 +106,7 @@ def test_words_lie_inside_the_frame_and_fill_it(length):
         assert wide.sum() - wide[32:96, 32:96].sum() < 255  # less than one pixel of ink at the edge of a "w"
 
 
-def test_longer_words_are_drawn_smaller_but_drawn():
+def test_longer_words_are_rendered_smaller_but_rendered():
     heights = [np.ptp(np.nonzero(word_frame("x" * n).any(axis=(1, 2)))[0]) + 1 for n in (1, 2, 4, 8, 16, 32)]
     assert heights == sorted(heights, reverse=True) and heights[0] > 25 and heights[-1] >= 1
 
@@ -114,11 +117,11 @@ def test_a_character_the_font_lacks_is_named():
 
 
 @pytest.mark.parametrize("form, plain", [("ﬆop", "stop"), ("Ａ", "A"), ("①", "1"), ("Ⅻ", "XII")])
-def test_a_compatibility_form_is_drawn_plain(form, plain):
+def test_a_compatibility_form_is_rendered_plain(form, plain):
     assert (word_frame(form) == word_frame(plain)).all()
 
 
-def test_a_ligature_is_drawn():
+def test_a_ligature_is_rendered():
     assert word_frame("ﬁlm").max() == 255
 
 
@@ -132,34 +135,56 @@ def test_word_frames_are_shared_and_so_read_only():
 
 
 def test_render_puts_the_separator_last_among_the_inputs():
-    drawn = render_example(Example([Text("a charming journey")], [Text("positive")]))
-    assert [frame.key for frame in drawn.inputs] == ["a", "charming", "journey", "|"]
-    assert [frame.key for frame in drawn.outputs] == ["positive"]
-    assert drawn.cut == 0
-    assert (drawn.inputs[-1].pixels == separator().pixels).all() and not blank().pixels.any()
+    rendered = render_example(Example([Text("a charming journey")], [Text("positive")]))
+    assert [frame.key for frame in rendered.inputs] == ["a", "charming", "journey", "|"]
+    assert [frame.key for frame in rendered.outputs] == ["positive"]
+    assert rendered.n_truncated == 0
+    assert (rendered.inputs[-1].pixels == separator().pixels).all() and not blank().pixels.any()
 
 
 def test_over_long_text_keeps_its_last_words():
     words = [f"w{i}" for i in range(27)]
-    drawn = render_example(Example([Text(" ".join(words))], [Text("positive")]), max_inputs=20)
-    assert [frame.key for frame in drawn.inputs] == [*words[7:], "|"]
-    assert drawn.cut == 7
-    assert render_example(Example([Text(" ".join(words[:20]))], []), max_inputs=20).cut == 0
+    rendered = render_example(Example([Text(" ".join(words))], [Text("positive")]), max_inputs=20)
+    assert [frame.key for frame in rendered.inputs] == [*words[7:], "|"]
+    assert rendered.n_truncated == 7
+    assert render_example(Example([Text(" ".join(words[:20]))], []), max_inputs=20).n_truncated == 0
 
 
-def test_only_text_is_cut():
+def test_only_text_is_truncated():
     clip = Clip(np.zeros((4, 8, 8, 3), np.uint8))
-    drawn = render_example(Example([clip, Text("what color is it ?")], []), max_inputs=6)
-    assert [frame.key for frame in drawn.inputs[4:]] == ["it", "?", "|"] and drawn.cut == 3
-    drawn = render_example(Example([clip, Text("what color")], []), max_inputs=2)
-    assert len(drawn.inputs) == 5 and drawn.cut == 2
+    rendered = render_example(Example([clip, Text("what color is it ?")], []), max_inputs=6)
+    assert [frame.key for frame in rendered.inputs[4:]] == ["it", "?", "|"] and rendered.n_truncated == 3
+    rendered = render_example(Example([clip, Text("what color")], []), max_inputs=2)
+    assert len(rendered.inputs) == 5 and rendered.n_truncated == 2
 
 
-def test_a_clip_is_one_frame_a_moment_and_a_sound_is_one_frame():
+def test_a_clip_is_one_frame_per_frame_and_a_sound_is_one_frame():
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
     assert [f.pixels.shape for f in render(Clip(frames))] == [(64, 64, 3)] * 3
     [sound] = render(Audio(np.sin(np.arange(4000) / 3).astype(np.float32), 8000))
     assert (sound.pixels[..., 0] == sound.pixels[..., 2]).all() and sound.pixels.max() == 255
+
+
+def test_boxes_are_rendered_on_the_frames_of_a_clip():
+    frames = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
+    plain, box = render(Clip(frames)), (10, 20, 30, 12)
+    boxed = render(Clip(frames, [box, None, box]))
+    assert (boxed[0].pixels == render_box(plain[0].pixels, box)).all()  # in pixels of the frame: resized first
+    assert boxed[0].pixels[20, 25].tolist() == [255, 0, 0] and boxed[0].key != plain[0].key
+    assert boxed[1].key == plain[1].key and (boxed[1].pixels == plain[1].pixels).all()
+    assert boxed[2].key == keyed(render_box(plain[2].pixels, box)).key
+
+
+def test_a_box_frame_never_changes():
+    picture = (np.arange(32 * 32 * 3).reshape(32, 32, 3) * 7 % 256).astype(np.uint8)
+    [frame] = render(Clip(picture[None], [(20.5, 12, 17.25, 24)]))
+    assert sha(frame.pixels) == "f0fea8be3db086c73025f5e9a0046695d69148d1da6b2dbd7890140d0ab0c19b"
+
+
+@pytest.mark.parametrize("boxes", [[], [None], [None] * 3])
+def test_boxes_that_are_not_one_per_frame_are_refused(boxes):
+    with pytest.raises(EvlibError, match=f"boxes must be one per frame.*found {len(boxes)} for 2 frames"):
+        render(Clip(np.zeros((2, 8, 8, 3), np.uint8), boxes))
 
 
 def test_equal_keys_mean_equal_pixels():
@@ -167,20 +192,20 @@ def test_equal_keys_mean_equal_pixels():
     assert keyed(one).key == keyed(two).key
     two[5, 5, 1] = 1
     assert keyed(one).key != keyed(two).key
-    assert keyed(one).key != blank().key  # a picture is never taken for a word
+    assert keyed(one).key != blank().key  # an image is never taken for a word
 
 
-def test_a_new_modality_registers_its_own_drawing():
+def test_a_new_modality_registers_its_own_render_function():
     @dataclass(frozen=True)
-    class Colour:
+    class Color:
         rgb: tuple[int, int, int]
 
-    with pytest.raises(EvlibError, match="No way to draw a Colour.*render.register"):
-        render_example(Example([Colour((255, 0, 0))], []))
+    with pytest.raises(EvlibError, match="No way to render a Color.*render.register"):
+        render_example(Example([Color((255, 0, 0))], []))
 
     @render.register
-    def _(part: Colour):
+    def _(part: Color):
         return [keyed(np.full((64, 64, 3), part.rgb, np.uint8))]
 
-    drawn = render_example(Example([Colour((255, 0, 0)), Text("which ?")], [Text("red")]))
-    assert len(drawn.inputs) == 4 and drawn.inputs[0].pixels[10, 10].tolist() == [255, 0, 0]
+    rendered = render_example(Example([Color((255, 0, 0)), Text("which ?")], [Text("red")]))
+    assert len(rendered.inputs) == 4 and rendered.inputs[0].pixels[10, 10].tolist() == [255, 0, 0]

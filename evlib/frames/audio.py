@@ -1,4 +1,4 @@
-"""A waveform becomes one spectrogram frame (section 3.1, Audio-to-Text).
+"""A sound becomes one spectrogram frame (section 3.1, Audio-to-Text).
 
 The paper says "each audio sample is preprocessed into a spectrogram" and no more. Ours: mono, 8 kHz, 64 mel bands
 over 32 ms windows, decibels, stretched in time to 64 columns, low frequencies at the bottom.
@@ -6,6 +6,7 @@ over 32 ms windows, decibels, stretched in time to 64 columns, low frequencies a
 
 from __future__ import annotations
 
+import math
 import sys
 import types
 import warnings
@@ -14,18 +15,22 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 import torch
 from PIL import Image as Pillow
 
+from evlib.config import SIZE
 from evlib.utils.errors import EvlibError, UnreadableFile
 
 RATE = 8000  # Hz; speech keeps its vowels and most of its fricatives below 4 kHz
-BANDS = 64  # mel bands, one per row of the frame
+LOWEST_RATE, HIGHEST_RATE = 1_000, 400_000  # Hz; a header that claims another rate is wrong
+RESAMPLER = "HQ"  # soxr's quality for 16 bits
+BANDS = SIZE  # mel bands, one per row of the frame
 WINDOW = 256  # samples: 32 ms
 HOP = 64  # samples: 8 ms
 FFT = 512  # zero-padded, so that the narrow low bands are not empty
 RANGE_DB = 60.0  # quieter than the loudest point by more than this is black
-SPECTROGRAM = (RATE, BANDS, WINDOW, HOP, FFT, RANGE_DB)
+SPECTROGRAM = (RATE, RESAMPLER, BANDS, WINDOW, HOP, FFT, RANGE_DB)
 
 
 def _import_torchaudio():
@@ -48,9 +53,14 @@ torchaudio = _import_torchaudio()
 
 
 def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
-    """A sound file of any rate, width and channel count -> float32 (N,) mono in [-1, 1], samples a second."""
+    """A sound file of any sample format and channel count -> float32 (N,) mono in [-1, 1], samples per second.
+
+    Raises UnreadableFile if it cannot be read, is empty, holds a NaN, or claims a rate outside 1 to 400 kHz."""
     try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            _check_rate(rate, str(path))  # before anything is read
+            wave = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: samples without a header
         raise UnreadableFile(
             f"{path}: expected a sound file (wav, flac, ogg, mp3), found something that cannot be read ({error})."
@@ -59,26 +69,37 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
         raise UnreadableFile(f"{path}: the sound is empty (0 samples); record it again or leave it out.")
     if not np.isfinite(wave).all():
         raise UnreadableFile(
-            f"{path}: expected samples from -1 to 1, found some that are no numbers; record it again or leave it out."
+            f"{path}: expected samples from -1 to 1, found NaN or infinity; record it again or leave it out."
         )
     return wave.mean(axis=1), rate
 
 
-def spectrogram(wave: np.ndarray, rate: int) -> np.ndarray:
-    """float32 (N,) at `rate` -> uint8 (64, 64): time to the right, frequency upwards, 0 is silence."""
+def spectrogram(wave: np.ndarray, rate: float) -> np.ndarray:
+    """float32 (N,) at `rate` samples per second, 1,000 to 400,000 -> uint8 (64, 64): time to the right, frequency
+    upwards, 0 is silence. Raises EvlibError for an empty sound, another shape, and a rate outside."""
     if wave.ndim != 1 or len(wave) == 0:
         raise EvlibError(f"A sound must be a non-empty array of shape (N,); found shape {wave.shape}.")
-    sound = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
+    _check_rate(rate, "rate")
+    least = math.ceil(FFT * rate / RATE)  # samples that the transform needs
+    wave = np.pad(wave.astype(np.float32, copy=False), (0, max(0, least - len(wave))))
     if rate != RATE:
-        sound = torchaudio.functional.resample(sound, rate, RATE)
-    sound = torch.nn.functional.pad(sound, (0, max(0, FFT - len(sound))))  # the transform needs that much
-    power = _mel()(sound)  # (64 bands, columns)
-    decibel = 10 * power.clamp(min=1e-10).log10()
-    decibel = (
-        (decibel - decibel.max()).clamp(min=-RANGE_DB) if decibel.max() > -99 else torch.full_like(power, -RANGE_DB)
-    )
-    grey = ((decibel / RANGE_DB + 1) * 255).round().to(torch.uint8).flip(0).numpy()
-    return np.asarray(Pillow.fromarray(grey).resize((BANDS, BANDS), Pillow.Resampling.BILINEAR))
+        wave = soxr.resample(wave, rate, RATE, quality=RESAMPLER)
+    power = _mel()(torch.from_numpy(wave))  # (64 bands, columns)
+    decibels = 10 * power.clamp(min=1e-10).log10()
+    loudest = decibels.max()
+    if loudest <= -99:
+        return np.zeros((SIZE, SIZE), np.uint8)
+    decibels = (decibels - loudest).clamp(min=-RANGE_DB)
+    gray = ((decibels / RANGE_DB + 1) * 255).round().to(torch.uint8).flip(0).numpy()
+    return np.asarray(Pillow.fromarray(gray).resize((SIZE, SIZE), Pillow.Resampling.BILINEAR))
+
+
+def _check_rate(rate: float, name: str) -> None:
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UnreadableFile(
+            f"{name}: expected a sound of {LOWEST_RATE:,} to {HIGHEST_RATE:,} samples per second, found {rate:,}; "
+            "correct the file's header or resample the sound."
+        )
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A picture becomes one frame (section 3.1: "each CIFAR-10 image is resized to 64x64 pixels")."""
+"""An image becomes one frame (section 3.1: "each CIFAR-10 image is resized to 64x64 pixels")."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from evlib.config import SIZE
 from evlib.utils.errors import EvlibError
 
-SIZE = 64  # height and width of every frame, in pixels
 FAINT = 64  # ink must be this much brighter than the background, of 255
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """An image file of any size and kind -> uint8 (H, W, 3) RGB, upright.
 
-    Transparency is laid over white, 16-bit grey is scaled to 8 bits. Raises EvlibError if it cannot be read whole.
-    """
+    Transparency is laid over white, 16-bit gray is scaled to 8 bits. Raises EvlibError if it cannot be read whole."""
     try:
         with Pillow.open(path) as image:
             image.load()
@@ -30,21 +29,29 @@ def read_image(path: str | Path) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
         top = 65535 if image.mode.startswith("I") else max(values.max(), 1e-9)
-        grey = np.clip(values / top * 255, 0, 255).round().astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
+        gray = np.clip(values / top * 255, 0, 255).round().astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
+    return np.asarray(over_white(image) if image.has_transparency_data else image.convert("RGB"))
+
+
+def over_white(image: Pillow.Image) -> Pillow.Image:
+    """Transparency laid over white: an RGB image."""
+    image = image.convert("RGBA")
+    return Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def image_frame(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) of any size -> uint8 (64, 64, 3), bicubic; a picture that is not square is stretched."""
+    """uint8 (H, W, 3) of any size -> uint8 (64, 64, 3), bicubic; an image that is not square is stretched."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise EvlibError(f"An image must be uint8 of shape (H, W, 3); found {pixels.dtype} of shape {pixels.shape}.")
-    if pixels.shape[:2] == (SIZE, SIZE):
+    return resize(pixels, SIZE)
+
+
+def resize(pixels: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (H, W, 3) -> uint8 (size, size, 3), bicubic."""
+    if pixels.shape[:2] == (size, size):
         return pixels
-    return np.asarray(Pillow.fromarray(pixels).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))
+    return np.asarray(Pillow.fromarray(pixels).resize((size, size), Pillow.Resampling.BICUBIC))
 
 
 def is_blank(frame: np.ndarray) -> bool:

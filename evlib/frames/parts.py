@@ -1,32 +1,36 @@
 """What a task says: parts, of which a few make an `Example` (section 3.1 of the paper).
 
-    Example(inputs=[Text("a charming journey")], outputs=[Text("positive")])
-    Example(inputs=[Image(pixels)],              outputs=[Text("frog")])
-    Example(inputs=[Audio(wave, 8000)],          outputs=[Text("four")])
-    Example(inputs=[Clip(frames), Text("what color is the cube ?")], outputs=[Text("cyan")])
-    Example(inputs=[Clip(grey)],                 outputs=[Clip(colour)])
+    Example(inputs=[Text("a charming journey")], outputs=[Word("positive")])
+    Example(inputs=[Image(pixels)],              outputs=[Word("frog")])
+    Example(inputs=[Audio(wave, 8000)],          outputs=[Word("four")])
+    Example(inputs=[Clip(frames), Text("what color is the cube ?")], outputs=[Word("cyan")])
+    Example(inputs=[Clip(gray)],                 outputs=[Clip(color)])
+    Example(inputs=[Clip(frames, [box, None])],  outputs=[Clip(frames, [box, box])])
 
-A part holds data in its own natural form; `evlib.render` turns it into frames. A new modality is a new
-class here (or anywhere) and a render function registered for it.
+A part holds data in its own natural form; `evlib.frames.render` turns it into frames. A new modality is a new class
+here (or anywhere) and a render function registered for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+Box = tuple[float, float, float, float]  # x, y, w, h in frame pixels (64x64), x and y of the upper left corner
+
 
 @dataclass(frozen=True)
 class Text:
-    """Words, drawn one per frame."""
+    """Words, rendered as one frame per word."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word in one frame, whatever signs are in it: the answer `t-shirt` is one frame (Table 1: output length 1)."""
+    """One word in one frame, whatever characters are in it: `t-shirt` is one frame (Table 1: output length 1)."""
 
     word: str
 
@@ -40,7 +44,7 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """One sound: float32 (N,) mono in [-1, 1], at `rate` samples a second."""
+    """One sound: float32 (N,) mono in [-1, 1], at `rate` samples per second."""
 
     wave: np.ndarray
     rate: int
@@ -48,14 +52,15 @@ class Audio:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A moving picture: uint8 (T, H, W, 3) RGB of any size."""
+    """A video: uint8 (T, H, W, 3) RGB of any size, and, if given, a box or None for each of its T frames."""
 
     frames: np.ndarray
+    boxes: Sequence[Box | None] | None = None
 
 
 @dataclass(frozen=True)
 class End:
-    """A frame without a word: where an answer of variable length ends."""
+    """A blank frame: where an answer of variable length ends."""
 
 
 Part = Text | Word | Image | Audio | Clip | End
@@ -63,7 +68,7 @@ Part = Text | Word | Image | Audio | Clip | End
 
 @dataclass(frozen=True)
 class Example:
-    """One question and its answer; `answer` is the text that what is read is scored against."""
+    """One question and its answer; `answer` is the text that the reading is scored against."""
 
     inputs: list[Part]
     outputs: list[Part]

@@ -1,10 +1,10 @@
-"""Everything becomes frames (section 3.1): one 64x64 RGB picture per word, image, sound or moment of a clip.
+"""Everything becomes frames (section 3.1): one 64x64 RGB picture per word, image, sound or frame of a clip.
 
     render(Text("a charming journey"))  -> [frame("a"), frame("charming"), frame("journey")]
-    render_example(example)                   -> inputs, the separator `|`, outputs
+    render_example(example)             -> inputs, the separator `|`, outputs
 
-A frame is uint8 (64, 64, 3), RGB, 0..255. It travels with a key: equal keys mean equal pixels, so a store
-can keep each distinct frame once without looking at it.
+A frame is uint8 (64, 64, 3), RGB, 0..255. It travels with a key: equal keys mean equal pixels, so that a store can
+keep each distinct frame once without comparing pixels.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from evlib.config import SIZE
 from evlib.frames.audio import SPECTROGRAM, spectrogram
-from evlib.frames.image import SIZE, image_frame
+from evlib.frames.boxes import OVERLAY, render_box
+from evlib.frames.image import image_frame
 from evlib.frames.parts import Audio, Clip, End, Example, Image, Part, Text, Word
 from evlib.utils.errors import EvlibError
 
-SEPARATOR = "|"  # drawn between inputs and outputs (section 3.1)
+SEPARATOR = "|"  # between inputs and outputs (section 3.1)
 INK, PAPER = 255, 0  # white on black; the paper does not say
 FONT = "DejaVuSansMono.ttf"  # "a fixed-width font"; this one ships with matplotlib
 FONT_SHA256 = "602ec86b8948cfcd956482fe64f94c36c867770149ef2f791d4613f443bcecb3"
 TALLEST = 55.0  # px; from this size on accents and descenders leave the frame
-SMALLEST = 1.0  # px; a word of 64 letters or more is a grey line, and is cut at the frame
+SMALLEST = 1.0  # px; a word of 64 letters or more is a gray line, and is cut at the frame
 
 
 class Frame(NamedTuple):
@@ -42,27 +44,31 @@ class Frame(NamedTuple):
 class Rendered(NamedTuple):
     inputs: list[Frame]  # the separator is the last one: Table 1 counts it as input
     outputs: list[Frame]
-    cut: int  # words that were lost to over-long text
+    n_truncated: int  # words that over-long text lost
 
 
 def render_example(example: Example, max_inputs: int | None = None) -> Rendered:
-    """Draws an example. Over-long text loses its first words, until at most `max_inputs` frames stand before the
-    separator; clips, images and sounds are never cut."""
-    drawn, cut = [render(part) for part in example.inputs], 0
-    excess = 0 if max_inputs is None else max(0, sum(map(len, drawn)) - max_inputs)
+    """The frames of an example. Over-long text loses its first words, until at most `max_inputs` frames stand before
+    the separator; clips, images and sounds are never truncated."""
+    parts = [render(part) for part in example.inputs]
+    excess = 0 if max_inputs is None else max(0, sum(map(len, parts)) - max_inputs)
+    n_truncated = 0
     for i, part in enumerate(example.inputs):
-        if isinstance(part, Text) and cut < excess:
-            lost = min(excess - cut, len(drawn[i]))
-            drawn[i], cut = drawn[i][lost:], cut + lost
-    inputs = [frame for part in drawn for frame in part]
+        if isinstance(part, Text):
+            lost = min(excess - n_truncated, len(parts[i]))
+            parts[i] = parts[i][lost:]
+            n_truncated += lost
+    inputs = [frame for frames in parts for frame in frames]
     outputs = [frame for part in example.outputs for frame in render(part)]
-    return Rendered([*inputs, separator()], outputs, cut)
+    return Rendered([*inputs, separator()], outputs, n_truncated)
 
 
 @singledispatch
 def render(part: Part) -> list[Frame]:
     """The frames of one part. A new modality registers its own: `@render.register`."""
-    raise EvlibError(f"No way to draw a {type(part).__name__}: register one with @evlib.render.render.register.")
+    raise EvlibError(
+        f"No way to render a {type(part).__name__}: register a function with @evlib.frames.render.render.register."
+    )
 
 
 @render.register
@@ -87,7 +93,13 @@ def _(part: Audio) -> list[Frame]:
 
 @render.register
 def _(part: Clip) -> list[Frame]:
-    return [keyed(image_frame(pixels)) for pixels in part.frames]
+    frames = [image_frame(pixels) for pixels in part.frames]
+    boxes = [None] * len(frames) if part.boxes is None else part.boxes
+    if len(boxes) != len(frames):
+        raise EvlibError(
+            f"A clip's boxes must be one per frame, with None for no box; found {len(boxes)} for {len(frames)} frames."
+        )
+    return [keyed(frame if box is None else render_box(frame, box)) for frame, box in zip(frames, boxes)]
 
 
 @render.register
@@ -96,24 +108,23 @@ def _(part: End) -> list[Frame]:
 
 
 def keyed(pixels: np.ndarray) -> Frame:
+    """A frame, uint8 (64, 64, 3), under the hash of its pixels."""
     return Frame(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), pixels)
 
 
-# ---------------------------------------------------------------------------------------------- words
+# ---- words -----------------------------------------------------------------------------------------------------------
 
 
 def tokenize(text: str) -> list[str]:
-    """ "splitting on spaces and also on punctuation": runs of letters and digits, or single other signs."""
+    """ "splitting on spaces and also on punctuation": runs of letters and digits, or single other characters."""
     return re.findall(r"\w+|[^\w\s]", text)
 
 
 @lru_cache(maxsize=32_768)
 def word_frame(word: str, size: int = SIZE) -> np.ndarray:
-    """One word, as large as the frame's width allows, centred: uint8 (64, 64, 3), read-only. Other sizes than 64 are for comparison only.
-
-    Raises EvlibError naming a character that the font cannot draw.
-    """
-    word = _drawable(word)
+    """One word, as large as the frame's width allows, centered: uint8 (64, 64, 3), read-only. Another `size` is for
+    comparisons only. Raises EvlibError naming a character that the font lacks."""
+    word = _renderable(word)
     image = Pillow.new("L", (size, size), PAPER)
     ImageDraw.Draw(image).text((size / 2, size / 2), word, fill=INK, font=_font(len(word), size), anchor="mm")
     frame = np.repeat(np.asarray(image)[..., None], 3, axis=2)
@@ -122,6 +133,7 @@ def word_frame(word: str, size: int = SIZE) -> np.ndarray:
 
 
 def separator() -> Frame:
+    """The frame between inputs and outputs."""
     return Frame(SEPARATOR, word_frame(SEPARATOR))
 
 
@@ -130,10 +142,8 @@ def blank() -> Frame:
     return Frame("", word_frame(""))
 
 
-def _drawable(word: str) -> str:
-    """The word, each character the font lacks replaced by its plain compatibility form if it has one (ﬁ -> fi)."""
-    if all(ord(c) in _glyphs() for c in word):
-        return word
+def _renderable(word: str) -> str:
+    """The word, each character that the font lacks replaced by its plain compatibility form if it has one (① -> 1)."""
     plain = "".join(c if ord(c) in _glyphs() else unicodedata.normalize("NFKC", c) for c in word)
     for c in plain:
         if ord(c) not in _glyphs():
@@ -145,7 +155,7 @@ def _drawable(word: str) -> str:
 
 @cache
 def font_file() -> Path:
-    """The font that ships with matplotlib, checked, because another font draws other frames."""
+    """The font that ships with matplotlib, checked, because another version renders other frames."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONT
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != FONT_SHA256:
@@ -157,14 +167,14 @@ def font_file() -> Path:
 
 
 @cache
-def _font(characters: int, width: int = SIZE) -> ImageFont.FreeTypeFont:
+def _font(n_characters: int, width: int = SIZE) -> ImageFont.FreeTypeFont:
     """In a fixed-width font the size follows from the number of characters alone: the largest, in quarters of a
     pixel, whose rounded advances fit the frame."""
     size = TALLEST * width / SIZE
     while True:
-        # The basic layout engine draws the same on every machine; the other one depends on an optional system library.
+        # The basic layout engine is the same on every machine; the other one depends on an optional system library.
         font = ImageFont.truetype(font_file(), size, layout_engine=ImageFont.Layout.BASIC)
-        if font.getlength("0" * characters) <= width or size <= SMALLEST:
+        if font.getlength("0" * n_characters) <= width or size <= SMALLEST:
             return font
         size -= 0.25
 
@@ -178,6 +188,6 @@ def _glyphs() -> frozenset[int]:
 
 @cache
 def fingerprint() -> str:
-    """A short name of everything that decides how frames look. A model reads only frames drawn like those it learnt."""
-    settings = (SIZE, SEPARATOR, INK, PAPER, FONT_SHA256, TALLEST, SMALLEST, SPECTROGRAM)
+    """A short name of everything that decides how frames look: a model is only run on frames like its training's."""
+    settings = (SIZE, SEPARATOR, INK, PAPER, FONT_SHA256, TALLEST, SMALLEST, SPECTROGRAM, OVERLAY)
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]

@@ -1,8 +1,8 @@
-"""LaSOT, video to video: 20 frames, the first with a red box around the target; then the same 20, each with its box. Of a
-shorter sequence all frames are shown.
+"""LaSOT, video to video: 20 frames, the first with a red box around the target; then the same 20, each with its box.
+Of a shorter sequence all frames are shown.
 
 Both layouts are read: <class>/<class>-N/ as published, and <class>-N/ as its class archives unpack. Where the target is
-absent (full_occlusion, out_of_view, a box without size), no box is drawn and none is expected.
+absent (full_occlusion, out_of_view, a box without size), no box is rendered and none is expected.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
+from evlib.config import SIZE
 from evlib.data.tasks.answers import BoxesAnswer
-from evlib.data.tasks.base import PICTORIAL, Item, Task, hold_out, require
-from evlib.frames.boxes import draw_box
-from evlib.frames.image import SIZE
-from evlib.frames.parts import Clip, Example
+from evlib.data.tasks.base import VIDEO_OUTPUT, Item, Task, hold_out, require
+from evlib.frames.parts import Box, Clip, Example
 from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
 
@@ -33,11 +32,11 @@ class LaSOT(Task):
     fallback_folders = ("tracking",)
     batch = 8
     answer = BoxesAnswer()
-    demo = PICTORIAL
+    demo = VIDEO_OUTPUT
     parallel = True
 
     def __init__(self, clips: int = 3):
-        self.clips = clips  # drawn from a training sequence, evenly spread; of a test sequence the first alone
+        self.clips = clips  # per training sequence, evenly spread; of a test sequence the first alone
 
     def settings(self) -> dict:
         return {**super().settings(), "clips": self.clips}
@@ -46,12 +45,9 @@ class LaSOT(Task):
         return dict(zip(("train", "test"), require([root / "training_set.txt", root / "testing_set.txt"])))
 
     def files(self, root: Path) -> list[Path]:
-        """The lists and the annotations; 3.5 million pictures are taken on trust."""
-        sequences = [path for _, path in self.sequences(root)]
-        return [
-            *self.lists(root).values(),
-            *(path / "groundtruth.txt" for path in sequences if (path / "groundtruth.txt").is_file()),
-        ]
+        """The lists and the annotations; 3.5 million images are taken on trust."""
+        annotations = [folder / "groundtruth.txt" for _, folder in self.sequences(root)]
+        return [*self.lists(root).values(), *filter(Path.is_file, annotations)]
 
     def sequences(self, root: Path) -> Iterator[tuple[str, Path]]:
         """Split and folder of every sequence in the lists."""
@@ -61,71 +57,80 @@ class LaSOT(Task):
                     continue
                 if not re.fullmatch(r"\w[\w-]*-\d+", name):
                     raise EvlibError(
-                        f"{path}:{number}: expected a sequence a line, such as airplane-1, found {name[:60]!r}; fetch the list again."
+                        f"{path}:{number}: expected one sequence per line, such as airplane-1, found {name[:60]!r}; "
+                        "fetch the list again."
                     )
-                kind = name.rpartition("-")[0]
-                yield split, root / kind / name if (root / kind / name).is_dir() else root / name
+                published = root / name.rpartition("-")[0] / name
+                yield split, published if published.is_dir() else root / name
 
     def items(self, root: Path) -> Iterator[Item]:
         for split, folder in self.sequences(root):
             name = str(folder.relative_to(root))
-            part = "test" if split == "test" else hold_out(folder.name)
-            for start in [0] if split == "test" else self.starts(folder):
-                yield Item(part, partial(self.example, folder, start), source=f"{name}:{start + 1}", group=folder.name)
+            starts = [0] if split == "test" else self.starts(folder)
+            split = "test" if split == "test" else hold_out(folder.name)
+            for start in starts:
+                yield Item(split, partial(self.example, folder, start), source=f"{name}:{start + 1}", group=folder.name)
 
     def starts(self, folder: Path) -> list[int]:
-        """First frames of the clips of a training sequence; targets absent from a clip's first frame cannot be pointed at."""
+        """First frames of the clips of a training sequence: no clip starts where the target is absent."""
         try:
-            boxes = read_boxes_of(folder)
+            boxes = read_annotation(folder)
         except UnreadableFile:
-            return [0]  # the item will say what is wrong
-        spread = np.linspace(0, max(0, len(boxes) - FRAMES), self.clips).round().astype(int)
-        return [int(start) for start in dict.fromkeys(spread.tolist()) if start == 0 or boxes[start] is not None]
+            return [0]  # loading the item raises it again
+        starts = np.linspace(0, max(0, len(boxes) - FRAMES), self.clips).round().astype(int).tolist()
+        return [start for start in dict.fromkeys(starts) if start == 0 or boxes[start] is not None]
 
     def clip(self, path, box=None):
         if box is None:
             raise EvlibError(
-                f"{path}: a tracker must be told what to follow: give the target's box in the first frame, x,y,w,h in the video's own pixels."
+                f"{path}: a tracker must be told what to follow: give the target's box in the first frame, x,y,w,h in "
+                "the video's own pixels."
             )
         height, width = read_video(path, at(0), size=None).shape[1:3]
-        frames, scaled = read_video(path, lambda n: range(min(n, FRAMES))), scale(box, width, height)
-        if scaled is None:
+        target = scale(box, width, height)
+        if target is None:
             raise EvlibError(
-                f"The box {','.join(f'{v:g}' for v in box)} has no part in the first frame of {path}, which is {width} x {height} pixels."
+                f"The box {','.join(f'{v:g}' for v in box)} has no part in the first frame of {path}, which is "
+                f"{width} x {height} pixels."
             )
-        return Clip(np.concatenate([draw_box(frames[0], scaled)[None], frames[1:]]))
+        return boxed_first(read_video(path, lambda n: range(min(n, FRAMES))), target)
 
     @staticmethod
     def example(folder: Path, start: int) -> Example:
-        boxes = read_boxes_of(folder)
-        pictures = sorted((folder / "img").glob("*.jpg"))
-        if len(pictures) != len(boxes):
+        boxes = read_annotation(folder)
+        images = sorted((folder / "img").glob("*.jpg"))
+        if len(images) != len(boxes):
             raise UnreadableFile(
-                f"{folder}: expected as many pictures as boxes, found {len(pictures)} pictures in img/ and {len(boxes)} lines in groundtruth.txt."
+                f"{folder}: expected as many images as boxes, found {len(images)} images in img/ and {len(boxes)} "
+                "lines in groundtruth.txt."
             )
         if not boxes:
-            raise UnreadableFile(f"{folder / 'groundtruth.txt'}: expected a box a line, found an empty file.")
-        chosen = range(start, min(start + FRAMES, len(boxes)))
-        width, height = _size(pictures[start])
-        scaled = [None if boxes[i] is None else scale(boxes[i], width, height) for i in chosen]
-        if scaled[0] is None:
+            raise UnreadableFile(f"{folder / 'groundtruth.txt'}: expected one box per line, found an empty file.")
+        indices = range(start, min(start + FRAMES, len(boxes)))
+        width, height = _size(images[start])
+        boxes = [None if boxes[i] is None else scale(boxes[i], width, height) for i in indices]
+        if boxes[0] is None:
             raise UnreadableFile(f"{folder}: the target is absent from frame {start + 1}, so no box can point at it.")
-        frames = read_video(folder / "img", at(*chosen))
-        boxed = np.stack([frame if box is None else draw_box(frame, box) for frame, box in zip(frames, scaled)])
-        answer = json.dumps([None if box is None else [round(v, 2) for v in box] for box in scaled])
-        return Example([Clip(np.concatenate([boxed[:1], frames[1:]]))], [Clip(boxed)], answer=answer)
+        frames = read_video(folder / "img", at(*indices))
+        answer = json.dumps([None if box is None else [round(v, 2) for v in box] for box in boxes])
+        return Example([boxed_first(frames, boxes[0])], [Clip(frames, boxes)], answer=answer)
 
 
-def scale(box: tuple[float, float, float, float], width: int, height: int) -> tuple[float, float, float, float] | None:
-    """x, y, w, h in a picture of that size -> in the 64x64 frame, cut at its edges; None if nothing of it is inside."""
+def boxed_first(frames: np.ndarray, box: Box) -> Clip:
+    """The question to a tracker: uint8 (T, 64, 64, 3), a box in the first frame alone."""
+    return Clip(frames, [box, *[None] * (len(frames) - 1)])
+
+
+def scale(box: Box, width: int, height: int) -> Box | None:
+    """x, y, w, h in an image of that size -> in the 64x64 frame, cut at its edges; None if nothing of it is inside."""
     x, y, w, h = box
     left, right = (min(max(v * SIZE / width, 0), SIZE) for v in (x, x + w))
     top, bottom = (min(max(v * SIZE / height, 0), SIZE) for v in (y, y + h))
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def read_boxes_of(folder: Path) -> list[tuple[float, float, float, float] | None]:
-    """The x, y, w, h of every frame of a sequence, in its own pixels; None where the target is absent."""
+def read_annotation(folder: Path) -> list[Box | None]:
+    """The x, y, w, h of every frame of a sequence, in the video's own pixels; None where the target is absent."""
     path = folder / "groundtruth.txt"
     if not path.is_file():
         raise UnreadableFile(f"{path}: expected the boxes of the sequence, found none; unpack the archive again.")
@@ -143,14 +148,13 @@ def read_boxes_of(folder: Path) -> list[tuple[float, float, float, float] | None
 
 
 def _flags(path: Path, count: int) -> np.ndarray:
-    """A line of 0 and 1, comma-separated -> bool (count,); all False where there is no such file."""
+    """A file of 0 and 1, in lines or comma-separated -> bool (count,); all False where there is no such file."""
     if not path.is_file():
         return np.zeros(count, dtype=bool)
     fields = ",".join(_lines(path)).strip(" ,").split(",")
     if not set(fields) <= {"0", "1"}:
-        raise UnreadableFile(
-            f"{path}: expected 0 or 1 for every frame, found {next(f for f in fields if f not in ('0', '1'))[:20]!r}."
-        )
+        wrong = next(field for field in fields if field not in ("0", "1"))
+        raise UnreadableFile(f"{path}: expected 0 or 1 for every frame, found {wrong[:20]!r}.")
     if len(fields) != count:
         raise UnreadableFile(
             f"{path}: expected 0 or 1 for each of the {count} boxes in groundtruth.txt, found {len(fields)}."
@@ -159,7 +163,7 @@ def _flags(path: Path, count: int) -> np.ndarray:
 
 
 def _lines(path: Path) -> list[str]:
-    """Bytes that are no text become a sign that no number or name holds, so that whoever reads the line names it."""
+    """Bytes that are not UTF-8 become a character that no number or name holds, so that the line is named as wrong."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
@@ -168,4 +172,4 @@ def _size(path: Path) -> tuple[int, int]:
         with Pillow.open(path) as image:
             return image.size
     except OSError as error:
-        raise UnreadableFile(f"{path}: expected a picture, found something that cannot be read ({error}).") from None
+        raise UnreadableFile(f"{path}: expected an image, found something that cannot be read ({error}).") from None
