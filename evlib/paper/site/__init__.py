@@ -1,81 +1,71 @@
-"""The project as a site: README, executed notebooks, code and results, with one table of contents and a search.
+"""The project as a site: README, executed notebooks, results and code. It opens from the disk, without a server."""
 
-    ./reproduce.sh html      ->  .site/index.html
-
-A folder of plain files: it opens from the disk, without a server and without the network. Nothing is executed to make it.
-"""
-
-from __future__ import annotations
-
-import io
-import re
+import shutil
+import subprocess
+import sys
 import tempfile
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
-from evlib.config import nearest
-from evlib.paper.site import links, pages
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 from evlib.utils.paths import project
 
-# Warnings with which Sphinx drops a link or a picture.
-BROKEN = re.compile(r"\[(myst\.xref_missing|image\.not_readable|download\.not_readable|toc\.not_readable)\]")
+PAGES = {".md", ".ipynb", ".py"}
+COPIED = PAGES | {".png", ".gif", ".csv", ".json", ".toml", ".yml", ".sh", ""}
+OURS = {"demo", "recipe", "bench"}  # of other results only SCORES: they have excerpts of data sets that are not ours
+SCORES = {"config.json", "env.json", "metrics.json", "log.csv", "table2.csv", "table2.md"}
 
 
-def build(
-    out: Path | None = None, profile: str = "demo", root: Path | None = None, log: Callable[[str], None] = print
-) -> Path:
-    """Builds the site of the project at `root` (default: this one) with the executed notebooks of results/<profile> into the folder `out`
-    (default: .site), replacing it, and returns the path of its front page. A broken link or a missing picture is an EvlibError that names
-    page and link, and leaves what was there."""
-    root = project() if root is None else root.resolve()
-    out = root / ".site" if out is None else out.resolve()
-    if profile not in pages.PROFILES:
-        raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, list(pages.PROFILES))}")
-    for name in ("README.md", "notebooks", "evlib"):
-        if not (root / name).exists():
-            raise EvlibError(
-                f"{root} has no {name}: the site is made from a clone of the project; change into one and run ./reproduce.sh html."
-            )
-    with tempfile.TemporaryDirectory(prefix="evlib-site-") as folder, files.atomic(out) as temporary:
-        for note in pages.write(root, Path(folder, "pages"), profile):
-            log(f"-- {note}")
-        said = _sphinx(Path(folder, "pages"), temporary, Path(folder, "doctrees"))
-        wrong, outside = links.check(temporary)
-        wrong = [line for line in said if BROKEN.search(line)] + wrong
-        if wrong:
-            raise EvlibError(f"{wrong[0]}{f' ({len(wrong) - 1} more like this.)' if wrong[1:] else ''}")
-        for line in said:
-            log(f"-- {line}")
-        count = len(list(temporary.rglob("*.html")))
-    log(
-        f"-- {count} pages, every link and picture in them found; {len(outside)} links lead out: {', '.join(sorted(outside))}"
-    )
+def build(out: Path | None = None, root: Path | None = None) -> Path:
+    """Builds the site of the project at `root` in the folder `out` (default: .site); returns its front page.
+
+    EvlibError with all that Sphinx warns of, such as a broken link; then the old site stays."""
+    root = root or project()
+    out = out or root / ".site"
+    if not (root / "README.md").is_file():
+        raise EvlibError(f"{root} has no README.md: the site is made from a clone of the project.")
+    with tempfile.TemporaryDirectory() as folder, files.atomic(out) as site:
+        assemble(root, Path(folder, "pages"))
+        sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", Path(__file__).parent]
+        command = [*sphinx, "-d", Path(folder, "doctrees"), Path(folder, "pages"), site]
+        result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        if result.returncode:
+            raise EvlibError(f"Cannot build the site: {result.stderr.strip().replace(f'{folder}/pages/', '')}")
+        shutil.copy(site / "README.html", site / "index.html")
     return out / "index.html"
 
 
-def _sphinx(source: Path, out: Path, doctrees: Path) -> list[str]:
-    """Runs Sphinx, and returns what it warned of, page first."""
-    try:
-        from sphinx.application import Sphinx
-        from sphinx.errors import SphinxError
-        from sphinx.util.console import nocolor
-        from sphinx.util.docutils import docutils_namespace, patch_docutils
-    except ImportError:
-        raise EvlibError(
-            "Sphinx, which makes the pages, is not installed: run ./reproduce.sh html, which sets up what is missing."
-        ) from None
-    nocolor()
-    said = io.StringIO()
-    try:
-        with patch_docutils(), docutils_namespace(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="myst_")  # what its authors will change for the next Sphinx
-            Sphinx(source, Path(__file__).parent, out, doctrees, "html", status=None, warning=said).build()
-    except SphinxError as error:
-        raise EvlibError(f"Sphinx stopped: {error}") from None
-    (out / "objects.inv").unlink(missing_ok=True)  # for other sites to link here; there are none
-    return [
-        line.replace(f"{source}/", "").replace("WARNING: ", "") for line in said.getvalue().splitlines() if line.strip()
-    ]
+def assemble(root: Path, pages: Path) -> None:
+    """Copies what the site shows to the folder `pages`, and adds to each folder a page that lists it."""
+    for path in [*root.glob("*"), *root.glob("evlib/**/*"), *root.glob("results/**/*")]:
+        if path.is_file() and _is_shown(path.relative_to(root)):
+            (pages / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, pages / path.relative_to(root))
+    executed = pages / "results/demo/notebooks"
+    executed.mkdir(parents=True, exist_ok=True)
+    for notebook in root.glob("notebooks/*.ipynb"):
+        if not any(executed.glob(f"{notebook.stem}*")):  # not run yet: without outputs
+            shutil.copy(notebook, executed)
+    for folder in [path for path in pages.rglob("*") if path.is_dir()]:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix not in PAGES)
+        lines = [f"* {'!' if name.endswith(('.png', '.gif')) else ''}[{name}]({name})" for name in names]
+        text = "\n\n".join([f"# {folder.relative_to(pages)}/", _toctree(_pages(folder)), *lines])
+        (folder / "index.md").write_text(text, encoding="utf-8")
+    with (pages / "README.md").open("a", encoding="utf-8") as readme:
+        notebooks = [f"results/demo/notebooks/{name}" for name in _pages(executed)]
+        readme.write(_toctree([*notebooks, "results/README", "results/index", "evlib/index"]))
+
+
+def _is_shown(path: Path) -> bool:
+    if path.suffix not in COPIED or any(part.startswith(".") for part in path.parts):
+        return False
+    return path.parts[0] != "results" or len(path.parts) == 2 or path.parts[1] in OURS or path.name in SCORES
+
+
+def _pages(folder: Path) -> list[str]:
+    found = [path for path in sorted(folder.iterdir()) if path.is_dir() or path.suffix in PAGES]
+    return [f"{path.name}/index" if path.is_dir() else path.stem for path in found if path.name != "index.md"]
+
+
+def _toctree(pages: list[str]) -> str:
+    return "\n".join(["\n\n```{toctree}", ":maxdepth: 1", *pages, "```"])

@@ -1,45 +1,52 @@
-"""How Sphinx draws the site. Read by `evlib.site.build`, which writes the sources of the pages."""
+"""Sphinx's settings for the site."""
 
-from importlib.metadata import version
+import re
+from pathlib import Path
 
 from docutils import nodes
-from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
+from sphinx.parsers import Parser
 
 project = html_title = "Everything is a video"
-version = version("evlib")
 extensions = ["myst_nb"]
-exclude_patterns = ["notebooks/*.ipynb"]  # sources, to download; the pages are the executed copies
-suppress_warnings = ["toc.not_included"]  # folders are reached through links
+root_doc = "README"
+suppress_warnings = ["myst-nb.lexer"]  # of notebooks that were not run
 
 html_theme = "furo"
-html_static_path = ["static"]
-html_css_files = ["site.css"]
-html_copy_source = html_show_copyright = html_use_index = html_domain_indices = False
-html_show_search_summary = False  # from the disk a browser may not read the pages found; titles are in the index
-html_math_renderer = "mathml"  # the default fetches MathJax from the network
-pygments_style, pygments_dark_style = "default", "github-dark"
+html_static_path = html_css_files = ["site.css"]
+html_copy_source = html_show_copyright = html_use_index = False
+html_show_search_summary = False  # a browser may not read other pages from the disk
 
-myst_enable_extensions = ["dollarmath", "colon_fence"]  # $...$ as Jupyter reads it; ::: for the site's own notes
+myst_enable_extensions = ["html_image"]
 myst_heading_anchors = 3  # links to headings, as on GitHub
-
 nb_execution_mode = "off"
 nb_merge_streams = True
-nb_render_text_lexer = "none"
 nb_render_markdown_format = "myst"  # else a table that a cell displays stays text
-# A stored notebook carries no widget state; the same thing is drawn statically beneath.
-nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]  # notebooks store no widgets
 
 
-def _inline(writer, node: nodes.math) -> None:
-    writer.body.append(tex2mathml(node.astext()))
-    raise nodes.SkipNode
+class PythonParser(Parser):
+    """A module's page shows its source."""
+
+    supported = ("python",)
+
+    def parse(self, source: str, document: nodes.document) -> None:
+        name = f"{document.settings.env.docname}.py"
+        code = nodes.literal_block(source, source, language="python", linenos=True)
+        document += nodes.section("", nodes.title("", name), code, ids=["source"])
 
 
-def _block(writer, node: nodes.math_block) -> None:
-    writer.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
-    raise nodes.SkipNode
+def link_folders(app, doctree: nodes.document) -> None:
+    """A link to a folder leads to the page that lists it, and one to a notebook to its executed copy."""
+    for node in doctree.findall(lambda node: isinstance(node, addnodes.pending_xref) and not node.get("refdomain")):
+        name = re.sub("^notebooks", "results/demo/notebooks", app.env.relfn2path(node["reftarget"])[0])
+        path = Path(app.srcdir, name)
+        if path.exists():
+            page = f"{name}/index" if path.is_dir() else name.removesuffix(path.suffix)
+            node.attributes.update(refdomain="doc", reftarget=page, reftargetid=None)
 
 
 def setup(app) -> None:
-    """Formulas become MathML, which browsers draw themselves."""
-    app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
+    app.add_source_suffix(".py", "python")
+    app.add_source_parser(PythonParser)
+    app.connect("doctree-read", link_folders)
