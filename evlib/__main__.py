@@ -187,11 +187,7 @@ def pages(results: Path = Path("results")) -> None:
 
 @app.command
 def baselines(
-    task: Name,
-    data: Data = Path("data"),
-    out: Path = Path("results/baselines.csv"),
-    minutes: Annotated[float, tyro.conf.arg(help="of training per model")] = 2.0,
-    seeds: int = 3,
+    task: Name, data: Data = Path("data"), out: Path = Path("results/baselines.csv"), epochs: int = 10, seeds: int = 3
 ) -> None:
     """Train the simple models that stand beside ours, and add their scores to a CSV file."""
     from evlib.paper.baselines import SUITABLE, fit, save
@@ -201,7 +197,7 @@ def baselines(
     store = _store(task, data)
     for name in SUITABLE[task]:
         for seed in range(seeds):
-            row = fit(name, store, minutes, seed)
+            row = fit(name, store, epochs, seed)
             save([row], out)
             print(
                 f"{task}: {row['model']}, seed {seed}: {row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
