@@ -1,11 +1,11 @@
-"""Any moving picture becomes the few frames that are wanted of it (section 3.1: a video is already what everything else is drawn as).
+"""A video file becomes the few frames that are asked for (section 3.1: a video needs no rendering, only resizing).
 
     read_video("clip.mp4", spread(10))          -> uint8 (10, 64, 64, 3): ten frames, evenly spread over the file
     read_video("cat.gif", at(0, 32, 64, 96))    -> these four
     read_video("bird-1/img", first(20))         -> the first twenty images of a folder
 
 Frames are counted, not timed: where a file's frame rate varies, evenly spread frames are not evenly spread in time.
-Only wanted frames are converted and kept, so a long film takes no more memory than a short one.
+Only the chosen frames are converted, so a long video takes no more memory than a short one.
 """
 
 from __future__ import annotations
@@ -23,26 +23,29 @@ import numpy as np
 from av.stream import Disposition
 from PIL import Image as Pillow
 
-from evlib.frames.image import SIZE, image_frame, read_image
+from evlib.config import SIZE
+from evlib.frames.image import over_white, read_image, resize
 from evlib.utils.errors import EvlibError, UnreadableFile
 
-Choose = Callable[[int], Sequence[int]]  # number of frames in the file -> indices wanted, ascending, repeats allowed
+Choose = Callable[[int], Sequence[int]]  # number of frames in the file -> indices, ascending, repeats allowed
 
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Pillow lays their partial frames over each other
-STILL = ("JPEG", "BMP", "TIFF")  # FFmpeg would take one for a film of one frame
+STILL = ("JPEG", "BMP", "TIFF")  # FFmpeg would take one for a video of one frame
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
-EXACT = {"mov", "matroska"}  # containers whose time stamps name frames without doubt
-LOSS = 2  # frames that may be missing at the end of a film
+UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)  # what Pillow raises
+EXACT = {"mov", "matroska"}  # containers whose time stamps identify frames without doubt
+LOSS = 2  # frames that may be missing at the end of a video
 WORTH_A_SEEK = 8  # frames; decoding fewer is as fast as jumping over them
 LARGE = 640 * 480  # pixels; decoding larger frames gains from threads
-av.logging.set_level(None)  # what FFmpeg has to say arrives as an exception; stderr stays clean
+av.logging.set_level(None)  # FFmpeg's messages arrive as exceptions; stderr stays clean
 
 
-# ---------------------------------------------------------------------------------------------- which frames
+# ---- which frames ----------------------------------------------------------------------------------------------------
 
 
 def spread(count: int) -> Choose:
-    """`count` frames spread evenly over the file, from the first one on: i * n // count. A clip of fewer frames repeats some."""
+    """`count` frames spread evenly over the file, the first one included: i * n // count. A clip of fewer frames
+    repeats some."""
     _positive(count)
     return lambda n: [i * n // count for i in range(count)]
 
@@ -54,7 +57,7 @@ def first(count: int) -> Choose:
 
 
 def at(*indices: int) -> Choose:
-    """The frames of these numbers, counted from 0, ascending; beyond the end it is the last frame."""
+    """The frames at these indices, counted from 0, ascending; beyond the end it is the last frame."""
     if not indices or indices[0] < 0 or list(indices) != sorted(indices):
         raise EvlibError(f"at() takes frame numbers from 0 on, in ascending order; found {indices}.")
     return lambda n: [min(i, n - 1) for i in indices]
@@ -65,41 +68,35 @@ def _positive(count: int) -> None:
         raise EvlibError(f"The number of frames must be at least 1; found {count}.")
 
 
-# ---------------------------------------------------------------------------------------------- reading
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def read_video(path: str | Path, choose: Choose, size: int | None = SIZE) -> np.ndarray:
-    """A film (mp4, avi, mpeg, mov, mkv, webm, ...), an animation (gif, webp, apng) or a folder of images, ordered as people
-    count (2 before 10) -> the chosen frames: uint8 (len(choice), size, size, 3) RGB, 0..255, upright, stretched to a square.
+    """A video (mp4, avi, mpeg, mov, mkv, webm, ...), an animation (gif, webp, apng) or a folder of images in natural
+    order (2 before 10) -> the chosen frames: uint8 (len(choice), size, size, 3) RGB, 0..255, upright, stretched to a
+    square.
 
-    `size=None` keeps the file's own height and width. Transparency is laid over white. What a file is, its content tells,
-    not its name. Raises UnreadableFile if it is missing, empty, cut short, a still picture or anything else that cannot be
-    read; a film that loses no more than its last two frames is read, the last whole frame in their place.
+    `size=None` keeps the file's own height and width. Transparency is laid over white. The content decides what a file
+    is, not its name. Raises UnreadableFile if it is missing, empty, cut short, a still image or anything else that
+    cannot be read; a video that lost no more than its last two frames is read, with its last whole frame instead.
     """
     source = _source(path)
-    wanted = list(choose(len(source)))
-    if not wanted or wanted != sorted(wanted) or wanted[0] < 0 or wanted[-1] >= len(source):
+    indices = list(choose(len(source)))
+    if not indices or indices != sorted(indices) or indices[0] < 0 or indices[-1] >= len(source):
         raise EvlibError(
-            f"{path}: expected a choice of ascending frame numbers from 0 to {len(source) - 1}, found {wanted}."
+            f"{path}: expected a choice of ascending frame numbers from 0 to {len(source) - 1}, found {indices}."
         )
-    distinct = sorted(set(wanted))
-    frames = {i: _sized(pixels, size) for i, pixels in zip(distinct, source.pictures(distinct), strict=True)}
+    distinct, frames = sorted(set(indices)), {}
+    for i, pixels in zip(distinct, source.read(distinct), strict=True):
+        frames[i] = pixels if size is None else resize(pixels, size)
     if len({frame.shape for frame in frames.values()}) > 1:
         raise UnreadableFile(f"{path}: expected frames of one size, found several; name the size to bring them to.")
-    return np.stack([frames[i] for i in wanted])
+    return np.stack([frames[i] for i in indices])
 
 
 def count_frames(path: str | Path) -> int:
-    """The number of frames of whatever `read_video` reads, found without decoding them. Raises UnreadableFile as it does."""
+    """The number of frames of whatever `read_video` reads, without decoding them. Raises UnreadableFile as it does."""
     return len(_source(path))
-
-
-def _sized(pixels: np.ndarray, size: int | None) -> np.ndarray:
-    if size is None:
-        return pixels
-    if size == SIZE:
-        return image_frame(pixels)
-    return np.asarray(Pillow.fromarray(pixels).resize((size, size), Pillow.Resampling.BICUBIC))
 
 
 def _source(path: str | Path) -> _Folder | _Animation | _Film:
@@ -115,7 +112,7 @@ def _source(path: str | Path) -> _Folder | _Animation | _Film:
             kind = image.format
     except Pillow.UnidentifiedImageError:
         return _Film(path)
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise _broken(path, error) from None
     if kind in ANIMATED:
         return _Animation(path)
@@ -124,18 +121,18 @@ def _source(path: str | Path) -> _Folder | _Animation | _Film:
 
 def _broken(path: Path, found: object) -> UnreadableFile:
     return UnreadableFile(
-        f"{path}: expected a whole video file (mp4, avi, mpeg, mov, mkv, webm, gif, ...), found one that cannot be read "
-        f"({found}); fetch it again, or leave it out."
+        f"{path}: expected a whole video file (mp4, avi, mpeg, mov, mkv, webm, gif, ...), found one that cannot be "
+        f"read ({found}); fetch it again, or leave it out."
     )
 
 
 def _still(path: Path, kind: str) -> UnreadableFile:
     return UnreadableFile(
-        f"{path}: expected moving pictures, found a still one ({kind}); read it with evlib.image.read_image."
+        f"{path}: expected moving pictures, found a still one ({kind}); read it with evlib.frames.image.read_image."
     )
 
 
-# ---------------------------------------------------------------------------------------------- folders of images
+# ---- folders of images -----------------------------------------------------------------------------------------------
 
 
 class _Folder:
@@ -150,8 +147,8 @@ class _Folder:
     def __len__(self) -> int:
         return len(self.files)
 
-    def pictures(self, wanted: list[int]) -> Iterator[np.ndarray]:
-        for i in wanted:
+    def read(self, indices: list[int]) -> Iterator[np.ndarray]:
+        for i in indices:
             try:
                 yield read_image(self.files[i])
             except EvlibError as error:
@@ -159,43 +156,40 @@ class _Folder:
 
 
 def _natural(file: Path) -> tuple:
-    """Sorts by the numbers in a name, as people do: img2 before img10."""
+    """Sorts by the numbers in a name: img2 before img10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name.lower())], file.name
 
 
-# ---------------------------------------------------------------------------------------------- animations
+# ---- animations ------------------------------------------------------------------------------------------------------
 
 
 class _Animation:
     def __init__(self, path: Path):
         self.path = path
-        with self._opened() as image:
-            self.skipped = int(
-                getattr(image, "default_image", False)
-            )  # a picture before an APNG for those who cannot animate
+        with self._open() as image:
+            self.skipped = int(getattr(image, "default_image", False))  # an APNG's image for viewers without animation
             self.count = getattr(image, "n_frames", 1) - self.skipped
             if self.count == 1 and image.format != "GIF":
                 raise _still(path, image.format)
             if image.format == "GIF" and not _ends_with_trailer(path):
-                image.seek(self.count - 1)  # many lack the trailer alone; where the last picture
+                image.seek(self.count - 1)  # many lack nothing but the trailer; where the last image
                 image.load()  # is not whole either, the number of frames is wrong
 
     def __len__(self) -> int:
         return self.count
 
-    def pictures(self, wanted: list[int]) -> Iterator[np.ndarray]:
-        with self._opened() as image:
-            for i in wanted:
+    def read(self, indices: list[int]) -> Iterator[np.ndarray]:
+        with self._open() as image:
+            for i in indices:
                 image.seek(i + self.skipped)
-                frame = image.convert("RGBA")
-                yield np.asarray(Pillow.alpha_composite(Pillow.new("RGBA", frame.size, "white"), frame).convert("RGB"))
+                yield np.asarray(over_white(image))
 
     @contextmanager
-    def _opened(self) -> Iterator[Pillow.Image]:
+    def _open(self) -> Iterator[Pillow.Image]:
         try:
             with Pillow.open(self.path, formats=ANIMATED) as image:
                 yield image
-        except (OSError, EOFError, SyntaxError, ValueError, IndexError, Pillow.DecompressionBombError) as error:
+        except (*UNREADABLE, EOFError, IndexError) as error:
             raise _broken(self.path, error) from None
 
 
@@ -205,92 +199,85 @@ def _ends_with_trailer(path: Path) -> bool:
         return file.read().rstrip(b"\0").endswith(b";")
 
 
-# ---------------------------------------------------------------------------------------------- films
+# ---- films -----------------------------------------------------------------------------------------------------------
 
 
 class _Film:
-    """Its packets are counted first, which decodes nothing, is right for every container and tells where the key frames are."""
+    """Its packets are counted first: that decodes nothing, holds for every container, and finds the key frames."""
 
     def __init__(self, path: Path):
         self.path = path
-        with self._opened() as (container, stream):
-            shown, ends = [], {}
+        with self._open() as (container, stream):
+            times, key_times, ends = [], [], {}
             for packet in container.demux():
                 if packet.pts is not None:
                     ends[packet.stream] = max(ends.get(packet.stream, packet.pts), packet.pts + (packet.duration or 0))
-                if (
-                    packet.stream is stream and packet.size and not packet.is_discard
-                ):  # discarded: cut away when the film was trimmed
-                    shown.append((packet.pts, packet.is_keyframe))
-            self.count, self.keys, self.numbers = len(shown), [], {}
-            if not shown:
+                if packet.stream is stream and packet.size and not packet.is_discard:  # is_discard: trimmed away
+                    times.append(packet.pts)
+                    if packet.is_keyframe:
+                        key_times.append(packet.pts)
+            self.count, self.keys, self.numbers = len(times), [], {}
+            if not times:
                 raise _broken(path, "it holds no frames")
-            self._check_whole(container, stream, shown, ends)
-            times = [time for time, _ in shown]
+            self._check_whole(container, stream, times, ends)
             if EXACT & set(container.format.name.split(",")) and None not in times and len(set(times)) == len(times):
                 self.times = sorted(times)
                 self.numbers = {time: i for i, time in enumerate(self.times)}
-                self.keys = sorted(self.numbers[time] for time, is_key in shown if is_key)
+                self.keys = sorted(self.numbers[time] for time in key_times)
 
     def __len__(self) -> int:
         return self.count
 
-    def _check_whole(self, container, stream, shown: list, ends: dict) -> None:
-        """A film is cut short if its header promises more than the packets hold. (MPEG streams have none, and promise nothing.)"""
+    def _check_whole(self, container, stream, times: list[int | None], ends: dict) -> None:
+        """A film is cut short if its header promises more than its packets hold. (MPEG streams have no header.)"""
         promised = (container.duration or 0) / av.time_base
         if container.format.name == "avi":  # whose duration FFmpeg corrects by the size of the file
             promised = float(stream.frames * stream.time_base)
         end = max((float(end * part.time_base) for part, end in ends.items()), default=promised)
-        times = sorted(time for time, _ in shown if time is not None)
-        pause = max((b - a for a, b in pairwise(times)), default=0) * float(
-            stream.time_base
-        )  # the last frame may stay as long
-        if end + pause < 0.9 * promised:
+        pauses = (b - a for a, b in pairwise(sorted(time for time in times if time is not None)))
+        longest = max(pauses, default=0) * float(stream.time_base)  # the last frame may stay as long
+        if end + longest < 0.9 * promised:
             raise _broken(self.path, f"its header promises {promised:.1f} s, it holds {end:.1f} s")
 
-    def pictures(self, wanted: list[int]) -> Iterator[np.ndarray]:
+    def read(self, indices: list[int]) -> Iterator[np.ndarray]:
         done = 0
         try:
-            for pixels in self._decode(wanted, self.keys):
+            for pixels in self._decode(indices, self.keys):
                 yield pixels
                 done += 1
         except _Astray:  # then the slow way, from the start
-            yield from self._decode(wanted[done:], [])
+            yield from self._decode(indices[done:], [])
 
-    def _decode(self, wanted: list[int], keys: list[int]) -> Iterator[np.ndarray]:
-        """Jumps to a key frame of `keys` where that saves decoding, and knows the frames by their times; without keys
-        it decodes from the start, and counts."""
-        with self._opened() as (container, stream):
-            frames, frame, here = _frames(container, stream), None, -1
-            for i in wanted:
+    def _decode(self, indices: list[int], keys: list[int]) -> Iterator[np.ndarray]:
+        """Jumps to a key frame of `keys` where that saves decoding, and identifies frames by their times; without
+        keys it decodes from the start, and counts."""
+        with self._open() as (container, stream):
+            frames, frame, current = _frames(container, stream), None, -1
+            for i in indices:
                 key = keys[bisect_right(keys, i) - 1] if keys and keys[0] <= i else 0
-                if key - here > WORTH_A_SEEK:
+                if key - current > WORTH_A_SEEK:
                     container.seek(self.times[key], stream=stream)
-                    frames, here = _frames(container, stream), -1
-                while here < i and (found := next(frames, None)) is not None:
-                    frame, here = found, self.numbers.get(found.pts, -1) if keys else here + 1
-                if keys and here != i:
+                    frames, current = _frames(container, stream), -1
+                while current < i and (found := next(frames, None)) is not None:
+                    frame, current = found, self.numbers.get(found.pts, -1) if keys else current + 1
+                if keys and current != i:
                     raise _Astray
-                if frame is None or here < min(i, self.count - 1 - LOSS):
-                    raise _broken(self.path, f"decoding ends after {here + 1} of {self.count} frames")
-                pixels = frame.to_ndarray(
-                    format="rgb24", threads=1
-                )  # starting more takes ten times as long as their work
-                yield np.rot90(pixels, round(frame.rotation / 90))
+                if frame is None or current < min(i, self.count - 1 - LOSS):
+                    raise _broken(self.path, f"decoding ends after {current + 1} of {self.count} frames")
+                # Starting more threads takes ten times as long as their work.
+                yield np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90))
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple]:
+    def _open(self) -> Iterator[tuple]:
         try:
             with av.open(f"file:{self.path}", metadata_errors="replace") as container:
                 kind = container.format.name
                 if kind.endswith("_pipe") or kind == "image2":
                     raise _still(self.path, kind.removesuffix("_pipe"))
-                if kind in ("tty", "concat"):  # FFmpeg draws texts, and follows lists of other files
+                if kind in ("tty", "concat"):  # FFmpeg renders texts, and follows lists of other files
                     raise _broken(self.path, "text")
-                streams = [
-                    s for s in container.streams.video if not s.disposition & Disposition.attached_pic
-                ]  # no covers of records
-                if not streams:
+                streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+                if not streams:  # cover art is no video
                     found = " and ".join(sorted({stream.type for stream in container.streams})) or "a header"
                     raise UnreadableFile(
                         f"{self.path}: expected moving pictures, found a file with no more than {found} in it; "
@@ -306,11 +293,11 @@ class _Film:
 
 
 class _Astray(Exception):
-    """A jump to a key frame did not lead to the frame that was wanted."""
+    """A jump to a key frame did not lead to the frame that was asked for."""
 
 
 def _frames(container, stream) -> Iterator[av.VideoFrame]:
-    """In the order they are shown, up to the first packet that cannot be decoded."""
+    """In the order of presentation, up to the first packet that cannot be decoded."""
     try:
         yield from container.decode(stream)
     except av.error.InvalidDataError:
