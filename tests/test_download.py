@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from evlib.data import download as module
-from evlib.data import sources as archives
+from evlib.data import sources
 from evlib.data.download import download, unpack
 from evlib.data.sources import ARCHIVES, Archive
 from evlib.utils import progress
@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
     busy = 0  # so many requests get 503 first
     ranges = True  # honour Range
     wrong_range = False  # answer 206 with other bytes than were asked for
-    length = True  # say how long the body is
+    length = True  # send Content-Length
     cut = None  # end the connection after so many bytes of a response
     stall = 0.0  # seconds before the answer
 
@@ -56,14 +56,14 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        server, wanted = self.server, self.headers.get("Range")
-        server.requests.append(wanted)
+        server, requested = self.server, self.headers.get("Range")
+        server.requests.append(requested)
         time.sleep(server.stall)
         body, start, status = server.bodies.get(self.path, server.body), 0, server.status
         if server.busy:
             server.busy, status = server.busy - 1, 503
-        if status == 200 and server.ranges and wanted:
-            start, status = int(wanted.removeprefix("bytes=").rstrip("-")), 206
+        if status == 200 and server.ranges and requested:
+            start, status = int(requested.removeprefix("bytes=").rstrip("-")), 206
             start = 1 if server.wrong_range else start
             if start >= len(body):
                 self.send_response(416)
@@ -189,7 +189,7 @@ def test_the_table_is_well_formed():
                 assert digest is None or (len(digest) == 32 and int(digest, 16) >= 0)
     rows = {(archive.url, archive.filename, archive.path) for parts in ARCHIVES.values() for archive in parts}
     assert all(len(set(column)) == len(rows) for column in zip(*rows))  # none takes another's place
-    assert set(archives.BEFORE) | set(archives.AFTER) <= set(ARCHIVES)
+    assert set(sources.BEFORE) | set(sources.AFTER) <= set(ARCHIVES)
 
 
 def test_folders_are_those_that_the_tasks_read():
@@ -496,7 +496,7 @@ def test_a_miniature_is_not_filled_up_with_real_data(data, server, clevrer):
 
 
 def test_advice_at_the_end_names_the_place(data, offer, monkeypatch):
-    monkeypatch.setitem(archives.AFTER, "toy", archives.AFTER["tgifqa"])
+    monkeypatch.setitem(sources.AFTER, "toy", sources.AFTER["tgifqa"])
     for _ in range(2):  # also where everything is there already
         assert (
             f"{data}/set/gifs/<gif_name>.gif; questions whose GIF is not there are left out and counted"

@@ -124,7 +124,8 @@ def loop(
     in_terminal = is_terminal() and log is log_line  # then a bar shows what the lines of progress would
     now = saved = state.seconds  # a checkpoint holds the reading that made it due
     stopwatch = Stopwatch(max(now, state.reported))
-    with progress_bar(f"{config.task}: training", 1, log=log_line if in_terminal else lambda line: None) as bar:
+    bar_log, begun = log_line if in_terminal else lambda line: None, min(progress_of(config, state.step, now), 1.0)
+    with progress_bar(f"{config.task}: training", 1, log=bar_log, initial=begun) as bar:
         while (progress := progress_of(config, state.step, now)) < 1:
             batch = batches[state.step]
             # Seeded by the step, and so the same after a stop. Augmentation takes random numbers for all of the batch,
