@@ -5,33 +5,37 @@
     What color is the object to collide with the sphere?      red
 
 Every answer is true of the simulation and visible in four frames of the film. A question alone says nothing: the same words
-are answered in every possible way, equally often.
+are answered in every possible way, equally often. Beside the frames there is room for 16 tokens; some questions are longer
+and lose their first words, but not what they ask for:
+
+    What is the material of the object to collide with the red cube that enters the scene?        metal
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
-from evlib.synthetic.video_writer import in_parallel, write_mp4
-from evlib.synthetic.scenes import Scene, Solid, deal, film
+from evlib.synthetic.scenes import FRAMES, Scene, Solid, deal, film, sight, states
 from evlib.synthetic.spec import Miniature
 from evlib.synthetic.sprites import COLORS, MATERIALS, SHAPES
+from evlib.synthetic.video_writer import in_parallel, write_mp4
 
-TRAIN, VALIDATION = 2000, 200  # films; 10,000 and 5,000 in the real set
-ASKED = 5  # descriptive questions about each
 SPLITS = {
-    "train": (TRAIN, 0),
-    "validation": (VALIDATION, 10000),
-}  # and the index of the first scene, as in the real set
+    "train": (5000, 0),
+    "validation": (200, 10000),
+}  # films (10,000 and 5,000 in the real set), the first one's index
+ASKED = 5  # descriptive questions about each film
 RATE = 25  # frames a second
 
 SHARES = {"query_color": 0.30, "query_shape": 0.20, "query_material": 0.12, "exist": 0.18, "count": 0.20}
+LENGTHS = {12: 0.75, 16: 0.18, 18: 0.07}  # share of the questions of every subtype with so many tokens at most
 TOGETHER = 2  # questions of the same subtype about a film, at most
 
 ANSWERS = {
@@ -64,38 +68,44 @@ class Question:
     program: tuple[str, ...]
     answers: tuple[str, ...]  # what may be answered to these words
     weight: float = 1.0  # how readily it is asked
+    form: str = ""  # the text without the name of an event: questions of one form get every answer equally often
+
+    @cached_property
+    def longest(self) -> int:
+        """The first of LENGTHS that it does not exceed; the question mark is a token, too."""
+        return next(length for length in LENGTHS if len(self.text.split()) < length)
 
 
 def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
     """Write video_<split>/video_<lo>-<hi>/video_<index>.mp4 and questions/<split>.json; counts descriptive questions."""
-    (folder / "questions").mkdir()
-    films, counts = [], []
-    for split, (scenes, entries) in compose(rng).items():
-        (folder / "questions" / f"{split}.json").write_bytes((json.dumps(entries) + "\n").encode())
-        for scene, entry in zip(scenes, entries, strict=True):
+    entries: dict[str, list[dict]] = {split: [] for split in SPLITS}
+
+    def films() -> Iterator[tuple[Path, Scene]]:
+        for split, scene, entry in compose(rng):
+            entries[split].append(entry)
             low = entry["scene_index"] // 1000 * 1000
-            films.append(
-                (folder / f"video_{split}" / f"video_{low:05d}-{low + 1000:05d}" / entry["video_filename"], scene)
-            )
-        counts.append(ASKED * len(scenes))
-    for _ in in_parallel(_shoot, films):
+            yield folder / f"video_{split}/video_{low:05d}-{low + 1000:05d}" / entry["video_filename"], scene
+
+    for _ in in_parallel(_shoot, films()):
         pass
-    train, validation = counts
+    (folder / "questions").mkdir()
+    for split, scenes in entries.items():
+        (folder / "questions" / f"{split}.json").write_bytes((json.dumps(scenes) + "\n").encode())
+    train, validation = (ASKED * number for number, _ in SPLITS.values())
     return train, validation
 
 
-def compose(rng: np.random.Generator) -> dict[str, tuple[list[Scene], list[dict]]]:
-    """For "train" and "validation": the scenes, and what the question file says about each."""
-    composed = {}
+def compose(rng: np.random.Generator) -> Iterator[tuple[str, Scene, dict]]:
+    """Every film: its split, its scene, and what the question file says about it."""
     for split, (number, first) in SPLITS.items():
         scenes, host = deal(rng, number), Host(rng)
-        composed[split] = scenes, [_entry(first + i, scene, host) for i, scene in enumerate(scenes)]
-    return composed
+        for i, scene in enumerate(scenes):
+            yield split, scene, _entry(first + i, scene, host)
 
 
 def _shoot(job: tuple[Path, Scene]) -> None:
     path, scene = job
-    write_mp4(path, film(scene), rate=RATE)
+    write_mp4(path, film(scene), rate=RATE, group=FRAMES)
 
 
 def _entry(index: int, scene: Scene, host: Host) -> dict:
@@ -117,41 +127,42 @@ def _entry(index: int, scene: Scene, host: Host) -> dict:
 class Host:
     """Asks the questions of a split so that their words give nothing away.
 
-    For every wording it holds a shuffled deck of the possible answers, and prefers the questions whose answer lies on top.
-    A deck is reshuffled when it is used up: at every moment each answer has been given about equally often.
+    For every form of question it holds a shuffled deck of the possible answers, and prefers the questions whose answer lies
+    on top. A deck is reshuffled when it is used up: at every moment each answer has been given about equally often.
     """
 
     def __init__(self, rng: np.random.Generator):
         self.rng = rng
         self.decks: dict[str, list[str]] = {}
-        self.has_question = Counter[str]()  # questions of every subtype
+        self.asked = Counter[str | tuple[str, int]]()  # questions of every subtype, and of every subtype and length
 
     def choose(self, candidates: list[Question]) -> list[Question]:
-        """ASKED of a scene's questions, each of the subtype that lags most behind SHARES then."""
+        """ASKED of a scene's questions, each of the subtype, and then of the length, that lags most behind its share."""
         chosen: list[Question] = []
         while len(chosen) < ASKED:
-            programs, subtypes = (
-                {q.program for q in chosen},
-                Counter(q.subtype for q in chosen),
-            )  # not the same in other words
-            left = [q for q in candidates if q.program not in programs and subtypes[q.subtype] < TOGETHER]
-            left = [q for q in left if q.answer in self._deck(q)] or left  # rather uneven by one than a question short
-            subtype = min(dict.fromkeys(q.subtype for q in left), key=lambda s: (self.has_question[s] + 1) / SHARES[s])
+            # Not the same in other words, and rather uneven by one than a question short.
+            programs, subtypes = {q.program for q in chosen}, Counter(q.subtype for q in chosen)
+            candidates = [q for q in candidates if q.program not in programs and subtypes[q.subtype] < TOGETHER]
+            left = [q for q in candidates if q.answer in self._deck(q)] or candidates
+            subtype = min(dict.fromkeys(q.subtype for q in left), key=lambda s: (self.asked[s] + 1) / SHARES[s])
+            lengths = dict.fromkeys(q.longest for q in left if q.subtype == subtype)
+            length = min(lengths, key=lambda n: (self.asked[subtype, n] + 1) / LENGTHS[n])
             best = min(
-                (q for q in left if q.subtype == subtype),
+                (q for q in left if (q.subtype, q.longest) == (subtype, length)),
                 key=lambda q: (self._place(q), self.rng.exponential() / q.weight),
             )
             if best.answer in (deck := self._deck(best)):
                 deck.remove(best.answer)
-            self.has_question[subtype] += 1
+            self.asked.update([subtype, (subtype, length)])
             chosen.append(best)
         return chosen
 
     def _deck(self, question: Question) -> list[str]:
-        """The answers to these words that are still to be given in this round."""
-        if not self.decks.get(question.text):
-            self.decks[question.text] = self.rng.permutation(question.answers).tolist()
-        return self.decks[question.text]
+        """The answers to questions of this form that are still to be given in this round."""
+        form = question.form or question.text
+        if not self.decks.get(form):
+            self.decks[form] = self.rng.permutation(question.answers).tolist()
+        return self.decks[form]
 
     def _place(self, question: Question) -> int:
         """How many cards lie above this answer."""
@@ -160,20 +171,21 @@ class Host:
 
 
 def descriptive(scene: Scene) -> Iterator[Question]:
-    """Every descriptive question that the scene answers without doubt, of at most 12 words and signs."""
+    """Every descriptive question that the scene answers without doubt."""
     for question in (*_queries(scene), *_existence(scene), *_counts(scene)):
-        if len(question.text.split()) < 12 and question.answer in question.answers:  # the question mark is the twelfth
+        if len(question.text.split()) < max(LENGTHS) and question.answer in question.answers:
             yield question
 
 
 def _queries(scene: Scene) -> Iterator[Question]:
     """What color, shape or material something is: asked where the name fits one solid alone."""
     everything = scene.solids
+    entering = [s for s in everything if s.enters]
+    first = _at_first(scene)
     for attribute, names in NAMED_BY.items():
         subtype = f"query_{attribute}"
         phrases = [(_phrase(*name), _program(*name), _those(everything, *name), 1.0) for name in names]
         phrases += [(_phrase(state, "object"), _program(state), _those(everything, state), 0.7) for state in STATES]
-        entering = [s for s in everything if s.enters]
         phrases.append(
             ("object that enters the scene", ("events", "objects", "filter_in", "get_object"), entering, 0.7)
         )
@@ -184,14 +196,24 @@ def _queries(scene: Scene) -> Iterator[Question]:
             program = ("events", *striker, "filter_collision", "unique", *striker, "get_col_partner")
             partners = _partners(scene, _those(everything, adjective, noun))
             phrases.append((f"object to collide with the {_phrase(adjective, noun)}", program, partners, 0.4))
+        for state, there in first.items():
+            for name in [("", "object"), *names]:
+                program = (*_program(*name), "start", f"filter_{state}")
+                phrases.append(
+                    (f"{_phrase(*name)} that is {state} when the video begins", program, _those(there, *name), 1.0)
+                )
+        for name in [*((color, "object") for color in COLORS), *((m, shape) for m in MATERIALS for shape in SHAPES)]:
+            striker = ("events", *_program(*name), "filter_in", "get_object", "unique")
+            program = ("events", *striker, "filter_collision", "unique", *striker, "get_col_partner")
+            text = f"object to collide with the {_phrase(*name)} that enters the scene"
+            phrases.append((text, program, _partners(scene, _those(entering, *name)), 1.0))
         for phrase, program, found, weight in phrases:
             if len(found) == 1:
                 for opening in OPENINGS[attribute]:
-                    answer = getattr(found[0], attribute)
                     yield Question(
                         subtype,
                         f"{opening} the {phrase}?",
-                        answer,
+                        getattr(found[0], attribute),
                         (*program, "unique", subtype),
                         ANSWERS[subtype],
                         weight,
@@ -199,33 +221,70 @@ def _queries(scene: Scene) -> Iterator[Question]:
 
 
 def _existence(scene: Scene) -> Iterator[Question]:
-    names = [("", shape) for shape in SHAPES]
-    names += [(word, "object") for word in (*COLORS, *MATERIALS, *STATES)]
-    names += [(word, shape) for word in (*MATERIALS, *STATES) for shape in SHAPES]
-    for name in names:
-        answer = "yes" if _those(scene.solids, *name) else "no"
-        yield Question(
-            "exist", f"Are there any {_phrase(*name)}s?", answer, (*_program(*name), "exist"), ANSWERS["exist"]
-        )
+    def exist(text: str, found: list[Solid], program: tuple[str, ...], event: str = "") -> Question:
+        answer, form = "yes" if found else "no", f"Are there any {text}"
+        return Question("exist", f"{form}{event}?", answer, (*program, "exist"), ANSWERS["exist"], form=form)
+
+    short = [("", shape) for shape in SHAPES] + [(word, "object") for word in (*COLORS, *MATERIALS)]
+    exact = [(material, shape) for material in MATERIALS for shape in SHAPES]
+    for name in [*short, *((state, noun) for state in STATES for noun in ("object", *SHAPES)), *exact]:
+        yield exist(f"{_phrase(*name)}s", _those(scene.solids, *name), _program(*name))
     for noun in ("object", *SHAPES):
-        answer = "yes" if any(s.enters for s in _those(scene.solids, noun)) else "no"
-        program = ("events", *_program(noun), "filter_in", "exist")
-        yield Question("exist", f"Are there any {noun}s that enter the scene?", answer, program, ANSWERS["exist"])
+        entering = [s for s in _those(scene.solids, noun) if s.enters]
+        yield exist(f"{noun}s that enter the scene", entering, ("events", *_program(noun), "filter_in"))
+    for state, there in _at_first(scene).items():
+        for name in [("", "object"), *short, *exact]:
+            text = f"{_phrase(*name)}s that are {state} when the video begins"
+            yield exist(text, _those(there, *name), (*_program(*name), "start", f"filter_{state}"))
+    for event, program, resting in _entrances(scene):
+        for name in [("", "object"), *short[: len(SHAPES)], *((m, "object") for m in MATERIALS), *exact]:
+            text = f"{_phrase(*name)}s that are stationary when the "
+            yield exist(text, _those(resting, *name), (*_program(*name), *program, "filter_stationary"), event)
 
 
 def _counts(scene: Scene) -> Iterator[Question]:
-    def count(
-        text: str, number: int, program: tuple[str, ...], answers: tuple[str, ...] = ANSWERS["count"]
-    ) -> Question:
-        return Question("count", f"How many {text}?", str(number), (*program, "count"), answers)
+    def count(text: str, number: int, program: tuple[str, ...], event: str = "", answers=ANSWERS["count"]) -> Question:
+        form = f"How many {text}"
+        return Question("count", f"{form}{event}?", str(number), (*program, "count"), answers, form=form)
 
-    for name in [("", shape) for shape in SHAPES] + [(material, "object") for material in MATERIALS]:
+    names = [("", shape) for shape in SHAPES] + [(material, "object") for material in MATERIALS]
+    for name in names:
         yield count(f"{_phrase(*name)}s are there", len(_those(scene.solids, *name)), _program(*name))
-    yield count("objects are there", len(scene.solids), ("objects",), ("1", "2", "3"))
+    yield count("objects are there", len(scene.solids), ("objects",), answers=("1", "2", "3"))
     for state in STATES:
         yield count(f"objects are {state}", len(_those(scene.solids, state)), _program(state))
     yield count("objects enter the scene", sum(s.enters for s in scene.solids), ("events", "objects", "filter_in"))
     yield count("collisions happen", len(scene.collisions), ("events", "filter_collision"))
+    for state, there in _at_first(scene).items():
+        for name in [("", "object"), *names]:
+            program = (*_program(*name), "start", f"filter_{state}")
+            yield count(
+                f"{_phrase(*name)}s that are {state} are there when the video begins",
+                len(_those(there, *name)),
+                program,
+            )
+    for event, program, resting in _entrances(scene):
+        for name in [("", "object"), *names]:
+            text = f"{_phrase(*name)}s are stationary when the "
+            yield count(text, len(_those(resting, *name)), (*_program(*name), *program, "filter_stationary"), event)
+
+
+def _at_first(scene: Scene) -> dict[str, list[Solid]]:
+    """Which solids are moving and which are stationary when the video begins; nothing where the frames do not tell."""
+    doing = states(scene, 0)
+    return {} if None in doing else {state: [s for s, d in zip(scene.solids, doing) if d == state] for state in STATES}
+
+
+def _entrances(scene: Scene) -> Iterator[tuple[str, tuple[str, ...], list[Solid]]]:
+    """Every entrance that the frames tell: in words, in CLEVRER's modules, and the solids that rest meanwhile."""
+    seen = sight(scene)
+    for k, solid in enumerate(scene.solids):
+        before = int((seen[:, k] > 0).argmax()) - 1  # the last frame without it
+        if solid.enters and None not in (doing := states(scene, before)):
+            resting = [s for s, d in zip(scene.solids, doing) if d == "stationary"]
+            for words in ((solid.color, solid.shape), (solid.color, solid.material, solid.shape)):
+                program = ("events", *_program(*words), "unique", "filter_in", "get_frame")
+                yield f"{' '.join(words)} enters the scene", program, resting
 
 
 def explanatory(scene: Scene) -> Iterator[dict]:
@@ -269,7 +328,7 @@ def _phrase(adjective: str, noun: str) -> str:
     return f"{adjective} {noun}".strip()
 
 
-def _those(solids: tuple[Solid, ...], *words: str) -> list[Solid]:
+def _those(solids: Sequence[Solid], *words: str) -> list[Solid]:
     """The solids that all the words fit."""
     return [
         s
@@ -278,6 +337,7 @@ def _those(solids: tuple[Solid, ...], *words: str) -> list[Solid]:
     ]
 
 
+@cache
 def _program(*words: str) -> tuple[str, ...]:
     """The same in CLEVRER's modules."""
     program = ["objects"]
@@ -305,7 +365,7 @@ def _partners(scene: Scene, strikers: list[Solid]) -> list[Solid]:
 CLEVRER = Miniature(
     name="clevrer",
     folder="CLEVRER",
-    version=1,
+    version=2,
     about="Drawn solids that roll, enter and collide, with questions from a small grammar, in the files of CLEVRER; not the real videos.",
     fill=fill,
 )

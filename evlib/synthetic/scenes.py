@@ -9,7 +9,7 @@ The solids are equal discs on a floor. Only scenes are dealt in which four frame
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -177,6 +177,7 @@ def _looks(rng: np.random.Generator, K: int) -> list[tuple[str, str, str]]:
     return list(zip(colors.tolist(), shapes.tolist(), rng.choice(MATERIALS, K).tolist(), strict=True))
 
 
+@lru_cache(maxsize=8)
 def sight(scene: Scene) -> np.ndarray:
     """The share of every solid that is in the frame and not hidden, float (4, K), 0 .. 1, in the frames SEEN."""
     masks = [silhouette(s.shape) for s in scene.solids]
@@ -191,6 +192,26 @@ def sight(scene: Scene) -> np.ndarray:
             shares[t, k] = (window & masks[k]).sum() / masks[k].sum()
             window &= ~masks[k]
     return shares
+
+
+def states(scene: Scene, i: int) -> list[str | None]:
+    """What every solid does between frames SEEN[i] and SEEN[i + 1]: "moving" or "stationary" all the time, "" if it has yet to
+    enter at the first of them, and None where the two frames do not tell."""
+    seen, (start, end) = sight(scene)[i : i + 2], SEEN[i : i + 2]
+    path = scene.path[start : end + 1]
+    steps = (np.diff(path, axis=0) != 0).any(axis=2)
+    ways = np.linalg.norm(np.diff(on_screen(path[[0, -1]]), axis=0)[0] * SEEN_SIZE / (WIDTH, HEIGHT), axis=1)
+    found: list[str | None] = []
+    for k, solid in enumerate(scene.solids):
+        if solid.enters and seen[0, k] == 0:
+            found.append("")
+        elif seen[:, k].min() < IN_SIGHT:
+            found.append(None)
+        else:
+            found.append(
+                "moving" if steps[:, k].all() and ways[k] >= DISPLACED else None if steps[:, k].any() else "stationary"
+            )
+    return found
 
 
 def on_screen(places: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image
 
 
-def write_mp4(path: Path, frames: np.ndarray, rate: int = 30, quality: int = 3) -> None:
-    """uint8 (T, H, W, 3), H and W even -> an MPEG-4 file, as VIRAT's are; quality 1 (best) to 31."""
+def write_mp4(path: Path, frames: np.ndarray, rate: int = 30, quality: int = 3, group: int = 12) -> None:
+    """uint8 (T, H, W, 3), H and W even -> an MPEG-4 file, as VIRAT's are; quality 1 (best) to 31; one whole picture per `group`
+    frames, the others are differences."""
     T, H, W, _ = frames.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:
-        stream = file.add_stream("mpeg4", rate=rate, options={"qmin": str(quality), "qmax": str(quality)})
+        stream = file.add_stream("mpeg4", rate=rate, options={"qmin": str(quality), "qmax": str(quality), "g": str(group)})
         stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"
         stream.codec_context.thread_count = 1  # so that the bytes depend on the frames alone
         for frame in frames:
@@ -33,7 +34,7 @@ def write_gif(path: Path, frames: np.ndarray, milliseconds: int = 100) -> None:
     first.save(path, save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
-def in_parallel(work: Callable, jobs: Sequence) -> Iterable:
+def in_parallel(work: Callable, jobs: Iterable) -> Iterable:
     """work(job) for every job, on all cores, in order. `work` must be a function of a module, its jobs small: they
     travel to other processes. Each job brings its own seed, so the order of the work changes nothing."""
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn")) as pool:
