@@ -63,7 +63,7 @@ def test_from_a_shell_a_mistake_is_one_line_and_status_2(tmp_path):
 def test_from_a_shell_an_answer_is_status_0(make_run, tmp_path):
     done = evlib("predict", make_run("sst2"), "--text", "a charming journey", "--out", tmp_path / "strip.png")
     assert done.returncode == 0, done.stderr
-    assert "nearest drawings: " in done.stdout and Pillow.open(tmp_path / "strip.png").height >= 64
+    assert "nearest rendered words: " in done.stdout and Pillow.open(tmp_path / "strip.png").height >= 64
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_full_disk_leaves_nothing(refused, data, monkeypatch, owner, name):
 
 
 def test_a_source_that_cannot_be_read_is_no_full_disk(refused, data, monkeypatch):
-    monkeypatch.setattr(encode, "render", lambda *_: open("/nowhere/source.tsv"))
+    monkeypatch.setattr(encode, "render_example", lambda *_: open("/nowhere/source.tsv"))
     assert refused("encode", "sst2", "--data", data) == "evlib: /nowhere/source.tsv: No such file or directory.\n"
 
 
@@ -298,7 +298,7 @@ def change(run: Path, **settings) -> None:
 
 UNFIT = {
     "another renderer": (
-        lambda run: change(run, renderer="0123456789ab"),
+        lambda run: change(run, store={"renderer": "0123456789ab"}),
         "was trained on frames of the renderer 0123456789ab",
     ),
     "another shape": (lambda run: change(run, width=64), "the weights do not fit the settings in config.json"),
@@ -377,7 +377,7 @@ def test_more_frames_than_the_network_sees(refused, make_run, tmp_path):
 @pytest.mark.parametrize("text", ["", "good " * 100, "top-notch , isn't it ?"])
 def test_text_of_any_length_is_answered(command, make_run, tmp_path, text):
     status, said, complaint = command("predict", make_run("sst2"), "--text", text, "--out", tmp_path / "strip.png")
-    assert (status, complaint) == (0, "") and "nearest drawings: " in said
+    assert (status, complaint) == (0, "") and "nearest rendered words: " in said
 
 
 @pytest.mark.parametrize("kind", ["1x1", "palette", "16-bit", "narrow"])
@@ -392,7 +392,7 @@ def test_pictures_of_any_kind_are_answered(command, make_run, tmp_path, kind):
     status, said, complaint = command(
         "predict", make_run("cifar10"), "--image", tmp_path / "image.png", "--out", tmp_path / "strip.png"
     )
-    assert (status, complaint) == (0, "") and "nearest drawings: " in said
+    assert (status, complaint) == (0, "") and "nearest rendered words: " in said
 
 
 @pytest.mark.parametrize("kind", ["three samples", "silence", "30 seconds of stereo at 96 kHz"])
@@ -406,4 +406,4 @@ def test_sounds_of_any_kind_are_answered(command, make_run, tmp_path, kind):
     status, said, complaint = command(
         "predict", make_run("fsdd"), "--audio", tmp_path / "sound.wav", "--out", tmp_path / "strip.png"
     )
-    assert (status, complaint) == (0, "") and "nearest drawings: " in said
+    assert (status, complaint) == (0, "") and "nearest rendered words: " in said

@@ -15,6 +15,7 @@ from evlib.data.encode import encode
 from evlib.data.batches import Batches, Schedule
 from evlib.data.store import Split, VideoStore
 from evlib.frames.render import fingerprint, render_example
+from evlib.scoring.evaluate import evaluate
 from evlib.utils.errors import EvlibError
 
 
@@ -56,10 +57,10 @@ def test_what_is_gathered_is_what_was_rendered(data, name):
             videos = split.gather(rows)
             assert videos.dtype == torch.uint8
             for row, video in zip(rows, videos):
-                drawn = render_example(expected[row].load(), task.max_inputs)
-                frames = np.stack([frame.pixels for frame in (*drawn.inputs, *drawn.outputs)])
+                rendered = render_example(expected[row].load(), task.max_inputs)
+                frames = np.stack([frame.pixels for frame in (*rendered.inputs, *rendered.outputs)])
                 assert (video.permute(0, 2, 3, 1).numpy() == frames).all()  # (T, 3, 64, 64)
-                assert split.metadata.n_cut[row] == drawn.cut
+                assert split.metadata.n_truncated[row] == rendered.n_truncated
 
 
 def test_frames_stay_on_disk_and_are_not_changed_there(store):
@@ -197,16 +198,12 @@ def test_a_store_with_a_damaged_manifest_is_encoded_again(store, data, damage):
 
 
 def test_a_run_refuses_a_store_of_another_renderer(store, make_run):
-    from evlib.scoring.evaluate import evaluate
-
     (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "renderer": "0123456789ab"}))
-    with pytest.raises(EvlibError, match="drawn by the renderer 0123456789ab.*encode again"):
+    with pytest.raises(EvlibError, match="renderer 0123456789ab.*encode again"):
         evaluate(make_run("sst2"), VideoStore.open(store.path), log=quiet)
 
 
 def test_a_run_refuses_a_store_of_another_task(store, make_run):
-    from evlib.scoring.evaluate import evaluate
-
     with pytest.raises(EvlibError, match="was trained on cifar10, but .*sst2 holds sst2"):
         evaluate(make_run("cifar10"), store, log=quiet)
 

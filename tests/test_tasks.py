@@ -11,7 +11,7 @@ import pytest
 from evlib.data import tasks
 from evlib.data.tasks.audiomnist import DIGITS, PARTS, AudioMNIST
 from evlib.data.tasks.base import hold_out
-from evlib.frames.parts import Audio, Image, Text
+from evlib.frames.parts import Audio, Image, Text, Word
 from evlib.utils.errors import EvlibError
 
 
@@ -75,7 +75,7 @@ def test_sst2(miniature):
     header, first, *_ = (miniature / "SST-2" / "dev.tsv").read_text().splitlines()
     example = found["test"][0].load()
     assert example.inputs == [Text(first.split("\t")[0].strip())]
-    assert example.outputs == [Text(example.answer)] and example.answer == ("negative", "positive")[int(first[-1])]
+    assert example.outputs == [Word(example.answer)] and example.answer == ("negative", "positive")[int(first[-1])]
     assert found["test"][0].source == "dev.tsv:2"
 
 
@@ -110,7 +110,7 @@ def test_cifar10(data):
     assert len(found["test"]) == 20 and len(found["train"]) + len(found["validation"]) == 100
     record = np.fromfile(data / "cifar-10-batches-bin" / "test_batch.bin", np.uint8)[3073 : 2 * 3073]
     example = found["test"][1].load()
-    assert example.answer == "automobile" and found["test"][1].source == "test_batch.bin:1"
+    assert example.answer == "automobile" and found["test"][1].source == "test_batch:1"
     [image] = example.inputs
     assert isinstance(image, Image) and image.pixels.shape == (32, 32, 3)
     for row, column, channel in [(0, 0, 0), (3, 17, 1), (31, 30, 2)]:
@@ -120,7 +120,7 @@ def test_cifar10(data):
 def test_cifar10_miniature_is_about_the_same_for_every_class(miniature):
     found = items(tasks.get("cifar10"), miniature / "cifar-10-batches-bin")
     assert Counter(item.load().answer for item in found["test"]) == {
-        word: 64 for word in tasks.get("cifar10").answers.classes
+        word: 64 for word in tasks.get("cifar10").answer.classes
     }
 
 
@@ -210,7 +210,7 @@ def test_cifar10_official_counts(official):
     assert len(found["train"]) + len(found["validation"]) == 50_000 and len(found["test"]) == 10_000
     assert 0.045 < len(found["validation"]) / 50_000 < 0.055
     assert Counter(item.load().answer for item in found["test"]) == {
-        word: 1000 for word in tasks.get("cifar10").answers.classes
+        word: 1000 for word in tasks.get("cifar10").answer.classes
     }
 
 

@@ -130,6 +130,11 @@ def _generate(
             f"{run} was trained on {config['task']}, but {store.path} holds {store.manifest['task']}: "
             "name the data it belongs to."
         )
+    if (rendered := store.manifest["renderer"]) != config["store"]["renderer"]:
+        raise EvlibError(
+            f"{store.path} was rendered by the renderer {rendered}, but {run} was trained on frames of "
+            f"{config['store']['renderer']}: encode again."
+        )
     split, answer = store.split("test", device), tasks.get(config["task"]).answer
     split = split if limit is None else split.head(limit)
     started = time.perf_counter()
