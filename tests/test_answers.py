@@ -542,7 +542,7 @@ def test_a_run_is_scored_with_every_kind_of_answer(task, make_run, tmp_path):
     vocabulary, example, trivial, figure = TESTS[task]
     run, out, lines = make_run(task, vocabulary), tmp_path / "elsewhere", []
     split = split_of(example, example, example)
-    answers = split.metadata.assign(split=["train", "test", "test"], n_cut=0, group="")
+    answers = split.metadata.assign(split=["train", "test", "test"], n_truncated=0, group="")
     manifest = {
         "task": task,
         "renderer": fingerprint(),
@@ -582,7 +582,7 @@ def test_a_run_keeps_its_curves_and_its_errors(make_run):
         for text, answer in (("a film", "positive"), ("no film", "negative"), ("a very long film", "positive"))
     ]
     split = split_of(*examples)
-    answers = split.metadata.assign(split="test", n_cut=0, group="")
+    answers = split.metadata.assign(split="test", n_truncated=0, group="")
     manifest = {
         "task": "sst2",
         "renderer": fingerprint(),

@@ -144,7 +144,7 @@ def write_store(folder: Path, size: int) -> None:
     sequences = rng.integers(DISTINCT, size=(size, LENGTH), dtype=np.int32)
     sequences[n_in == LENGTH - 2, -1] = -1
     np.save(folder / "sequences.npy", sequences)
-    columns = {name: "" for name in METADATA} | {"split": "train", "n_in": n_in, "n_out": 1, "n_cut": 0}
+    columns = {name: "" for name in METADATA} | {"split": "train", "n_in": n_in, "n_out": 1, "n_truncated": 0}
     pd.DataFrame(columns)[METADATA].to_parquet(folder / "metadata.parquet")
     (folder / "manifest.json").write_text(json.dumps({"version": VERSION, "sequences": size, "frames": DISTINCT}))
 

@@ -35,7 +35,7 @@ class SST2(Task):
                 yield Item(split, lambda example=example: example, source=f"{path.name}:{number}", group=sentence)
 
     def subsets(self, metadata):
-        return {"at most 20 tokens": metadata.n_cut == 0}  # section 5: "increases the F1-score to 80.0"
+        return {"at most 20 tokens": metadata.n_truncated == 0}  # section 5: "increases the F1-score to 80.0"
 
     def _lines(self, path: Path) -> Iterator[tuple[int, str, int]]:
         header, *lines = read_lines(path)
