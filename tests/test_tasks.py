@@ -184,6 +184,8 @@ def test_cifar10_pickled_and_binary_are_equal(data, dump):
     for a, b in zip(tasks.get("cifar10").items(binary), tasks.get("cifar10").items(pickled), strict=True):
         one, two = a.load(), b.load()
         assert (one.inputs[0].pixels == two.inputs[0].pixels).all() and one.answer == two.answer
+        assert a.split == b.split and a.source == b.source  # also which are held out
+    assert {item.split for item in tasks.get("cifar10").items(binary)} == {"train", "validation", "test"}
 
 
 class Malicious:

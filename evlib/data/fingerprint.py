@@ -2,7 +2,7 @@
 
 It covers the code and the constants that a task's examples are made and rendered with, wherever they are defined, in a
 notebook too; and what the renderer makes of fixed parts today, which other versions of the libraries may change. It is
-made of compiled code: another comment, docstring or formatting changes nothing.
+made of compiled code: another comment, docstring or formatting changes nothing, another version of Python does.
 """
 
 from __future__ import annotations
