@@ -1,4 +1,4 @@
-"""Boxes survive being drawn and read: on clean, soft, broken and noisy lines, beside red things, and on real clips."""
+"""Boxes survive being rendered and read: clean, soft, broken and noisy lines, beside red things, and on real clips."""
 
 import time
 
@@ -14,7 +14,7 @@ from evlib.utils.errors import EvlibError
 
 
 def scene(rng: np.random.Generator) -> np.ndarray:
-    """Soft blots of any colour."""
+    """Soft blots of any color."""
     return np.asarray(
         Pillow.fromarray(rng.integers(20, 220, (6, 6, 3), dtype=np.uint8)).resize((64, 64), Pillow.Resampling.BICUBIC)
     )
@@ -51,7 +51,7 @@ def overlaps(frames, boxes) -> np.ndarray:
     return iou(np.array(found), np.array(boxes))
 
 
-# ---- drawing ---------------------------------------------------------------------------------------------------------
+# ---- rendering -------------------------------------------------------------------------------------------------------
 
 
 def test_the_line_is_pure_red_and_runs_along_the_edge():
@@ -79,7 +79,7 @@ def test_boxes_are_cut_at_the_frame(box):
     assert overlaps([boxed], [cut])[0] > 0.95
 
 
-def test_a_box_outside_is_not_drawn():
+def test_a_box_outside_is_not_rendered():
     frame = scene(np.random.default_rng(0))
     assert (render_box(frame, (64, 3, 5, 5)) == frame).all() and render_box(frame, (-9, 3, 5, 5)) is not frame
 
@@ -160,9 +160,8 @@ def test_confidence_says_how_much_of_the_outline_is_there():
 def test_no_box_is_an_answer():
     rng = np.random.default_rng(5)
     noise = rng.integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
-    grounds = np.stack(
-        [np.full((64, 64, 3), colour, np.uint8) for colour in ((0, 0, 0), (255, 255, 255), (255, 0, 0), (130, 0, 10))]
-    )
+    colors = (0, 0, 0), (255, 255, 255), (255, 0, 0), (130, 0, 10)
+    grounds = np.stack([np.full((64, 64, 3), color, np.uint8) for color in colors])
     assert read_boxes(grounds) == [None] * 4
     assert sum(read is not None for read in read_boxes(noise)) <= 1
 
@@ -213,16 +212,16 @@ def test_boxes_are_read_back_from_real_clips(clips):
     frames, boxes = clips
     large = boxes[:, 2:].min(axis=1) >= 6
     frames, boxes, rng = frames[large], boxes[large], np.random.default_rng(0)
-    drawn = [render_box(frame, box) for frame, box in zip(frames, boxes)]
+    boxed = [render_box(frame, box) for frame, box in zip(frames, boxes)]
     for damage, least in zip(DAMAGES.values(), (0.98, 0.94, 0.94)):
-        assert overlaps([damage(frame, rng) for frame in drawn], boxes).mean() > least
+        assert overlaps([damage(frame, rng) for frame in boxed], boxes).mean() > least
 
 
 def test_narrow_boxes_are_read_back_from_real_clips(clips):
     frames, boxes = clips
     narrow = (boxes[:, 2:].min(axis=1) >= 3) & (boxes[:, 2:].min(axis=1) < 6)
-    drawn = [render_box(frame, box) for frame, box in zip(frames[narrow], boxes[narrow])]
-    assert overlaps(drawn, boxes[narrow]).mean() > 0.95
+    boxed = [render_box(frame, box) for frame, box in zip(frames[narrow], boxes[narrow])]
+    assert overlaps(boxed, boxes[narrow]).mean() > 0.95
 
 
 def test_real_frames_have_no_box(clips):

@@ -142,7 +142,7 @@ def test_render_puts_the_separator_last_among_the_inputs():
     assert (rendered.inputs[-1].pixels == separator().pixels).all() and not blank().pixels.any()
 
 
-def test_over_long_text_keeps_its_last_words():
+def test_over_long_text_loses_its_first_words():
     words = [f"w{i}" for i in range(27)]
     rendered = render_example(Example([Text(" ".join(words))], [Text("positive")]), max_inputs=20)
     assert [frame.key for frame in rendered.inputs] == [*words[7:], "|"]

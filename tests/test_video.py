@@ -1,4 +1,4 @@
-"""Moving pictures of every kind become exactly the frames that are wanted. Frame i is a grey for each digit of i."""
+"""Videos of every kind become exactly the frames that are asked for. Frame i is a gray for each digit of i."""
 
 import struct
 import wave
@@ -28,7 +28,7 @@ def plain(count: int, height: int = 32, width: int = 32) -> np.ndarray:
 
 
 def numbers(frames: np.ndarray) -> list[int]:
-    """Which frames these are, read off their greys."""
+    """Which frames these are, read off their grays."""
     edge = max(frames.shape[2] // 4, 1)
     tens, units = (
         np.round((half.mean(axis=(1, 2, 3)) - 20) / 22).astype(int)
@@ -139,8 +139,8 @@ def test_jumping_to_key_frames_is_exact(tmp_path, name, options, decoded):
     whole = all_frames(path)
     for i in (0, 11, 12, 13, 49, 50, 74, 75, 98, 99):
         assert (read_video(path, at(i), size=None)[0] == whole[i]).all()
-    wanted = [5, 30, 31, 62, 99]
-    assert (read_video(path, at(*wanted), size=None) == np.stack([whole[i] for i in wanted])).all()
+    indices = [5, 30, 31, 62, 99]
+    assert (read_video(path, at(*indices), size=None) == np.stack([whole[i] for i in indices])).all()
     if "g" in options and "x264-params" not in options:
         decoded.clear()
         read_video(path, at(99))
@@ -197,15 +197,12 @@ def test_a_film_of_one_frame(tmp_path):
     assert numbers(read_video(tmp_path / "one.mp4", spread(3))) == [0, 0, 0]
 
 
-def test_colours_and_places_are_kept(tmp_path):
+def test_colors_and_positions_are_right(tmp_path):
     picture = np.zeros((32, 64, 3), np.uint8)
     picture[:, :32, 0], picture[16:, 32:, 2] = 255, 255  # red left, blue at the bottom right
     frame = read_video(film(tmp_path / "a.mkv", np.stack([picture] * 3), "ffv1", "bgr0"), at(1))[0]
-    assert (
-        frame[:, 8].tolist() == [[255, 0, 0]] * 64
-        and frame[56, 56].tolist() == [0, 0, 255]
-        and frame[8, 56].tolist() == [0, 0, 0]
-    )
+    assert frame[:, 8].tolist() == [[255, 0, 0]] * 64
+    assert frame[56, 56].tolist() == [0, 0, 255] and frame[8, 56].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -218,8 +215,8 @@ def test_the_film_of_a_turned_phone_stands_upright(tmp_path, matrix, turned):
     write_mp4(path, np.stack([picture] * 4))
     data = bytearray(path.read_bytes())
     a, b, c, d = matrix  # x' = a x + c y, y' = b x + d y, with y downwards
-    place = data.index(b"tkhd") + 4 + 40
-    data[place : place + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    position = data.index(b"tkhd") + 4 + 40
+    data[position : position + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     frame = read_video(path, at(2), size=None)[0]
     assert np.abs(frame.astype(int) - np.rot90(picture, turned)).mean() < 6
@@ -235,13 +232,13 @@ def test_what_an_edit_list_cuts_away_is_not_counted(tmp_path):
         times=[40 * i + 400 for i in range(100)],
     )
     data = bytearray(path.read_bytes())
-    place = data.index(b"elst") + 8
-    entries = struct.unpack(">I", data[place : place + 4])[0]
-    shown, start, _ = struct.unpack(">IiI", data[place + 12 * entries - 8 : place + 12 * entries + 4])
+    position = data.index(b"elst") + 8
+    entries = struct.unpack(">I", data[position : position + 4])[0]
+    duration, start, _ = struct.unpack(">IiI", data[position + 12 * entries - 8 : position + 12 * entries + 4])
     step = struct.unpack(">I", data[(mdhd := data.index(b"mdhd") + 16) : mdhd + 4])[0] * 40 // 1000
-    struct.pack_into(">Ii", data, place + 12 * entries - 8, shown - 30 * 40, start + 30 * step)
-    for place in (data.index(b"mvhd") + 20, data.index(b"tkhd") + 24):  # how long it is, in milliseconds
-        struct.pack_into(">I", data, place, shown - 30 * 40)
+    struct.pack_into(">Ii", data, position + 12 * entries - 8, duration - 30 * 40, start + 30 * step)
+    for position in (data.index(b"mvhd") + 20, data.index(b"tkhd") + 24):  # how long it is, in milliseconds
+        struct.pack_into(">I", data, position, duration - 30 * 40)
     path.write_bytes(data)
     whole = all_frames(path)
     assert 60 < len(whole) < 75 and count_frames(path) == len(whole)
@@ -271,11 +268,11 @@ def test_animations(tmp_path, name):
 
 
 def gif(path: Path, disposal: int) -> Path:
-    """A red square on transparent ground, then a blue one elsewhere, then a green one; each frame holds its square only."""
+    """A red square on transparent ground, a blue one elsewhere, then a green one; each frame holds its square only."""
     palette = bytes((255, 255, 0)) + bytes((255, 0, 0)) + bytes((0, 0, 255)) + bytes((0, 255, 0))
     blocks = [b"GIF89a", struct.pack("<HHBBB", 4, 4, 0b10000001, 0, 0), palette]
-    for place, colour in ((0, 1), (1, 2), (2, 3)):
-        codes = [4, *[code for _ in range(4) for code in (colour, 4)], 5]  # LZW of 3 bits, cleared before it grows
+    for position, color in ((0, 1), (1, 2), (2, 3)):
+        codes = [4, *[code for _ in range(4) for code in (color, 4)], 5]  # LZW of 3 bits, cleared before it grows
         bits = sum(code << 3 * i for i, code in enumerate(codes))
         body = bits.to_bytes((3 * len(codes) + 7) // 8, "little")
         blocks += [
@@ -283,7 +280,7 @@ def gif(path: Path, disposal: int) -> Path:
             struct.pack("<BHB", disposal << 2 | 1, 10, 0),
             b"\0",
             b",",
-            struct.pack("<HHHHB", place, place, 2, 2, 0),
+            struct.pack("<HHHHB", position, position, 2, 2, 0),
             b"\x02",
             bytes([len(body)]),
             body,
@@ -299,11 +296,9 @@ def gif(path: Path, disposal: int) -> Path:
 def test_partial_frames_of_a_gif(tmp_path, disposal, seen):
     """Kept, cleared, or what was before: in all cases white where nothing is."""
     expected = Pillow.new("RGB", (4, 4), "white")
-    for place, colour in seen:
-        expected.paste(
-            {"red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 255, 0)}[colour],
-            (place, place, place + 2, place + 2),
-        )
+    for position, color in seen:
+        rgb = {"red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 255, 0)}[color]
+        expected.paste(rgb, (position, position, position + 2, position + 2))
     assert (read_video(gif(tmp_path / "a.gif", disposal), at(2), size=None)[0] == np.asarray(expected)).all()
 
 
@@ -338,7 +333,7 @@ def test_a_folder_of_images_in_the_order_people_count(tmp_path):
     assert count_frames(tmp_path) == 12
     assert numbers(read_video(tmp_path, first(12))) == list(range(12))
     (tmp_path / "img3.jpg").write_bytes(b"no picture")
-    assert numbers(read_video(tmp_path, at(0, 1, 3))) == [0, 1, 3]  # only wanted images are opened
+    assert numbers(read_video(tmp_path, at(0, 1, 3))) == [0, 1, 3]  # only chosen images are opened
     with pytest.raises(UnreadableFile, match="img3.jpg: expected a whole image file"):
         read_video(tmp_path, at(2))
 
@@ -376,8 +371,8 @@ def damaged(path: Path, last: int, count: int) -> Path:
     with av.open(str(path)) as file:
         packets = [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
-    for place, size in packets[last + 1 : last + 1 + count]:
-        data[place : place + size] = b"\xff" * size
+    for position, size in packets[last + 1 : last + 1 + count]:
+        data[position : position + size] = b"\xff" * size
     path.write_bytes(data)
     return path
 
@@ -397,13 +392,8 @@ def test_more_lost_frames_are_a_broken_file(tmp_path):
 
 def test_files_that_are_no_films(tmp_path):
     picture = Pillow.fromarray(noisy(1)[0])
-    for name, kind in (
-        ("still.mp4", "PNG"),
-        ("photo.mp4", "JPEG"),
-        ("still.webp", "WEBP"),
-        ("plain.ppm", "PPM"),
-        ("plain.avif", "AVIF"),
-    ):
+    stills = {"still.mp4": "PNG", "photo.mp4": "JPEG", "still.webp": "WEBP", "plain.ppm": "PPM", "plain.avif": "AVIF"}
+    for name, kind in stills.items():
         picture.save(tmp_path / name, format=kind)
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("this is no film\n" * 100)
@@ -421,11 +411,7 @@ def test_files_that_are_no_films(tmp_path):
         file.mux(stream.encode(frame))
         file.mux(stream.encode())
     for name, found in {
-        "still.mp4": "a still one",
-        "photo.mp4": "a still one",
-        "still.webp": "a still one",
-        "plain.ppm": "a still one",
-        "plain.avif": "a still one",
+        **dict.fromkeys(stills, "a still one"),
         "empty.mp4": "an empty one",
         "missing.mp4": "found none",
         "text.mp4": "cannot be read",
@@ -439,11 +425,8 @@ def test_files_that_are_no_films(tmp_path):
         for use in (count_frames, lambda path: read_video(path, spread(2))):
             with pytest.raises(UnreadableFile) as error:
                 use(tmp_path / name)
-            assert (
-                str(error.value).startswith(str(tmp_path / name))
-                and found in str(error.value)
-                and "\n" not in str(error.value)
-            )
+            sentence = str(error.value)
+            assert sentence.startswith(str(tmp_path / name)) and found in sentence and "\n" not in sentence
 
 
 def test_a_film_without_frames(tmp_path):
@@ -488,6 +471,5 @@ def test_a_real_tiny_clip(official):
 def test_real_gifs_agree_with_ffmpeg(official):
     for name, count in (("frameqa_1.gif", 20), ("frameqa_2.gif", 28)):
         path = official("tgif-qa") / "gifs" / name
-        assert (read_video(path, first(count), size=None) == np.stack(all_frames(path))).all() and count_frames(
-            path
-        ) == count
+        assert (read_video(path, first(count), size=None) == np.stack(all_frames(path))).all()
+        assert count_frames(path) == count

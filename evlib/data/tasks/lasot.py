@@ -1,5 +1,5 @@
 """LaSOT, video to video: 20 frames, the first with a red box around the target; then the same 20, each with its box.
-Of a shorter sequence all frames are shown.
+A shorter sequence gives all its frames.
 
 Both layouts are read: <class>/<class>-N/ as published, and <class>-N/ as its class archives unpack. Where the target is
 absent (full_occlusion, out_of_view, a box without size), no box is rendered and none is expected.
