@@ -28,7 +28,7 @@ from evlib.synthetic.sprites import COLORS, MATERIALS, SHAPES
 from evlib.synthetic.video_writer import in_parallel, write_mp4
 
 SPLITS = {
-    "train": (5000, 0),
+    "train": (4000, 0),
     "validation": (200, 10000),
 }  # films (10,000 and 5,000 in the real set), the first one's index
 ASKED = 5  # descriptive questions about each film
