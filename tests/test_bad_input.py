@@ -181,7 +181,7 @@ def test_broken_files_are_named(refused, data, task, name, spoil, says):
     assert name in sentence and says in sentence
 
 
-def test_a_character_that_cannot_be_drawn(refused, data):
+def test_a_character_without_a_glyph(refused, data):
     (data / "SST-2" / "dev.tsv").write_text("sentence\tlabel\na 中 b\t1\n", encoding="utf-8")
     assert "no glyph for '中'" in refused("encode", "sst2", "--data", data)
 
@@ -221,7 +221,7 @@ def test_a_full_disk_leaves_nothing(refused, data, monkeypatch, owner, name):
 
 
 def test_a_source_that_cannot_be_read_is_no_full_disk(refused, data, monkeypatch):
-    monkeypatch.setattr(encode, "render_example", lambda *_: open("/nowhere/source.tsv"))
+    monkeypatch.setattr(encode, "render_example", lambda *_: Path("/nowhere/source.tsv").read_text())
     assert refused("encode", "sst2", "--data", data) == "evlib: /nowhere/source.tsv: No such file or directory.\n"
 
 
@@ -348,7 +348,7 @@ def test_tesseract_is_missing(refused, make_run, tmp_path, monkeypatch):
 # ---- questions -------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_asked(refused, make_run):
+def test_no_input(refused, make_run):
     assert "Nothing to answer: give --text, --image, --audio or --video." in refused("predict", make_run("sst2"))
 
 
@@ -376,8 +376,8 @@ def test_more_frames_than_the_network_sees(refused, make_run, tmp_path):
 
 @pytest.mark.parametrize("text", ["", "good " * 100, "top-notch , isn't it ?"])
 def test_text_of_any_length_is_answered(command, make_run, tmp_path, text):
-    status, said, complaint = command("predict", make_run("sst2"), "--text", text, "--out", tmp_path / "strip.png")
-    assert (status, complaint) == (0, "") and "nearest rendered words: " in said
+    status, output, complaint = command("predict", make_run("sst2"), "--text", text, "--out", tmp_path / "strip.png")
+    assert (status, complaint) == (0, "") and "nearest rendered words: " in output
 
 
 @pytest.mark.parametrize("kind", ["1x1", "palette", "16-bit", "narrow"])
@@ -389,10 +389,10 @@ def test_pictures_of_any_kind_are_answered(command, make_run, tmp_path, kind):
         "16-bit": lambda: Pillow.fromarray(np.full((9, 9), 40_000, np.uint16)),
     }[kind]()
     image.save(tmp_path / "image.png")
-    status, said, complaint = command(
+    status, output, complaint = command(
         "predict", make_run("cifar10"), "--image", tmp_path / "image.png", "--out", tmp_path / "strip.png"
     )
-    assert (status, complaint) == (0, "") and "nearest rendered words: " in said
+    assert (status, complaint) == (0, "") and "nearest rendered words: " in output
 
 
 @pytest.mark.parametrize("kind", ["three samples", "silence", "30 seconds of stereo at 96 kHz"])
@@ -403,7 +403,7 @@ def test_sounds_of_any_kind_are_answered(command, make_run, tmp_path, kind):
         "30 seconds of stereo at 96 kHz": (np.random.default_rng(0).normal(0, 0.1, (30 * 96_000, 2)), 96_000),
     }[kind]
     soundfile.write(tmp_path / "sound.wav", wave, rate, subtype="PCM_24")
-    status, said, complaint = command(
+    status, output, complaint = command(
         "predict", make_run("fsdd"), "--audio", tmp_path / "sound.wav", "--out", tmp_path / "strip.png"
     )
-    assert (status, complaint) == (0, "") and "nearest rendered words: " in said
+    assert (status, complaint) == (0, "") and "nearest rendered words: " in output

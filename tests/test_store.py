@@ -11,8 +11,8 @@ import torch
 
 from evlib.data import encode as encoding
 from evlib.data import tasks
-from evlib.data.encode import encode
 from evlib.data.batches import Batches, Schedule
+from evlib.data.encode import encode
 from evlib.data.store import Split, VideoStore
 from evlib.frames.render import fingerprint, render_example
 from evlib.scoring.evaluate import evaluate
@@ -147,15 +147,15 @@ def test_a_broken_recording_is_named_and_left_out(tmp_path):
     for digit, index in np.ndindex(10, 30):
         soundfile.write(folder / f"{digit}_ann_{index}.wav", np.sin(np.arange(300) * 0.1 * (digit + 1)), 8000)
     (folder / "3_ann_20.wav").write_bytes(b"")
-    said = []
-    store = encode(tasks.get("fsdd"), tmp_path, log=said.append)
+    lines = []
+    store = encode(tasks.get("fsdd"), tmp_path, log=lines.append)
     assert (
         store.manifest["unreadable"] == ["recordings/3_ann_20.wav"]
         and store.manifest["sequences"] == len(store.metadata) == 299
     )
     assert (
         "recordings/3_ann_20.wav" not in set(store.metadata.source)
-        and f"fsdd: left out: {folder}/3_ann_20.wav: expected a sound file" in said[0]
+        and f"fsdd: left out: {folder}/3_ann_20.wav: expected a sound file" in lines[0]
     )
     for index in range(3):
         (folder / f"4_ann_{index}.wav").write_bytes(b"")

@@ -96,8 +96,7 @@ def _find(videos: Path, file: str) -> Path:
 def _scenes(path: Path) -> list[dict]:
     scenes = read_json(path)
     if not isinstance(scenes, list) or not scenes:
-        found = "an empty one" if scenes == [] else type(scenes).__name__
-        raise EvlibError(f"{path}: expected a list of scenes, found {found}; fetch the file again.")
+        raise EvlibError(f"{path}: expected a list of scenes, found {str(scenes)[:40]}; fetch the file again.")
     for i, scene in enumerate(scenes):
         missing = _missing(scene, SCENE)
         for question in [] if missing else scene["questions"]:

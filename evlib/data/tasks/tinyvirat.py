@@ -104,9 +104,8 @@ def _tubes(path: Path) -> list[dict]:
     content = read_json(path)
     tubes = content.get("tubes") if isinstance(content, dict) else content
     if not isinstance(tubes, list) or not tubes:
-        found = "an empty one" if tubes == [] else type(content).__name__
         raise EvlibError(
-            f'{path}: expected a list of clips, or {{"tubes": [...]}}, found {found}; fetch the file again.'
+            f'{path}: expected a list of clips, or {{"tubes": [...]}}, found {str(content)[:40]}; fetch the file again.'
         )
     return tubes
 
