@@ -1,0 +1,1 @@
+"""Generated frames -> words and boxes -> numbers."""
