@@ -86,6 +86,17 @@ def test_manifest_says_what_it_was_made_from(store, data):
     assert not store.is_miniature
 
 
+def test_the_summary_is_what_a_run_records(store):
+    assert store.summary() == {
+        "task": "sst2",
+        "dataset": "SST-2",
+        "renderer": fingerprint(),
+        "data": "real",
+        "examples": store.manifest["examples"],
+        "vocabulary": ["negative", "positive"],
+    }
+
+
 def test_encoding_again_does_nothing_until_something_changes(store, data, monkeypatch):
     manifest = store.path / "manifest.json"
     task, written = tasks.get("sst2"), manifest.stat().st_mtime_ns
@@ -224,6 +235,13 @@ def test_head_keeps_the_first(store):
     assert len(split.head(1000)) == 24
     with pytest.raises(EvlibError, match="limit of 0"):
         split.head(0)
+
+
+def test_rows_on_the_device_are_gathered_to_a_given_length(store):
+    split = store.split("train")
+    rows = next(split.batches(3))
+    assert torch.equal(split.gather(torch.from_numpy(rows), 2), split.gather(rows)[:, :2])
+    assert torch.equal(split.gather(rows.tolist()), split.gather(rows))
 
 
 def test_outputs_are_the_last_frames(store):
