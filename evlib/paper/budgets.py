@@ -12,13 +12,12 @@ from typing import Any
 MINIATURE_STEPS = {
     "sst2": 1500,
     "cifar10": 1000,
-    "tinyvirat": 4600,
+    "tinyvirat": 910,
     "audiomnist": 1100,
-    "fsdd": 1100,
     "tgifqa": 3000,
-    "clevrer": 10000,
+    "clevrer": 8000,
     "colorization": 550,
-    "lasot": 3000,
+    "lasot": 2600,
 }
 # Steps of preset demo on real data.
 REAL_STEPS = {

@@ -30,7 +30,7 @@ from traitlets.config import Config
 
 from evlib.data import tasks
 from evlib.data.encode import encode
-from evlib.paper.budgets import budget
+from evlib.paper.budgets import MINIATURE_STEPS, REAL_STEPS, budget
 from evlib.paper.notebook import ready
 from evlib.scoring.evaluate import evaluate
 from evlib.training.checkpoint import EXPORTED
@@ -58,7 +58,7 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SEEDS = (1, 2)  # besides 0, of the main job
-SHORT_ROWS = ("sst2", "cifar10", "audiomnist")
+SHORT_ROWS = ("sst2", "cifar10", "audiomnist", "colorization")  # trained in front of the reader
 
 
 def reproduce(
@@ -91,7 +91,8 @@ def reproduce(
     common = {"data": str(data), "results": str(results)} | ({} if minutes is None else {"minutes": minutes})
     there = {task.name for task in tasks.found(data)}
     for name, candidates in NOTEBOOKS.items():
-        found = [task for task in candidates if task in there]  # in this order: one may start from another's weights
+        rows = MINIATURE_STEPS if profile == "demo" else REAL_STEPS
+        found = [task for task in candidates if task in there and task in rows]  # one may start from another's weights
         if candidates and not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
         for task in found or [None] * (not candidates):
@@ -104,10 +105,10 @@ def reproduce(
 
 
 def copy_exported(published: Path, results: Path) -> None:
-    """Puts the published runs that have weights where the notebooks find them, finished."""
+    """Puts the published runs of the rows that take long where the notebooks find them, finished."""
     for weights in published.glob(f"runs/*/{EXPORTED}"):
         run = results / "runs" / weights.parent.name
-        if not (run / EXPORTED).exists():
+        if weights.parent.name.partition("-seed")[0] not in SHORT_ROWS and not (run / EXPORTED).exists():
             run.mkdir(parents=True, exist_ok=True)
             for name in ("config.json", "env.json", "log.csv", EXPORTED):
                 shutil.copy(weights.with_name(name), run / name)

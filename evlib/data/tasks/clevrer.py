@@ -37,6 +37,7 @@ class CLEVRER(Task):
     batch = 16
     max_inputs = 20  # 4 frames and 16 words
     answer = WordAnswer(ANSWERS, has_question=True)
+    demo = {"loss_power": 0.5}  # where the network is unsure, it commits to one answer, which can be read
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
