@@ -72,7 +72,7 @@ def test_frames_stay_on_disk_and_are_not_changed_there(store):
 
 def test_manifest_says_what_it_was_made_from(store, data):
     known = {
-        "version": 3,
+        "version": 4,
         "task": "sst2",
         "dataset": "SST-2",
         "renderer": fingerprint(),
@@ -197,7 +197,7 @@ def test_no_store_another_version_or_a_damaged_one(store, tmp_path):
     ):
         VideoStore.open(store.path)
     (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "version": 0}))
-    with pytest.raises(EvlibError, match="layout of version 0, expected version 3"):
+    with pytest.raises(EvlibError, match="layout of version 0, expected version 4"):
         VideoStore.open(store.path)
 
 

@@ -4,7 +4,7 @@ A store is a folder:
 
     frames.npy        uint8 (N, 64, 64, 3): every distinct frame once, memory-mapped
     sequences.npy     int32 (S, T): indices of frames, padded with -1
-    metadata.parquet  one row per sequence: split, n_in, n_out, n_truncated (words cut off), question, answer, source, group
+    metadata.parquet  one row per sequence: split, n_in, n_out, n_truncated (words), question, answer, source, group
     manifest.json     where it comes from: task, source files, renderer fingerprint, counts
 
 SST-2 is 14,000 word frames and an index, not 700,000 frames.
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from evlib.utils.errors import EvlibError
 
-VERSION = 3  # of this layout
+VERSION = 4  # of this layout
 CHUNK = 512  # frames converted to floats at a time
 COLUMNS = ["split", "n_in", "n_out", "n_truncated", "question", "answer", "source", "group"]
 SUMMARY = ["task", "dataset", "renderer", "data", "examples", "vocabulary"]  # of the manifest: what a run records
