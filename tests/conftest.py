@@ -23,7 +23,7 @@ from evlib.data import tasks
 from evlib.frames.render import fingerprint
 from evlib.model import NextFrame
 
-WORDS = "a charming film , not dull but often warm and bright".split()
+WORDS = ["a", "charming", "film", ",", "not", "dull", "but", "often", "warm", "and", "bright"]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,8 @@ def command(monkeypatch, capsys):
 
 @pytest.fixture
 def largest_tensor():
-    """`with largest_tensor() as largest:`, and largest() is the size of the largest tensor that torch computed, in bytes."""
+    """`with largest_tensor() as largest:`, and largest() is the size of the largest tensor that torch computed, in
+    bytes."""
     sizes = [0]
 
     class Watch(TorchDispatchMode):

@@ -441,7 +441,7 @@ def test_a_strip_is_divided_where_the_network_begins():
     picture = np.asarray(plots.strip(words("a", "b", "c", "|"), words("green"), scale=1))
     assert picture.shape == (14 + 68, 2 + 5 * 66 + 4, 3)
     red = np.flatnonzero((picture[0] == plots.RED).all(axis=1))
-    assert 2 + 4 * 66 <= red.min() and red.max() < 2 + 4 * 66 + 4
+    assert red.min() >= 2 + 4 * 66 and red.max() < 2 + 4 * 66 + 4
     assert (picture[16:80, 270:334] == word_frame("green")).all()
     assert (
         plots.strip(scene(TRACK * 5), scene(TRACK * 5), scale=1).width == 2 + (6 + 1 + 6) * 66 + 4

@@ -293,7 +293,8 @@ def test_answers_that_were_never_given_score_zero():
 def test_multilabel_by_hand():
     true = [{"walk"}, {"walk", "run"}, {"run"}, {"walk"}]
     given = [{"walk"}, {"walk"}, {"run", "walk"}, {"wolk", "rum", "run"}]
-    # walk: 2 right of 3 given and 3 true, F1 4/6; run: 1 of 2 and 2, 1/2; dig: neither given nor true, left out; "wolk" and "rum" are no class.
+    # walk: 2 right of 3 given and 3 true, F1 4/6; run: 1 of 2 and 2, 1/2; dig: neither given nor true, left out;
+    # "wolk" and "rum" are no class.
     scores = multilabel(given, true, ["dig", "walk", "run"])
     assert scores["f1"] == pytest.approx((3 * 4 / 6 + 2 / 4 * 2) / 5)
     assert scores["f1_macro"] == pytest.approx((4 / 6 + 1 / 2) / 2)

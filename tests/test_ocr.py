@@ -19,9 +19,29 @@ TINYVIRAT = """Opening Interacts Pull activity_carrying Entering vehicle_moving 
     vehicle_turning_left vehicle_stopping Riding Closing activity_walking Push specialized_using_tool vehicle_starting
     specialized_miscellaneous activity_standing Transport_HeavyCarry activity_gesturing vehicle_turning_right
     specialized_talking_phone specialized_texting_phone Misc""".replace("_", " ").split()
-CLEVRER = (
-    """0 1 2 3 4 5 yes no blue brown cyan gray green purple red yellow metal rubber cube cylinder sphere""".split()
-)
+CLEVRER = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "yes",
+    "no",
+    "blue",
+    "brown",
+    "cyan",
+    "gray",
+    "green",
+    "purple",
+    "red",
+    "yellow",
+    "metal",
+    "rubber",
+    "cube",
+    "cylinder",
+    "sphere",
+]
 VOCABULARY = sorted(
     {*TINYVIRAT, *CLEVRER, *(word for task in tasks.TASKS.values() for word in getattr(task.answer, "classes", ()))}
 )

@@ -199,7 +199,8 @@ def test_what_cannot_be_answered(model, ask, sentence):
 
 @pytest.fixture
 def runs(make_run, tmp_path, monkeypatch):
-    """runs("own", "sst2", 3) -> a run in own/runs, exported 3 s after 1970. What is in published/ counts as published."""
+    """runs("own", "sst2", 3) -> a run in own/runs, exported 3 s after 1970. What is in published/ counts as
+    published."""
     monkeypatch.setattr(playground, "PUBLISHED", tmp_path / "published")
 
     def make(place: str, task: str, seconds: int = 0, name: str = "") -> None:

@@ -92,7 +92,8 @@ def notebooks(results, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def lab(notebooks, tmp_path_factory):
-    """The address of a running JupyterLab, as a function of a notebook's name. It reads and writes no settings of the user's."""
+    """The address of a running JupyterLab, as a function of a notebook's name. It reads and writes no settings of the
+    user's."""
     home, token = tmp_path_factory.mktemp("jupyter"), secrets.token_hex(16)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,4 +1,5 @@
-"""Every notebook as a reader meets it: opened in JupyterLab, run from top to bottom, looked at; and the controls of the first one used.
+"""Every notebook as a reader meets it: opened in JupyterLab, run from top to bottom, looked at; and the controls of
+the first one used.
 
 Left out of the usual run: `./reproduce.sh test --browser` installs a browser and runs these.
 """
@@ -19,7 +20,8 @@ NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 
 @pytest.fixture
 def opened(browser, lab, screenshots):
-    """opened("00_start_here") -> the page of that notebook, all of its cells run, and its outputs. Leaves a picture of it."""
+    """opened("00_start_here") -> the page of that notebook, all of its cells run, and its outputs. Leaves a picture
+    of it."""
     pages = []
 
     def open_and_run(name: str):
@@ -68,14 +70,15 @@ def answered(cell) -> tuple[str, str]:
 def changed(page, cell, old: str) -> None:
     """Waits until another picture is there."""
     page.wait_for_function(
-        "([cell, old]) => { const image = cell.querySelector('.jp-OutputArea-output img'); return image && image.src !== old; }",
+        "([cell, old]) => { const image = cell.querySelector('.jp-OutputArea-output img');"
+        " return image && image.src !== old; }",
         arg=[cell.element_handle(), old],
     )
 
 
 def test_what_is_typed_and_dropped_is_answered(opened, reviewer, tmp_path):
-    """Other words: other frames and another answer, in the place of the old ones. A film of one's own, too. What cannot be answered
-    gets one sentence and no traceback."""
+    """Other words: other frames and another answer, in the place of the old ones. A film of one's own, too. What
+    cannot be answered gets one sentence and no traceback."""
     page, _ = opened("00_start_here")
     cell = page.locator(".jp-CodeCell").filter(has_text="playground.ask_text")
     field = cell.locator(".widget-text input")
