@@ -32,6 +32,7 @@ from evlib.data import tasks
 from evlib.data.encode import encode
 from evlib.paper.budgets import MINIATURE_STEPS, REAL_STEPS, budget
 from evlib.paper.notebook import ready
+from evlib.paper.showcase import showcase
 from evlib.scoring.evaluate import evaluate
 from evlib.training.checkpoint import EXPORTED
 from evlib.training.train import train
@@ -100,6 +101,8 @@ def reproduce(
             parameters = {key: value for key, value in {**common, **own}.items() if key in _parameters(name)}
             suffix = "" if task in (None, *candidates[:1]) else f"_{task}"
             run_notebook(name, results, parameters, log, suffix)
+    if profile == "demo":
+        showcase(results, data, results / "figures" / "answers.gif")
     log(f"-- {profile}: {results / 'table2.md'}, {(time.perf_counter() - started) / 60:.1f} minutes")
     return results
 
