@@ -1,6 +1,6 @@
 """JupyterLab on a free port, and a browser that opens it."""
 
-import json
+import contextlib
 import os
 import re
 import secrets
@@ -17,32 +17,24 @@ import pytest
 
 from evlib.data import tasks
 from evlib.data.encode import encode
+from evlib.paper.budgets import budget
 from evlib.paper.notebook import ready
 from evlib.training.checkpoint import has_weights
 from evlib.training.train import train
 from evlib.utils.paths import project
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# As root, and where there is no desktop; and the browser is to call nobody but JupyterLab.
+# As root, and where there is no desktop; and the browser calls nobody but JupyterLab.
 QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
-)
+)  # fmt: skip
 BRIEF = 2 / 60  # minutes of training where no finished run is there
-ENOUGH = 240  # steps after which a network tells plain praise from plain blame, however busy the machine
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--screenshots",
-        default=None,
-        metavar="DIR",
-        help="where pictures of the notebooks are kept (default: a temporary folder)",
-    )
+    where = "where screenshots of the notebooks go (default: a temporary folder)"
+    parser.addoption("--screenshots", default=None, metavar="DIR", help=where)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +47,7 @@ def screenshots(request, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory) -> Path:
-    """Copies of the demo runs whose weights are there."""
+    """Copies of the published runs that have weights."""
     copy = tmp_path_factory.mktemp("results") / "demo"
     for run in sorted((project() / "results/demo/runs").glob("*")):
         if has_weights(run):
@@ -66,8 +58,10 @@ def results(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def reviewer(results) -> str:
     """The name of a run that can tell plain praise from plain blame, which a network trained for two seconds cannot."""
-    run, task = results / "runs/reviewer", tasks.get("sst2")
-    train(task.config("demo", steps=ENOUGH), encode(task, ready(".miniatures")), run)
+    run, task = results / "runs/sst2", tasks.get("sst2")
+    if not has_weights(run):
+        run = results / "runs/reviewer"
+        train(task.config("demo", **budget("sst2", "demo", "miniature")), encode(task, ready(".miniatures")), run)
     return run.name
 
 
@@ -79,21 +73,19 @@ def notebooks(results, tmp_path_factory) -> Path:
     for source in sorted((project() / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(source, as_version=4)
         cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-        named = re.search(r'^task: str = "(.+?)"', cell.source, re.MULTILINE)
-        config = results / "runs" / (named[1] if named else "") / "config.json"
-        minutes = json.loads(config.read_text())["minutes"] if config.is_file() else BRIEF
-        cell.source = re.sub(
-            r"^minutes: float = [\d.]+", f"minutes: float = {minutes}", cell.source, flags=re.MULTILINE
-        )
-        cell.source = re.sub(r'^results: str = ".*?"', f'results: str = "{results}"', cell.source, flags=re.MULTILINE)
+        task = re.search(r'^task: str = "(.+?)"', cell.source, re.MULTILINE)
+        changes = {"results: str": f'"{results}"'}
+        if not task or not has_weights(results / "runs" / task[1]):
+            changes["minutes: float"] = str(BRIEF)
+        for name, value in changes.items():
+            cell.source = re.sub(rf"^{name} = \S+", f"{name} = {value}", cell.source, flags=re.MULTILINE)
         nbformat.write(notebook, folder / source.name)
     return folder
 
 
 @pytest.fixture(scope="session")
 def lab(notebooks, tmp_path_factory):
-    """The address of a running JupyterLab, as a function of a notebook's name. It reads and writes no settings of the
-    user's."""
+    """The address of a running JupyterLab, as a function of a notebook's name. It leaves the user's settings alone."""
     home, token = tmp_path_factory.mktemp("jupyter"), secrets.token_hex(16)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -101,14 +93,10 @@ def lab(notebooks, tmp_path_factory):
     private = {
         name: str(home / name.lower())
         for name in (
-            "JUPYTER_CONFIG_DIR",
-            "JUPYTER_DATA_DIR",
-            "JUPYTER_RUNTIME_DIR",
-            "IPYTHONDIR",
-            "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "JUPYTERLAB_SETTINGS_DIR",
             "JUPYTERLAB_WORKSPACES_DIR",
         )
-    }
+    }  # fmt: skip
     command = [
         sys.executable,
         "-m",
@@ -145,11 +133,10 @@ def lab(notebooks, tmp_path_factory):
 def _wait_for(address: str, server: subprocess.Popen, log: Path, seconds: int = 90) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.poll() is None:
-        try:
+        with contextlib.suppress(OSError):
             urllib.request.urlopen(address, timeout=5).close()
             return
-        except OSError:
-            time.sleep(0.3)
+        time.sleep(0.3)
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
 
 

@@ -20,8 +20,7 @@ NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 
 @pytest.fixture
 def opened(browser, lab, screenshots):
-    """opened("00_start_here") -> the page of that notebook, all of its cells run, and its outputs. Leaves a picture
-    of it."""
+    """opened("00_start_here") -> the page of that notebook, all of its cells run, and the cells. Leaves a screenshot."""
     pages = []
 
     def open_and_run(name: str):
@@ -31,14 +30,12 @@ def opened(browser, lab, screenshots):
         page.goto(lab(f"{name}.ipynb"))
         page.wait_for_function(f"window.jupyterapp && {NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'idle'")
         page.set_default_timeout(LONGEST)
-        page.evaluate(
-            "window.jupyterapp.commands.execute('notebook:run-all-cells')"
-        )  # what the menu does; comes back when all is run
+        # What the menu does; comes back when all is run.
+        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         page.wait_for_function(f"{NOTEBOOK}.sessionContext.session.kernel.status === 'idle'")
         page.set_default_timeout(60_000)
-        return page, page.evaluate(
-            f"[...{NOTEBOOK}.content.model.cells].filter(cell => cell.type === 'code').map(cell => cell.toJSON())"
-        )
+        cells = f"[...{NOTEBOOK}.content.model.cells].filter(cell => cell.type === 'code').map(cell => cell.toJSON())"
+        return page, page.evaluate(cells)
 
     yield open_and_run
     for name, page in pages:
@@ -60,25 +57,24 @@ def test_a_notebook_runs(opened, name):
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 64
 
 
+OUTPUT = ".jp-OutputArea-output"
+
+
 def answered(cell) -> tuple[str, str]:
-    """The answer under a control, and the bytes of its picture."""
-    return cell.locator(".jp-OutputArea-output b").inner_text(), cell.locator(
-        ".jp-OutputArea-output img"
-    ).get_attribute("src")
+    """The answer under a control, and the source of its picture."""
+    return cell.locator(f"{OUTPUT} b").inner_text(), cell.locator(f"{OUTPUT} img").get_attribute("src")
 
 
 def changed(page, cell, old: str) -> None:
     """Waits until another picture is there."""
-    page.wait_for_function(
-        "([cell, old]) => { const image = cell.querySelector('.jp-OutputArea-output img');"
-        " return image && image.src !== old; }",
-        arg=[cell.element_handle(), old],
-    )
+    image = f"const image = cell.querySelector('{OUTPUT} img')"
+    condition = f"([cell, old]) => {{ {image}; return image && image.src !== old; }}"
+    page.wait_for_function(condition, arg=[cell.element_handle(), old])
 
 
-def test_what_is_typed_and_dropped_is_answered(opened, reviewer, tmp_path):
-    """Other words: other frames and another answer, in the place of the old ones. A film of one's own, too. What
-    cannot be answered gets one sentence and no traceback."""
+def test_what_is_typed_and_chosen_is_answered(opened, reviewer, tmp_path):
+    """Other words: other frames and another answer, in the place of the old ones. A film of one's own, too. What cannot
+    be answered gets one sentence and no traceback. Fields that a network ignores are hidden."""
     page, _ = opened("00_start_here")
     cell = page.locator(".jp-CodeCell").filter(has_text="playground.ask_text")
     field = cell.locator(".widget-text input")
@@ -93,10 +89,8 @@ def test_what_is_typed_and_dropped_is_answered(opened, reviewer, tmp_path):
     field.fill("")
     field.press("Enter")
     cell.get_by_text("The sentence is empty").wait_for()
-    assert (
-        not cell.locator(".jp-OutputArea-output img").count()
-        and not cell.locator("pre").filter(has_text="Traceback").count()
-    )
+    assert not cell.locator(f"{OUTPUT} img").count()
+    assert not cell.locator("pre").filter(has_text="Traceback").count()
     field.fill(sentence)
     field.press("Enter")
     changed(page, cell, "")
@@ -104,16 +98,22 @@ def test_what_is_typed_and_dropped_is_answered(opened, reviewer, tmp_path):
 
     cell = page.locator(".jp-CodeCell").filter(has_text="playground.ask_clip")
     _, picture = answered(cell)
-    drop(page, cell, own_film(tmp_path / "own.gif"))
+    choose(page, cell, own_film(tmp_path / "own.gif"))
     changed(page, cell, picture)
     (tmp_path / "notes.gif").write_text("this is no film")
-    drop(page, cell, tmp_path / "notes.gif")
+    choose(page, cell, tmp_path / "notes.gif")
     cell.get_by_text("notes.gif: expected").wait_for()
+    needed = {"tinyvirat": set(), "tgifqa": {"question"}, "colorization": set(), "lasot": {"box x,y,w,h"}}
+    for network in set(needed) & set(cell.locator("option").all_inner_texts()):
+        cell.locator("select").select_option(network)
+        for name in ("question", "box x,y,w,h"):
+            state = "visible" if name in needed[network] else "hidden"
+            cell.locator(".widget-label").get_by_text(name, exact=True).wait_for(state=state)
 
 
-def drop(page, cell, path: Path) -> None:
+def choose(page, cell, path: Path) -> None:
     with page.expect_file_chooser() as chooser:
-        cell.locator("button.jupyter-button").click()
+        cell.get_by_role("button", name="choose a film").click()
     chooser.value.set_files(path)
 
 
