@@ -98,30 +98,30 @@ def test_of_a_long_clip_a_few_frames_are_shown_with_their_own_bars():
     assert np.asarray(picture)[Y + 32, X + 2 * STEP + 32, 0] == 50
 
 
-def said(task: str, prediction: Prediction) -> tuple[str, str]:
+def shown_as(task: str, prediction: Prediction) -> tuple[str, str]:
     return in_words(prediction, tasks.get(task))
 
 
 def test_words_are_shown_with_what_was_read():
-    assert said("cifar10", Prediction("dog", 0.5, "dgo")) == ("dog", "Tesseract reads “dgo”; legibility 0.50 of 1")
-    assert said("cifar10", Prediction("", 0.0)) == ("(nothing that can be read)", "")
-    assert said("tinyvirat", Prediction("riding, push, " * 20, 0.4))[0].endswith("...")
+    assert shown_as("cifar10", Prediction("dog", 0.5, "dgo")) == ("dog", "Tesseract reads “dgo”; legibility 0.50 of 1")
+    assert shown_as("cifar10", Prediction("", 0.0)) == ("(nothing that can be read)", "")
+    assert shown_as("tinyvirat", Prediction("riding, push, " * 20, 0.4))[0].endswith("...")
 
 
 def test_frames_in_color_are_counted_and_not_measured():
     prediction = Prediction("10 frames in color (colorfulness 71.3)", 1.0, frames=np.zeros((10, 64, 64, 3), np.uint8))
-    assert said("colorization", prediction) == ("10 frames in color", "")
+    assert shown_as("colorization", prediction) == ("10 frames in color", "")
 
 
 def test_a_track_is_shown_by_its_last_box():
     clear = np.full((64, 64, 3), 90, np.uint8)
     frames = np.stack([render_box(clear, (2, 3, 20, 20)), render_box(clear, (30, 20, 16, 24))])
-    assert said("lasot", Prediction("boxes", 1.0, frames=frames)) == (
+    assert shown_as("lasot", Prediction("boxes", 1.0, frames=frames)) == (
         "box at 30,20,16,24 (x,y,w,h) in the last frame",
         "",
     )
-    assert said("lasot", Prediction("boxes", 1.0, frames=frames[::-1]))[0].startswith("box at 2,3,20,20 ")
-    assert said("lasot", Prediction("boxes", 0.0, frames=clear[None])) == ("no box in the last frame", "")
+    assert shown_as("lasot", Prediction("boxes", 1.0, frames=frames[::-1]))[0].startswith("box at 2,3,20,20 ")
+    assert shown_as("lasot", Prediction("boxes", 0.0, frames=clear[None])) == ("no box in the last frame", "")
 
 
 # ------------------------------------------------------------------------------------------------ answers
@@ -372,11 +372,11 @@ def test_a_stored_notebook_holds_no_controls(tmp_path):
     view = nbformat.v4.new_output(
         "display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "VBox()"}
     )
-    kept = nbformat.v4.new_output("display_data", {"text/html": "<b>positive</b>"})
+    output = nbformat.v4.new_output("display_data", {"text/html": "<b>positive</b>"})
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("ask()", outputs=[view, kept])], metadata={"widgets": {"state": {}}}
+        cells=[nbformat.v4.new_code_cell("ask()", outputs=[view, output])], metadata={"widgets": {"state": {}}}
     )
     nbformat.write(notebook, tmp_path / "n.ipynb")
     _tidy(tmp_path / "n.ipynb")
-    stored = json.loads((tmp_path / "n.ipynb").read_text())
-    assert "widget" not in json.dumps(stored) and len(stored["cells"][0]["outputs"]) == 1
+    written = json.loads((tmp_path / "n.ipynb").read_text())
+    assert "widget" not in json.dumps(written) and len(written["cells"][0]["outputs"]) == 1

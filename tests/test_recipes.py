@@ -19,14 +19,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", ["tinyvirat", "lasot", "colorization"])
 def test_answers_that_are_no_word_are_refused_before_anything_is_done(command, tmp_path, monkeypatch, name):
     monkeypatch.setattr(recipes, "train", pytest.fail)
-    says = (
+    sentence = (
         f"Variants are compared by the one word that they answer, which {name} does not: "
         "name one of sst2, cifar10, audiomnist, fsdd, clevrer, tgifqa."
     )
-    with pytest.raises(EvlibError, match=says):
+    with pytest.raises(EvlibError, match=sentence):
         compare(VideoStore(Path("memory"), {"task": name}, None, None, None), 16)
     status, _, complaint = command("compare", name, "--out", tmp_path / "recipe.csv", "--data", tmp_path)
-    assert (status, complaint) == (2, f"evlib: {says}\n")
+    assert (status, complaint) == (2, f"evlib: {sentence}\n")
 
 
 @pytest.fixture

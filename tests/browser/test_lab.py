@@ -20,7 +20,7 @@ NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 
 @pytest.fixture
 def opened(browser, lab, screenshots):
-    """opened("00_start_here") -> the page of that notebook, all of its cells run, and the cells. Leaves a screenshot."""
+    """opened("00_start_here") -> the page of that notebook, all of its cells run, and its cells. Takes a screenshot."""
     pages = []
 
     def open_and_run(name: str):
