@@ -1,4 +1,4 @@
-"""The miniature of TinyVIRAT: official layout, balanced labels, repeatable bytes, colours that grey does not hold."""
+"""The miniature of TinyVIRAT: official layout, balanced labels, repeatable bytes, colors that gray does not hold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from evlib.data.tasks.tinyvirat import LABELS, TinyVIRAT, to_gray
 from evlib.scoring.metrics import psnr
-from evlib.synthetic import tinyvirat
+from evlib.synthetic import MINIATURES, tinyvirat
 
 SPLITS = ("train", "test")
 
@@ -21,7 +21,7 @@ SPLITS = ("train", "test")
 def root(tmp_path_factory) -> Path:
     """The whole set, written once for the module."""
     folder = tmp_path_factory.mktemp("TinyVIRAT")
-    assert tinyvirat.TINYVIRAT.fill(folder, tinyvirat.TINYVIRAT.rng(0)) == (900, 240)
+    assert MINIATURES["tinyvirat"].fill(folder) == (900, 240)
     return folder
 
 
@@ -71,13 +71,13 @@ def test_no_label_set_pays(root, split):
     support = Counter(label for labels in listed for label in labels)
     for answer, count in Counter(listed).items():
         assert count <= 0.15 * len(listed)
-        # Always giving this answer finds every occurrence of its labels, at a precision that is their share of the clips.
+        # Always giving this answer finds every occurrence of its labels, at a precision of their share of the clips.
         share = {label: support[label] / len(listed) for label in answer}
         assert sum(support[label] * 2 * p / (1 + p) for label, p in share.items()) / support.total() <= 0.3
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_clips_are_as_listed_and_their_colours_are_lost_in_grey(root, split):
+def test_clips_are_as_listed_and_their_colors_are_lost_in_gray(root, split):
     losses = []
     for tube in tubes(root, split)[::12]:
         frames = decode(root / "videos" / split / tube["path"])
@@ -91,7 +91,7 @@ def test_clips_are_as_listed_and_their_colours_are_lost_in_grey(root, split):
 def test_same_seed_same_bytes_in_any_process(root, tmp_path, monkeypatch):
     recorded = []
     monkeypatch.setattr(tinyvirat.video_writer, "in_parallel", lambda work, shots: recorded.extend(shots) or ())
-    tinyvirat.fill(tmp_path, tinyvirat.TINYVIRAT.rng(0))
+    tinyvirat.fill(tmp_path, MINIATURES["tinyvirat"].rng(0))
     assert all(
         (tmp_path / f"tiny_{split}.json").read_bytes() == (root / f"tiny_{split}.json").read_bytes() for split in SPLITS
     )
@@ -108,7 +108,7 @@ def test_another_seed_gives_another_set(tmp_path, monkeypatch):
         lambda work, shots: seen.append(shots[0]._replace(path=None, frames=40, side=40)) or (),
     )
     for seed in (0, 1):
-        tinyvirat.fill(tmp_path, tinyvirat.TINYVIRAT.rng(seed))
+        tinyvirat.fill(tmp_path, MINIATURES["tinyvirat"].rng(seed))
     assert not np.array_equal(tinyvirat.shoot(seen[0]), tinyvirat.shoot(seen[1]))
 
 
@@ -124,7 +124,7 @@ def test_clips_of_a_camera_share_the_street():
 
 
 def film(person: str | None, vehicle: str | None, camera: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ten frames spread over a clip, float (10, 64, 64, 3), and where each differs from the empty street, (10, 64, 64)."""
+    """Ten frames spread over a clip, float (10, 64, 64, 3), and where they differ from the street, (10, 64, 64)."""
     frames = tinyvirat.shoot(tinyvirat.Shot(Path(), person, vehicle, 50, 64, camera, seed))[::5].astype(float)
     street, light = tinyvirat._camera(camera)
     empty = street.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3)) * light

@@ -17,11 +17,11 @@ from evlib.data.tasks.base import by_question
 from evlib.data.tasks.tgifqa import FRAMES, KINDS
 from evlib.data.tasks.tgifqa import TGIFQA as task
 from evlib.frames.render import tokenize
-from evlib.synthetic import tgifqa
-from evlib.synthetic.tgifqa import COLOURS, MOTIONS, NUMBERS, PLACES, TGIFQA, THINGS, TYPES, Row, Scene
+from evlib.synthetic import MINIATURES, tgifqa
+from evlib.synthetic.tgifqa import COLORS, MOTIONS, NUMBERS, PLACES, THINGS, TYPES, Row, Scene
 
 CHANCE = {"object": 1 / 6, "number": 1 / 3, "color": 1 / 6, "location": 1 / 5}
-COLUMNS = "gif_name question answer type vid_id key description".split()
+COLUMNS = ["gif_name", "question", "answer", "type", "vid_id", "key", "description"]
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -38,7 +38,7 @@ def write(folder: Path, patch: pytest.MonkeyPatch) -> tuple[int, int]:
     """A small set."""
     shrink(patch)
     folder.mkdir()
-    return TGIFQA.fill(folder, TGIFQA.rng(0))
+    return MINIATURES["tgifqa"].fill(folder)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def small(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def contents() -> tuple[list[Scene], list[Row], list[Row]]:
     """The questions of the whole set, without its pictures."""
-    return tgifqa.contents(TGIFQA.rng(0))
+    return tgifqa.contents(MINIATURES["tgifqa"].rng(0))
 
 
 def scene(**given) -> Scene:
@@ -89,18 +89,18 @@ def test_layout(small):
     assert sorted(path.name for path in small.iterdir()) == ["dataset", "gifs"]
 
 
-def test_gifs_are_what_was_drawn(small, monkeypatch):
+def test_gifs_hold_the_rendered_frames(small, monkeypatch):
     """12 frames of 100 ms; at least a third of the files hold, after the first frame, only parts that changed."""
     shrink(monkeypatch)
-    scenes = {s.name: s for s in tgifqa.contents(TGIFQA.rng(0))[0]}
+    scenes = {s.name: s for s in tgifqa.contents(MINIATURES["tgifqa"].rng(0))[0]}
     partial = 0
     for path in (small / "gifs").iterdir():
-        drawn = tgifqa.film(scenes[path.stem])
-        assert drawn.shape == (12, 72, 96, 3) and drawn.dtype == np.uint8
+        rendered = tgifqa.film(scenes[path.stem])
+        assert rendered.shape == (12, 72, 96, 3) and rendered.dtype == np.uint8
         areas = []
         with Image.open(path) as gif:
             assert (gif.format, gif.size, gif.n_frames) == ("GIF", (96, 72), 12)
-            for i, frame in enumerate(drawn):
+            for i, frame in enumerate(rendered):
                 gif.seek(i)
                 assert gif.info["duration"] == 100
                 assert np.abs(np.asarray(gif.convert("RGB")).astype(int) - frame).mean() < 1
@@ -125,7 +125,7 @@ def test_sizes_and_wording(contents):
     assert (len(scenes), len(train), len(test)) == (2200, 6000, 800)
     assert Counter(row.type for row in train) == {kind: 1500 for kind in range(4)}
     assert Counter(row.type for row in test) == {kind: 200 for kind in range(4)}
-    values = {"object": THINGS, "number": NUMBERS, "color": COLOURS, "location": PLACES}
+    values = {"object": THINGS, "number": NUMBERS, "color": COLORS, "location": PLACES}
     forms = defaultdict(set)
     by_name = {s.name: s for s in scenes}
     assert len(by_name) == len(scenes)
@@ -161,9 +161,9 @@ def test_a_tail_of_the_questions_is_longer_than_the_task_shows(contents, split):
 
 
 def test_agreement():
-    assert scene().say("where {is_} the {noun} ?") == "where is the dog ?"
-    assert scene(number="two").say("where {is_} the {noun} ?") == "where are the dogs ?"
-    assert scene(number="three", location="space").say(tgifqa.DESCRIPTION) == "three red dogs are rocking in space ."
+    assert scene().phrase("where {is_} the {noun} ?") == "where is the dog ?"
+    assert scene(number="two").phrase("where {is_} the {noun} ?") == "where are the dogs ?"
+    assert scene(number="three", location="space").phrase(tgifqa.DESCRIPTION) == "three red dogs are rocking in space ."
 
 
 def test_no_answer_without_looking(contents):
@@ -201,20 +201,20 @@ def test_attributes_know_nothing_of_each_other(contents):
 # ---- pictures --------------------------------------------------------------------------------------------------------
 
 
-def share(frame: np.ndarray, colour: str) -> float:
-    """How much of a frame is close to a colour."""
-    return float((np.abs(frame.astype(int) - COLOURS[colour]).max(axis=-1) <= 16).mean())
+def share(frame: np.ndarray, color: str) -> float:
+    """How much of a frame is close to a color."""
+    return float((np.abs(frame.astype(int) - COLORS[color]).max(axis=-1) <= 16).mean())
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_the_colour_is_unmistakable(place):
+def test_the_color_is_unmistakable(place):
     for i, thing in enumerate(THINGS):
-        for j, colour in enumerate(COLOURS):
+        for j, color in enumerate(COLORS):
             frame = tgifqa.film(
-                scene(object=thing, color=colour, location=place, number=[*NUMBERS][(i + j) % 3], seed=i)
+                scene(object=thing, color=color, location=place, number=[*NUMBERS][(i + j) % 3], seed=i)
             )[0]
-            others = max(share(frame, other) for other in COLOURS if other != colour)
-            assert share(frame, colour) > 0.02 and others < 0.01, (thing, colour)
+            others = max(share(frame, other) for other in COLORS if other != color)
+            assert share(frame, color) > 0.02 and others < 0.01, (thing, color)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -222,7 +222,9 @@ def test_things_can_be_counted(number):
     """They never touch: on space's black, the red parts of a picture are as many as the answer says."""
     for motion in MOTIONS:
         for seed, thing in enumerate(THINGS):
-            for frame in tgifqa.film(scene(object=thing, number=number, location="space", motion=motion, seed=seed))[::3]:
+            for frame in tgifqa.film(scene(object=thing, number=number, location="space", motion=motion, seed=seed))[
+                ::3
+            ]:
                 red = frame[..., 0].astype(int) - frame[..., 1] > 50
                 _, found = ndimage.label(ndimage.binary_dilation(red, np.ones((3, 3)), iterations=2))
                 assert found == ("one", "two", "three").index(number) + 1, (thing, motion)
@@ -233,10 +235,12 @@ def test_places_differ_at_a_glance():
 
     def small(place: str, i: int) -> np.ndarray:
         given = dict(
-            object=[*THINGS][i % 6], color=[*COLOURS][i // 6 % 6], number=[*NUMBERS][i % 3], motion=[*MOTIONS][i % 4]
+            object=[*THINGS][i % 6], color=[*COLORS][i // 6 % 6], number=[*NUMBERS][i % 3], motion=[*MOTIONS][i % 4]
         )
         return np.asarray(
-            Image.fromarray(tgifqa.film(scene(location=place, seed=i, **given))[0]).resize((4, 4), Image.Resampling.BOX),
+            Image.fromarray(tgifqa.film(scene(location=place, seed=i, **given))[0]).resize(
+                (4, 4), Image.Resampling.BOX
+            ),
             float,
         )
 
@@ -251,7 +255,7 @@ def test_places_differ_at_a_glance():
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_every_frame_differs_from_the_one_before(motion):
-    """Equal neighbours would be merged when a GIF is written."""
+    """Equal neighbors would be merged when a GIF is written."""
     for number in NUMBERS:
         for seed, thing in enumerate(THINGS):
             film = tgifqa.film(scene(object=thing, number=number, motion=motion, seed=seed)).astype(int)

@@ -1,4 +1,4 @@
-"""The miniature of CLEVRER: official files, true physics, visible events, and nothing to be guessed from the question."""
+"""The miniature of CLEVRER: official files, true physics, visible events, and no question that tells its answer."""
 
 import json
 import re
@@ -12,13 +12,13 @@ import pytest
 from evlib.data.tasks.clevrer import CLEVRER, FRAMES
 from evlib.frames.image import image_frame
 from evlib.frames.render import tokenize
-from evlib.synthetic import clevrer, scenes, sprites
+from evlib.synthetic import MINIATURES, clevrer, scenes, sprites
 
 
 @pytest.fixture(scope="module")
 def composed():
     """All scenes and question files of seed 0, without the films: split -> (scenes, entries)."""
-    films = list(clevrer.compose(clevrer.CLEVRER.rng(0)))
+    films = list(clevrer.compose(MINIATURES["clevrer"].rng(0)))
     return {split: tuple(zip(*((scene, entry) for s, scene, entry in films if s == split))) for split in clevrer.SPLITS}
 
 
@@ -42,7 +42,7 @@ def test_files_are_the_official_ones_and_repeat_to_the_byte(tmp_path, monkeypatc
     written = []
     for name in ("one", "two"):
         (folder := tmp_path / name).mkdir()
-        assert clevrer.CLEVRER.fill(folder, clevrer.CLEVRER.rng(0)) == (30, 15)
+        assert MINIATURES["clevrer"].fill(folder) == (30, 15)
         written.append({p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
         monkeypatch.undo()
         monkeypatch.setattr(clevrer, "SPLITS", {"train": (6, 0), "validation": (3, 10000)})
@@ -165,7 +165,9 @@ def test_questions_about_collisions():
     answers = {q.text: q.answer for q in clevrer.descriptive(scene)}
     assert answers["What color is the object to collide with the cube?"] == "blue"
     assert answers["What shape is the object to collide with the gray object?"] == "sphere"
-    assert answers["What is the material of the object to collide with the metal cube that enters the scene?"] == "rubber"
+    assert (
+        answers["What is the material of the object to collide with the metal cube that enters the scene?"] == "rubber"
+    )
     assert "What color is the object to collide with the sphere?" not in answers  # it has two partners
     assert answers["How many collisions happen?"] == "2"
     (why,) = clevrer.explanatory(scene)
@@ -186,9 +188,13 @@ def test_answers_about_a_moment_follow_from_the_path(asked):
         moment = 0
         if event != "video begins":
             *looks, _, _, _ = event.split()
-            (entering,) = (k for k, s in enumerate(scene.solids) if s.enters and {*looks} <= {s.color, s.shape, s.material})
+            (entering,) = (
+                k for k, s in enumerate(scene.solids) if s.enters and {*looks} <= {s.color, s.shape, s.material}
+            )
             moment = int(np.flatnonzero(np.abs(scene.path[:, entering, 0] - 60) < 60)[0])
-        moving = (scene.path[moment + 1] != scene.path[moment]).any(axis=1) & (np.abs(scene.path[moment, :, 0] - 60) < 60)
+        moving = (scene.path[moment + 1] != scene.path[moment]).any(axis=1) & (
+            np.abs(scene.path[moment, :, 0] - 60) < 60
+        )
         resting = (scene.path[moment + 1] == scene.path[moment]).all(axis=1)
         words = [word.removesuffix("s") for word in tokenize(text)]
         names = {*sprites.SHAPES, *sprites.MATERIALS, *sprites.COLORS} & {*words}
@@ -244,8 +250,8 @@ def test_silhouettes_differ():
         assert (a & b).sum() / (a | b).sum() < 0.85
 
 
-def test_colours_and_materials_are_told_apart_by_a_glance():
-    """Mean colours of the stretched sprites on the floor: the nearest other colour is far, whatever shape and material."""
+def test_colors_and_materials_are_told_apart_by_a_glance():
+    """Mean colors of the stretched sprites on the floor: any other color is far, whatever shape and material."""
 
     def middle(color, shape, material):
         solid = scenes.Solid(color, shape, material, False, False)

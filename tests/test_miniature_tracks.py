@@ -1,4 +1,4 @@
-"""LaSOT's miniature: the official files, boxes that are true, an object too fast for its first box, repeatable bytes."""
+"""LaSOT's miniature: official files, boxes that are true, an object too fast for its first box, repeatable bytes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from PIL import Image
 
 from evlib.data.tasks.lasot import FRAMES, LaSOT
 from evlib.scoring.metrics import iou
-from evlib.synthetic import lasot
+from evlib.synthetic import MINIATURES, lasot
 
-PER_CLASS = 28  # sequences; enough to measure, quick to draw
+PER_CLASS = 28  # sequences; enough to measure, quick to write
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def root(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("LaSOT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lasot, "PER_CLASS", PER_CLASS)
-        assert lasot.LASOT.fill(out, lasot.LASOT.rng(0)) == (5 * 24, 5 * 4)
+        assert MINIATURES["lasot"].fill(out) == (5 * 24, 5 * 4)
     return out
 
 
@@ -79,6 +79,11 @@ def test_boxes_lie_inside_the_picture(root):
     assert 25 <= np.median(seen[:, 2]) <= 31 and seen[:, 2].max() <= 36
 
 
+def around(x: np.ndarray, y: np.ndarray) -> list[float]:
+    """The box x, y, w, h around columns x and rows y."""
+    return [x[0], y[0], np.ptp(x) + 1, np.ptp(y) + 1] if len(x) and len(y) else [0.0] * 4
+
+
 def test_boxes_are_true(root):
     """What differs from the still background, the median over time, is the object."""
     overlaps = []
@@ -87,9 +92,8 @@ def test_boxes_are_true(root):
         change = np.abs(pictures - np.median(pictures, axis=0)).max(axis=-1) > 48
         # A pixel or two of JPEG noise is no object.
         columns, rows = change.sum(axis=1) > 1, change.sum(axis=2) > 1
-        found = [[0.0] * 4 if not c.any() or not r.any() else [c.argmax(), r.argmax(), np.ptp(np.flatnonzero(c)) + 1, np.ptp(np.flatnonzero(r)) + 1]
-                 for c, r in zip(columns, rows, strict=True)]  # fmt: skip
-        overlaps.append(iou(np.array(found, float), boxes)[boxes[:, 2] > 0])
+        found = np.array([around(*map(np.flatnonzero, pair)) for pair in zip(columns, rows, strict=True)], float)
+        overlaps.append(iou(found, boxes)[boxes[:, 2] > 0])
     assert np.median(np.concatenate(overlaps)) > 0.75  # the median keeps traces of a slow object
     assert np.quantile(list(map(np.median, overlaps)), 0.1) > 0.5
 
@@ -138,7 +142,7 @@ def test_same_seed_same_bytes_whatever_the_processes(root, tmp_path, monkeypatch
     monkeypatch.setattr(lasot, "PER_CLASS", PER_CLASS)
     monkeypatch.setattr(lasot, "in_parallel", map)  # one process, this one
     monkeypatch.setattr(lasot, "OBJECTS", {"ball": lasot.ball})
-    lasot.fill(tmp_path, lasot.LASOT.rng(0))
+    lasot.fill(tmp_path, MINIATURES["lasot"].rng(0))
     for path in sorted((tmp_path / "ball").rglob("*.*")):
         twin = root / path.relative_to(tmp_path)
         assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(twin.read_bytes()).digest(), path.name

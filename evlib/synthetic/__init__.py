@@ -1,13 +1,10 @@
-"""Miniatures: small data sets made by code, written in the official layouts of the real ones.
+"""Small data sets made by code, in the files of the official ones, so that no loader can tell which it reads.
 
-They let everything in this project run on a laptop without a download. Because the files look exactly like the
-originals, the loaders cannot tell the difference; a file `MINIATURE.json` in each folder tells people and programs.
-
-    from evlib import synthetic
     synthetic.write(Path("data"))                    # all of them, a minute or two
     synthetic.write(Path("data"), names=["sst2"])    # only the reviews
 
-To add a data set, write a module that defines a `Miniature` and name it in `_REGISTRY` below.
+A file MINIATURE.json in each folder tells people and programs. A module is named after the task that it imitates; to
+add one, write its function `fill` and name it in MINIATURES.
 """
 
 from __future__ import annotations
@@ -15,31 +12,51 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from evlib.config import nearest
 from evlib.data.sources import MINIATURE
 from evlib.synthetic import audiomnist, cifar10, clevrer, lasot, sst2, tgifqa, tinyvirat
-from evlib.synthetic.spec import Miniature
 from evlib.utils import files, progress
 from evlib.utils.errors import EvlibError
 from evlib.utils.progress import log_line
 
-_REGISTRY: dict[str, Miniature] = {
+
+@dataclass(frozen=True)
+class Miniature:
+    """One small data set made by code, in the layout of the real one."""
+
+    name: str  # how callers ask for it
+    folder: str  # the folder of the real data set, created under the data root
+    version: int  # raise it whenever the same seed would give other bytes
+    write: Callable[[Path, np.random.Generator], tuple[int, int]]
+    """Writes the files into an existing empty folder; returns (training examples, test examples)."""
+    about: str  # for people who find the folder on their disk
+
+    def rng(self, seed: int) -> np.random.Generator:
+        """A stream that depends on seed and name alone, so that the choice of other sets changes nothing."""
+        return np.random.default_rng([seed, *self.name.encode()])
+
+    def fill(self, folder: Path, seed: int = 0) -> tuple[int, int]:
+        return self.write(folder, self.rng(seed))
+
+
+MINIATURES = {
     m.name: m
     for m in (
-        sst2.SST2,
-        cifar10.CIFAR10,
-        tinyvirat.TINYVIRAT,
-        audiomnist.AUDIOMNIST,
-        audiomnist.FSDD,
-        clevrer.CLEVRER,
-        tgifqa.TGIFQA,
-        lasot.LASOT,
+        Miniature("sst2", "SST-2", 2, sst2.fill, "Film reviews from a small grammar with negation"),
+        Miniature("cifar10", "cifar-10-batches-bin", 1, cifar10.fill, "Drawings of the ten classes"),
+        Miniature("tinyvirat", "TinyVIRAT", 1, tinyvirat.fill, "People and vehicles on streets"),
+        Miniature("audiomnist", "AudioMNIST", 1, audiomnist.fill, "Digits spoken by 60 synthetic voices"),
+        Miniature("fsdd", "free-spoken-digit-dataset", 1, audiomnist.fill_fsdd, "Digits spoken by 6 synthetic voices"),
+        Miniature("clevrer", "CLEVRER", 2, clevrer.fill, "Solids that roll, enter and collide, with questions"),
+        Miniature("tgifqa", "tgif-qa", 2, tgifqa.fill, "Animated GIFs of colored things, with questions"),
+        Miniature("lasot", "LaSOT", 2, lasot.fill, "Things that move over still backgrounds"),
     )
 }
-
-NAMES: tuple[str, ...] = tuple(_REGISTRY)
 
 
 def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Callable[[str], None] = log_line) -> None:
@@ -49,14 +66,17 @@ def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Cal
     replaced. A folder without MINIATURE.json may be somebody's real data: EvlibError, and nothing in it is touched.
     With the same numpy and Pillow, a seed gives byte-identical files, whichever other sets are written beside them.
     """
-    out = Path(out)
-    wanted = [_find(name) for name in (NAMES if names is None else names)]
-    for miniature in wanted:  # refuse before anything is written
-        _refuse_real_data(out / miniature.folder)
-    with progress.bar("miniatures", len(wanted), "data sets", log) as bar:
-        for miniature in wanted:
+    chosen = [_find(name) for name in (MINIATURES if names is None else names)]
+    for miniature in chosen:  # refuse before anything is written
+        target = Path(out) / miniature.folder
+        if target.exists() and describe(target) is None:
+            raise EvlibError(
+                f"{target} exists without {MINIATURE}, so it may be real data: move it away or choose another folder."
+            )
+    with progress.bar("miniatures", len(chosen), "data sets", log) as bar:
+        for miniature in chosen:
             bar.set_postfix_str(miniature.name)
-            _write_one(miniature, out / miniature.folder, seed, log)
+            _write_one(miniature, Path(out) / miniature.folder, seed, log)
             bar.update()
 
 
@@ -69,38 +89,21 @@ def describe(folder: Path) -> dict | None:
 
 
 def _write_one(miniature: Miniature, target: Path, seed: int, log: Callable[[str], None]) -> None:
-    if _is_current(target, miniature, seed):
+    key = {"seed": seed, "version": miniature.version}
+    if key.items() <= (describe(target) or {}).items():
         log(f"{miniature.name}: miniature already in {target} (version {miniature.version}, seed {seed})")
         return
     start = time.perf_counter()
     with files.atomic(target) as draft:  # an interrupted run never leaves half a data set behind
         draft.mkdir()
-        train, test = miniature.fill(draft, miniature.rng(seed))
-        marker = {
-            "miniature": True,
-            "seed": seed,
-            "version": miniature.version,
-            "train": train,
-            "test": test,
-            "about": miniature.about,
-        }
+        train, test = miniature.fill(draft, seed)
+        about = f"{miniature.about}, made by code in the files of {miniature.folder}; not the real data."
+        marker = {"miniature": True, **key, "train": train, "test": test, "about": about}
         (draft / MINIATURE).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
     log(f"{miniature.name}: {train} training and {test} test examples in {target}, {time.perf_counter() - start:.1f} s")
 
 
-def _is_current(target: Path, miniature: Miniature, seed: int) -> bool:
-    found = describe(target)
-    return found is not None and (found.get("version"), found.get("seed")) == (miniature.version, seed)
-
-
-def _refuse_real_data(target: Path) -> None:
-    if target.exists() and describe(target) is None:
-        raise EvlibError(
-            f"{target} exists but holds no {MINIATURE}, so it may be real data: move it away or choose another folder."
-        )
-
-
 def _find(name: str) -> Miniature:
-    if name not in _REGISTRY:
-        raise EvlibError(f"No miniature is called {name!r}{nearest(name, list(NAMES))}")
-    return _REGISTRY[name]
+    if name not in MINIATURES:
+        raise EvlibError(f"No miniature is called {name!r}{nearest(name, list(MINIATURES))}")
+    return MINIATURES[name]

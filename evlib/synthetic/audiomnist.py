@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from evlib.synthetic.formants import RATE, Voice, say
-from evlib.synthetic.spec import Miniature
+from evlib.synthetic.formants import RATE, Voice, speak
 
 SPEAKERS = 60  # AudioMNIST: 01 .. 60, as in the real set, so that the authors' folds apply
 REPETITIONS = 6  # AudioMNIST: recordings of a digit by a speaker (50 in the real set)
+META = ("accent", "age", "gender", "native speaker", "origin", "recordingdate", "recordingroom")
 FSDD_SPEAKERS = ("alma", "bruno", "carla", "dmitri", "elif", "felix")  # invented
 FSDD_INDICES = 20  # recordings of a digit by a speaker (50 in the real set)
 
 
-def fill_audiomnist(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
+def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
     """Write data/<SS>/<digit>_<SS>_<r>.wav and data/audioMNIST_meta.txt.
 
     The counts returned are those of the authors' folds: 36 speakers train, 12 validate, 12 test.
@@ -30,21 +30,13 @@ def fill_audiomnist(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
     meta = {}
     for speaker in range(1, SPEAKERS + 1):
         name = f"{speaker:02d}"
-        voice = Voice.draw(rng)
+        voice = Voice.sample(rng)
         home = folder / "data" / name
         home.mkdir(parents=True)
         for digit in range(10):
             for repetition in range(REPETITIONS):
                 _record(home / f"{digit}_{name}_{repetition}.wav", digit, voice, rng)
-        meta[name] = {
-            "accent": "synthetic",
-            "age": "synthetic",
-            "gender": "synthetic",
-            "native speaker": "synthetic",
-            "origin": "synthetic",
-            "recordingdate": "synthetic",
-            "recordingroom": "synthetic",
-        }
+        meta[name] = dict.fromkeys(META, "synthetic")
     (folder / "data" / "audioMNIST_meta.txt").write_bytes((json.dumps(meta, indent=4) + "\n").encode())
     return 36 * 10 * REPETITIONS, 12 * 10 * REPETITIONS
 
@@ -53,7 +45,7 @@ def fill_fsdd(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
     """Write recordings/<digit>_<speaker>_<index>.wav; by the set's own rule, indices 0 to 4 are the test set."""
     home = folder / "recordings"
     home.mkdir()
-    voices = [Voice.draw(rng) for _ in FSDD_SPEAKERS]
+    voices = [Voice.sample(rng) for _ in FSDD_SPEAKERS]
     for name, voice in zip(FSDD_SPEAKERS, voices, strict=True):
         for digit in range(10):
             for index in range(FSDD_INDICES):
@@ -63,27 +55,10 @@ def fill_fsdd(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _record(path: Path, digit: int, voice: Voice, rng: np.random.Generator) -> None:
-    samples = np.rint(32767 * say(digit, voice, rng)).astype("<i2")
+    samples = np.rint(32767 * speak(digit, voice, rng)).astype("<i2")
     # The standard library writes thousands of small files far faster than libsndfile does.
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(samples.tobytes())
-
-
-AUDIOMNIST = Miniature(
-    name="audiomnist",
-    folder="AudioMNIST",
-    version=1,
-    about="Digits spoken by 60 synthetic voices, in the files of AudioMNIST; not the real recordings.",
-    fill=fill_audiomnist,
-)
-
-FSDD = Miniature(
-    name="fsdd",
-    folder="free-spoken-digit-dataset",
-    version=1,
-    about="Digits spoken by 6 synthetic voices, in the files of the Free Spoken Digit Dataset; not the real ones.",
-    fill=fill_fsdd,
-)

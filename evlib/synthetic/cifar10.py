@@ -1,7 +1,7 @@
-"""Drawings of the ten CIFAR-10 classes, in the files of CIFAR-10's binary version.
+"""Figures of the ten CIFAR-10 classes, in the files of CIFAR-10's binary version.
 
-Shape alone tells the class. Pose (mirrored or not, place, size, tilt), colours and background are drawn without
-knowledge of the class, so neither a colour nor a single pixel gives the answer away.
+Shape alone tells the class. Pose (mirrored or not, place, size, tilt), colors and background know nothing of it, so
+neither a color nor a single pixel gives the answer away.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ import colorsys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from evlib.synthetic.figures import FIGURES, Colour, Palette, Pen
-from evlib.synthetic.spec import Miniature
+from evlib.synthetic.figures import FIGURES, Color, Palette, cutout, enlarged, turn
 
 SIDE = 32  # pixels
-OVERSAMPLING = 4  # figures are drawn this much larger and reduced, for smooth edges
+OVERSAMPLING = 4  # figures are painted this much larger and reduced, for smooth edges
 PER_FILE = 640  # records; 10,000 in the real files
 
 # How much a class varies. These ranges set the difficulty.
 TILT = 6.0  # degrees, either way
 FILLED = (0.88, 1.0)  # part of the frame's width that a figure fills
 LEEWAY = 0.02  # how far a figure may leave the frame, as a part of half the frame
-GRAIN = 4.0  # standard deviation of the pixel noise, in grey levels
+GRAIN = 4.0  # standard deviation of the pixel noise, in gray levels
 
 _Y, _X = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
 
@@ -44,44 +42,40 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def picture(label: int, rng: np.random.Generator) -> np.ndarray:
-    """One drawing of the class, uint8 (32, 32, 3), RGB."""
-    palette, (sky, ground) = _colours(rng)
+    """One picture of the class, uint8 (32, 32, 3), RGB."""
+    palette, (sky, ground) = _colors(rng)
     size = SIDE * OVERSAMPLING
-    # Transparent pixels carry the body's colour, so that reducing the canvas leaves no dark rim.
-    canvas = Image.new("RGBA", (size, size), (*palette.body, 0))
-    FIGURES[label](_pen(ImageDraw.Draw(canvas), size, rng), palette)
-    drawn = np.asarray(canvas.reduce(OVERSAMPLING), dtype=np.float64)
-    colour, alpha = drawn[..., :3], drawn[..., 3:] / 255
-    mixed = alpha * colour + (1 - alpha) * _background(sky, ground, rng)
+    figure = cutout(FIGURES[label], palette, size, *_pose(size, rng), by=OVERSAMPLING)
+    pixels = np.asarray(figure, dtype=np.float64)
+    color, alpha = pixels[..., :3], pixels[..., 3:] / 255
+    mixed = alpha * color + (1 - alpha) * _background(sky, ground, rng)
     mixed += rng.normal(0, GRAIN, mixed.shape)  # a little grain, as a camera has
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
-def _pen(draw: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> Pen:
-    tilt = np.radians(rng.uniform(-TILT, TILT))
-    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+def _pose(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and the origin of a pen on a canvas of that size."""
+    tilt = turn(np.radians(rng.uniform(-TILT, TILT)))
     mirror = np.diag([-1.0 if rng.random() < 0.5 else 1.0, 1.0])
     filled = rng.uniform(*FILLED)
     room = 1.0 - filled + LEEWAY  # a small figure may stand further from the middle
     shift = rng.uniform(-room, room, 2)
-    return Pen(draw, filled * size / 2 * turn @ mirror, size / 2 * (1 + shift))
+    return filled * size / 2 * tilt @ mirror, size / 2 * (1 + shift)
 
 
-def _colours(rng: np.random.Generator) -> tuple[Palette, tuple[Colour, Colour]]:
-    """A palette and two background colours; the figure is lighter than its background or darker, half the time each."""
+def _colors(rng: np.random.Generator) -> tuple[Palette, tuple[Color, Color]]:
+    """A palette and two background colors; the figure is lighter than its background or darker, half the time each."""
     light, dark = (0.62, 0.88), (0.1, 0.32)  # luminance; the gap keeps every figure clear
     near, far = (light, dark) if rng.random() < 0.5 else (dark, light)
     hue, ground = rng.random(2)
-    palette = Palette(
-        body=_colour(hue, near, rng),
-        second=_colour(hue + rng.uniform(0.2, 0.8), near, rng),
-        ink=_colour(rng.random(), far, rng),
-    )
-    return palette, (_colour(ground, far, rng), _colour(ground + rng.uniform(-0.15, 0.15), far, rng))
+    body = _color(hue, near, rng)
+    second = _color(hue + rng.uniform(0.2, 0.8), near, rng)
+    palette = Palette(body, second, ink=_color(rng.random(), far, rng))
+    return palette, (_color(ground, far, rng), _color(ground + rng.uniform(-0.15, 0.15), far, rng))
 
 
-def _colour(hue: float, luminance: tuple[float, float], rng: np.random.Generator) -> Colour:
-    """A colour of the given hue (turns) at a random saturation, and a random luminance within 0 .. 1."""
+def _color(hue: float, luminance: tuple[float, float], rng: np.random.Generator) -> Color:
+    """A color of the given hue (turns) at a random saturation, and a random luminance within 0 .. 1."""
     rgb = np.array(colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.25, 0.8), 1.0))
     want, have = rng.uniform(*luminance), float(rgb @ (0.299, 0.587, 0.114))
     # Darken towards black or lighten towards white, whichever way the wanted luminance lies.
@@ -89,8 +83,8 @@ def _colour(hue: float, luminance: tuple[float, float], rng: np.random.Generator
     return tuple(int(v) for v in np.rint(255 * rgb))
 
 
-def _background(first: Colour, second: Colour, rng: np.random.Generator) -> np.ndarray:
-    """float64 (32, 32, 3), 0 .. 255: the two colours mixed by a gradient, a horizon, stripes or soft blots."""
+def _background(first: Color, second: Color, rng: np.random.Generator) -> np.ndarray:
+    """float64 (32, 32, 3), 0 .. 255: the two colors mixed by a gradient, a horizon, stripes or soft blots."""
     kind = rng.integers(4)
     angle = rng.uniform(0, 2 * np.pi)
     across = np.cos(angle) * _X + np.sin(angle) * _Y  # -1.4 .. 1.4
@@ -101,16 +95,6 @@ def _background(first: Colour, second: Colour, rng: np.random.Generator) -> np.n
     elif kind == 2:
         mix = 0.5 + 0.5 * np.sin(across * rng.uniform(4, 9) + angle)
     else:
-        blots = Image.fromarray(rng.random((5, 5), dtype=np.float32))
-        mix = np.asarray(blots.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        mix = enlarged(rng.random((5, 5), dtype=np.float32), SIDE)
     mix = np.clip(mix, 0, 1)[..., None]
     return (1 - mix) * np.array(first) + mix * np.array(second)
-
-
-CIFAR10 = Miniature(
-    name="cifar10",
-    folder="cifar-10-batches-bin",
-    version=1,
-    about="Drawings of the ten CIFAR-10 classes made by code, in the files of its binary version; not the photographs.",
-    fill=fill,
-)

@@ -4,9 +4,9 @@
     How many objects are moving?                              2
     What color is the object to collide with the sphere?      red
 
-Every answer is true of the simulation and visible in four frames of the film. A question alone says nothing: the same words
-are answered in every possible way, equally often. Beside the frames there is room for 16 tokens; some questions are longer
-and lose their first words, but not what they ask for:
+Every answer is true of the simulation and visible in four frames of the film. A question alone says nothing: the same
+words are answered in every possible way, equally often. Beside the frames there is room for 16 tokens; some questions
+are longer and lose their first words, but not what they ask for:
 
     What is the material of the object to collide with the red cube that enters the scene?        metal
 """
@@ -23,12 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from evlib.synthetic.scenes import FRAMES, Scene, Solid, deal, film, sight, states
-from evlib.synthetic.spec import Miniature
 from evlib.synthetic.sprites import COLORS, MATERIALS, SHAPES
 from evlib.synthetic.video_writer import in_parallel, write_mp4
 
 SPLITS = {
-    "train": (4000, 0),
+    "train": (5000, 0),
     "validation": (200, 10000),
 }  # films (10,000 and 5,000 in the real set), the first one's index
 ASKED = 5  # descriptive questions about each film
@@ -77,7 +76,7 @@ class Question:
 
 
 def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
-    """Write video_<split>/video_<lo>-<hi>/video_<index>.mp4 and questions/<split>.json; counts descriptive questions."""
+    """Write video_<split>/video_<lo>-<hi>/video_<index>.mp4 and questions/<split>.json; counts simple questions."""
     entries: dict[str, list[dict]] = {split: [] for split in SPLITS}
 
     def films() -> Iterator[tuple[Path, Scene]]:
@@ -127,8 +126,8 @@ def _entry(index: int, scene: Scene, host: Host) -> dict:
 class Host:
     """Asks the questions of a split so that their words give nothing away.
 
-    For every form of question it holds a shuffled deck of the possible answers, and prefers the questions whose answer lies
-    on top. A deck is reshuffled when it is used up: at every moment each answer has been given about equally often.
+    For every form of question it holds a shuffled deck of the possible answers, and prefers the questions whose answer
+    lies on top. A deck is reshuffled when it is used up: each answer is given about equally often, at every moment.
     """
 
     def __init__(self, rng: np.random.Generator):
@@ -137,7 +136,7 @@ class Host:
         self.asked = Counter[str | tuple[str, int]]()  # questions of every subtype, and of every subtype and length
 
     def choose(self, candidates: list[Question]) -> list[Question]:
-        """ASKED of a scene's questions, each of the subtype, and then of the length, that lags most behind its share."""
+        """ASKED questions about a scene, each of the subtype and then of the length that lags most behind its share."""
         chosen: list[Question] = []
         while len(chosen) < ASKED:
             # Not the same in other words, and rather uneven by one than a question short.
@@ -297,29 +296,18 @@ def explanatory(scene: Scene) -> Iterator[dict]:
     choices = []
     for k, solid in enumerate(scene.solids):
         if k in last:
-            text, program, true = (
-                f"The {names[k]}'s entering the scene",
-                ("events", *programs[k], "filter_in", "unique"),
-                solid.enters,
-            )
+            text, program = f"The {names[k]}'s entering the scene", ["events", *programs[k], "filter_in", "unique"]
+            answer = "correct" if solid.enters else "wrong"
         else:
-            text, program, true = f"The presence of the {names[k]}", programs[k], any(k in pair for pair in earlier)
-        choices.append(
-            {"choice_id": k, "choice": text, "program": list(program), "answer": "correct" if true else "wrong"}
-        )
-    one, other = last
+            text, program = f"The presence of the {names[k]}", [*programs[k]]
+            answer = "correct" if any(k in pair for pair in earlier) else "wrong"
+        choices.append({"choice_id": k, "choice": text, "program": program, "answer": answer})
+    (one, other), hit = last, "filter_collision"
+    collision = f"the collision between the {names[one]} and the {names[other]}"
     yield {
-        "question": f"Which of the following is responsible for the collision between the {names[one]} and the {names[other]}?",
+        "question": f"Which of the following is responsible for {collision}?",
         "question_type": "explanatory",
-        "program": [
-            "events",
-            *programs[one],
-            "filter_collision",
-            *programs[other],
-            "filter_collision",
-            "unique",
-            "filter_ancestor",
-        ],
+        "program": ["events", *programs[one], hit, *programs[other], hit, "unique", "filter_ancestor"],
         "choices": choices,
     }
 
@@ -330,11 +318,7 @@ def _phrase(adjective: str, noun: str) -> str:
 
 def _those(solids: Sequence[Solid], *words: str) -> list[Solid]:
     """The solids that all the words fit."""
-    return [
-        s
-        for s in solids
-        if {*words} <= {"", "object", s.color, s.shape, s.material, STATES[0] if s.moves else STATES[1]}
-    ]
+    return [s for s in solids if {*words} <= {"", "object", s.color, s.shape, s.material, STATES[not s.moves]}]
 
 
 @cache
@@ -360,12 +344,3 @@ def _partners(scene: Scene, strikers: list[Solid]) -> list[Solid]:
         return []
     k = scene.solids.index(strikers[0])
     return [scene.solids[i] for i in sorted({i for pair in scene.collisions if k in pair for i in pair if i != k})]
-
-
-CLEVRER = Miniature(
-    name="clevrer",
-    folder="CLEVRER",
-    version=2,
-    about="Drawn solids that roll, enter and collide, with questions from a small grammar, in the files of CLEVRER; not the real videos.",
-    fill=fill,
-)

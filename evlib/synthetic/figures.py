@@ -1,18 +1,18 @@
-"""Ten little drawings, one per CIFAR-10 class, made of polygons, ellipses and lines.
+"""Ten little figures, one per CIFAR-10 class, made of polygons, ellipses and lines; and the pen that paints them.
 
-All are drawn facing right on a square that reaches from -1 to 1 in x (to the right) and y (downwards). The Pen places,
-turns, mirrors and scales them. Colours come from a Palette and mean nothing: the class is in the shape alone.
+All face right on a square that reaches from -1 to 1 in x (to the right) and y (downwards). The Pen places, turns,
+mirrors and scales them. Colors come from a Palette and mean nothing: the class is in the shape alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 _CIRCLE = np.stack([np.cos(t := np.linspace(0, 2 * np.pi, 28, endpoint=False)), np.sin(t)], axis=1)
@@ -20,36 +20,58 @@ _CIRCLE = np.stack([np.cos(t := np.linspace(0, 2 * np.pi, 28, endpoint=False)), 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of one drawing, 0 .. 255."""
+    """Colors of one figure, 0 .. 255."""
 
-    body: Colour
-    second: Colour  # large parts that should stand apart from the body, and from the background
-    ink: Colour  # eyes, windows, tyres: far from the body in brightness
+    body: Color
+    second: Color  # large parts that should stand apart from the body, and from the background
+    ink: Color  # eyes, windows, tyres: far from the body in brightness
 
 
 class Pen:
-    """Draws in figure coordinates on a Pillow canvas."""
+    """Paints in figure coordinates on a Pillow canvas."""
 
-    def __init__(self, draw: ImageDraw.ImageDraw, matrix: np.ndarray, origin: np.ndarray) -> None:
+    def __init__(self, canvas: Image.Image, matrix: np.ndarray, origin: np.ndarray) -> None:
         """matrix (2, 2) and origin (2,) take figure coordinates to canvas pixels."""
-        self.draw, self.matrix, self.origin = draw, matrix, origin
+        self.draw, self.matrix, self.origin = ImageDraw.Draw(canvas), matrix, origin
         self.unit = float(np.sqrt(abs(np.linalg.det(matrix))))  # canvas pixels per figure unit
 
-    def shape(self, points: Sequence[Point], colour: Colour) -> None:
+    def shape(self, points: Sequence[Point], color: Color) -> None:
         """A filled polygon."""
-        self.draw.polygon(self._place(points), fill=colour)
+        self.draw.polygon(self._place(points), fill=color)
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, turn: float = 0.0) -> None:
+    def ellipse(self, x: float, y: float, rx: float, ry: float, color: Color, turn: float = 0.0) -> None:
         """A filled ellipse around (x, y), turned clockwise by `turn` degrees."""
         c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-        self.shape(_CIRCLE * (rx, ry) @ np.array([[c, s], [-s, c]]) + (x, y), colour)
+        self.shape(_CIRCLE * (rx, ry) @ np.array([[c, s], [-s, c]]) + (x, y), color)
 
-    def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
+    def line(self, points: Sequence[Point], width: float, color: Color) -> None:
         """A polyline of the given width in figure units, with round joints."""
-        self.draw.line(self._place(points), fill=colour, width=max(1, round(width * self.unit)), joint="curve")
+        self.draw.line(self._place(points), fill=color, width=max(1, round(width * self.unit)), joint="curve")
 
     def _place(self, points: Sequence[Point]) -> list[Point]:
         return [tuple(p) for p in (np.asarray(points) @ self.matrix.T + self.origin).tolist()]
+
+
+Figure = Callable[[Pen, Palette], None]
+
+
+def cutout(paint: Figure, palette: Palette, size: int, matrix: np.ndarray, origin: np.ndarray, by: int) -> Image.Image:
+    """A figure alone, RGBA, on a square of `size` pixels that is then reduced `by` times, for smooth edges."""
+    # Transparent pixels carry the body's color, so that reducing the canvas leaves no dark rim.
+    canvas = Image.new("RGBA", (size, size), (*palette.body, 0))
+    paint(Pen(canvas, matrix, origin), palette)
+    return canvas.reduce(by)
+
+
+def turn(angle: float) -> np.ndarray:
+    """The matrix (2, 2) of a turn, clockwise on the screen, by an angle in radians."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def enlarged(coarse: np.ndarray, side: int) -> np.ndarray:
+    """Few numbers -> soft blots, float32 (side, side)."""
+    image = Image.fromarray(coarse.astype(np.float32))
+    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
 
 
 def airplane(pen: Pen, c: Palette) -> None:

@@ -30,7 +30,7 @@ LAZINESS = (0.0, 0.35)  # how far vowels slide towards the relaxed mouth's
 STRETCH = (0.7, 1.4)  # factor on a phoneme's length
 CONSONANTS = (-14.0, 3.0)  # dB, strength of a hiss or burst
 ROOM = (-60.0, -28.0)  # dB, background noise below the peak of the speech
-MICROPHONE = 6.0  # dB, colouring of the spectrum
+MICROPHONE = 6.0  # dB, coloring of the spectrum
 LOUDNESS = (-18.0, -1.0)  # dB of full scale
 
 
@@ -42,7 +42,7 @@ class Phoneme:
     formants: tuple[float, float, float]  # Hz, for a vocal tract of length 1
     voiced: float = 1.0  # strength of the glottal source
     noise: float = 0.0  # strength of the noise source
-    band: tuple[float, float] = (2500.0, 1500.0)  # Hz, centre and half width of the noise
+    band: tuple[float, float] = (2500.0, 1500.0)  # Hz, center and half width of the noise
     glide: float = 0.03  # s, how early the parameters begin to move towards the next phoneme
 
 
@@ -103,7 +103,7 @@ class Voice:
     accent: np.ndarray  # (phonemes, 3), factors on the formants of the table
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Voice:
+    def sample(cls, rng: np.random.Generator) -> Voice:
         """A random speaker. Short vocal tracts tend to go with high voices, as in life."""
         tract = rng.uniform(0.85, 1.2)
         pitch = float(np.clip(160 / tract**2 * rng.uniform(0.7, 1.3), 80, 260))
@@ -111,7 +111,7 @@ class Voice:
         return cls(pitch, tract, rng.uniform(0.85, 1.2), rng.uniform(0.0, 0.1), rng.uniform(-10.0, -4.0), accent)
 
 
-def say(digit: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
+def speak(digit: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
     """One recording of a digit: float64 samples in [-1, 1] at RATE, 0.3 to 0.9 s long."""
     symbols = WORDS[digit]
     tempo = voice.tempo * rng.uniform(0.85, 1.15)
@@ -134,9 +134,9 @@ def say(digit: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
 def _tracks(
     symbols: tuple[str, ...], bounds: np.ndarray, samples: int, voice: Voice, rng: np.random.Generator
 ) -> np.ndarray:
-    """Parameters over time, (7, F): three formants, voicing, noise, noise centre, noise half width.
+    """Parameters over time, (7, F): three formants, voicing, noise, noise center, noise half width.
 
-    bounds are the phonemes' limits in seconds. Silence before and after keeps the neighbour's formants, so the word
+    bounds are the phonemes' limits in seconds. Silence before and after keeps the neighbor's formants, so the word
     fades in and out without a sweep.
     """
     lazy = rng.uniform(*LAZINESS)
@@ -178,18 +178,18 @@ def _resonances(tracks: np.ndarray, voice: Voice) -> np.ndarray:
     """Gain of the vocal tract on the glottal source, (F, K)."""
     square = 1.0
     for formant, width in zip(tracks[:3], (70.0, 100.0, 150.0), strict=True):
-        centre = (formant / voice.tract)[:, None]
+        center = (formant / voice.tract)[:, None]
         # |H|^-2 of a two-pole resonator, 1 at 0 Hz
-        square = square * ((1 - (BINS / centre) ** 2) ** 2 + (width * BINS / centre**2) ** 2)
+        square = square * ((1 - (BINS / center) ** 2) ** 2 + (width * BINS / center**2) ** 2)
     slope = (np.maximum(BINS, 100.0) / 500.0) ** (voice.tilt / 6.02)
     radiation = BINS / 500.0  # the lips pass high frequencies better, 6 dB per octave
     return tracks[3][:, None] * slope * radiation / np.sqrt(square)
 
 
 def _noise_band(tracks: np.ndarray, voice: Voice) -> np.ndarray:
-    """Gain on the noise source, (F, K): a bell around the band's centre."""
-    centre, width = tracks[5][:, None] / voice.tract**0.5, tracks[6][:, None]
-    return tracks[4][:, None] * np.exp(-0.5 * ((BINS - centre) / width) ** 2)
+    """Gain on the noise source, (F, K): a bell around the band's center."""
+    center, width = tracks[5][:, None] / voice.tract**0.5, tracks[6][:, None]
+    return tracks[4][:, None] * np.exp(-0.5 * ((BINS - center) / width) ** 2)
 
 
 def _microphone(rng: np.random.Generator) -> np.ndarray:
@@ -199,7 +199,7 @@ def _microphone(rng: np.random.Generator) -> np.ndarray:
 
 
 def _frames(signal: np.ndarray) -> np.ndarray:
-    """Short-time spectrum, (F, K): frame i is centred on sample i * HOP."""
+    """Short-time spectrum, (F, K): frame i is centerd on sample i * HOP."""
     padded = np.pad(signal, WINDOW // 2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     return np.fft.rfft(windows * _HANN)

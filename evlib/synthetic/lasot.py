@@ -3,28 +3,25 @@
     LaSOT/fish/fish-7/img/00000001.jpg ...      96x96 pictures
     LaSOT/fish/fish-7/groundtruth.txt           41,30,27,15 in every line: x, y, w, h of what can be seen of the object
 
-The object moves fast: the first frame's box, kept for the next 19, has a mean IoU of 0.34. It turns, bounces off the borders, grows
-and shrinks slowly, and passes behind a bar or a post that hides a part of it. Its colours are vivid and everything else is muted, but
-no object is red: red is left to the box.
+The object moves fast: the first frame's box, kept for the next 19, has a mean IoU of 0.34. It turns, bounces off the
+borders, grows and shrinks slowly, and passes behind a bar or a post that hides a part of it. Its colors are vivid and
+everything else is muted, but no object is red: red is left to the box.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from evlib.synthetic.figures import Palette, Pen, automobile, ship
+from evlib.synthetic.figures import Palette, Pen, automobile, cutout, enlarged, ship, turn
 from evlib.synthetic.video_writer import in_parallel
-from evlib.synthetic.spec import Miniature
 
 SIDE = 96  # pixels
 FRAMES = 26  # of a sequence; 1,000 and more in the real set. The task shows 20 of them at a time
 PER_CLASS = 140  # sequences; every 7th is for testing
-OVERSAMPLING = 3  # the object is drawn this much larger and reduced, for smooth edges
+OVERSAMPLING = 3  # the object is painted this much larger and reduced, for smooth edges
 
 # These ranges set the difficulty.
 RADIUS = (12.0, 17.0)  # pixels; half of the object's width
@@ -34,7 +31,7 @@ WAVES = (0.05, 0.12)  # radians a frame: how fast it grows and shrinks, and turn
 POST = (6, 13)  # pixels; how wide a bar is that hides a part of the object
 GONE = 0.1  # an object of which less than this share is seen counts as fully hidden
 
-COLOURS = {
+COLORS = {
     "yellow": (250, 215, 40), "orange": (250, 140, 20), "green": (40, 190, 60), "cyan": (40, 215, 225),
     "blue": (40, 80, 235), "purple": (145, 50, 215), "pink": (245, 120, 200), "white": (245, 245, 245),
 }  # fmt: skip
@@ -68,20 +65,7 @@ def kite(pen: Pen, c: Palette) -> None:
     pen.line([left, right], 0.08, c.ink)
 
 
-OBJECTS: dict[str, Callable[[Pen, Palette], None]] = {
-    "ball": ball,
-    "boat": ship,
-    "car": automobile,
-    "fish": fish,
-    "kite": kite,
-}
-
-
-class Job(NamedTuple):
-    """One sequence still to be drawn."""
-
-    folder: Path
-    seed: int
+OBJECTS = {"ball": ball, "boat": ship, "car": automobile, "fish": fish, "kite": kite}
 
 
 def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
@@ -91,7 +75,7 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
         for number in range(1, PER_CLASS + 1):
             name = f"{kind}-{number}"
             (train if number % 7 else test).append(name)
-            jobs.append(Job(folder / kind / name, int(rng.integers(2**63))))
+            jobs.append((folder / kind / name, int(rng.integers(2**63))))
     for _ in in_parallel(write_sequence, jobs):
         pass
     for file, names in (("training_set.txt", train), ("testing_set.txt", test)):
@@ -99,13 +83,13 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
     return len(train), len(test)
 
 
-def write_sequence(job: Job) -> None:
+def write_sequence(job: tuple[Path, int]) -> None:
     """The folder of one sequence: img/, groundtruth.txt, full_occlusion.txt, out_of_view.txt and nlp.txt."""
-    kind = job.folder.parent.name
-    pictures, boxes, sentence = sequence(kind, FRAMES, np.random.default_rng(job.seed))
-    (job.folder / "img").mkdir(parents=True)
+    folder, seed = job
+    pictures, boxes, sentence = sequence(folder.parent.name, FRAMES, np.random.default_rng(seed))
+    (folder / "img").mkdir(parents=True)
     for i, picture in enumerate(pictures, start=1):
-        Image.fromarray(picture).save(job.folder / "img" / f"{i:08d}.jpg", quality=90)
+        Image.fromarray(picture).save(folder / "img" / f"{i:08d}.jpg", quality=90)
     hidden = (boxes[:, 2] == 0).astype(int)
     texts = {
         "groundtruth": "\n".join(",".join(map(str, box)) for box in boxes.tolist()),
@@ -114,51 +98,48 @@ def write_sequence(job: Job) -> None:
         "nlp": sentence,
     }
     for name, text in texts.items():
-        (job.folder / f"{name}.txt").write_bytes(f"{text}\n".encode())
+        (folder / f"{name}.txt").write_bytes(f"{text}\n".encode())
 
 
 def sequence(kind: str, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, str]:
-    """One object on its way: uint8 (T, 96, 96, 3) pictures, int (T, 4) boxes x, y, w, h in pixels (0, 0, 0, 0 where it is hidden),
-    and a sentence that says what to follow."""
-    first, second = rng.choice(list(COLOURS), 2, replace=False)
+    """One object on its way: uint8 (T, 96, 96, 3) pictures, int (T, 4) boxes x, y, w, h in pixels (0, 0, 0, 0 where it
+    is hidden), and a sentence that says what to follow."""
+    first, second = rng.choice(list(COLORS), 2, replace=False)
     palette = Palette(_shade(first, rng), _shade(second, rng), INK)
     scene, cover = texture(rng), texture(rng)
     poses = zip(*path(frames, rng), angles(kind, frames, rng), strict=True)
-    layers = np.stack([drawing(kind, palette, *pose) for pose in poses])
+    layers = np.stack([layer(kind, palette, *pose) for pose in poses])
     masks = layers[..., 3] > 127
     bar = _bar(masks, rng)
     still = np.where(bar[..., None], cover, scene)
     pictures, boxes = [], []
-    for layer, mask in zip(layers, masks, strict=True):
-        alpha = np.where(bar, 0, layer[..., 3] / np.float32(255))[..., None]
-        pictures.append(np.rint(alpha * layer[..., :3] + (1 - alpha) * still).astype(np.uint8))
+    for pixels, mask in zip(layers, masks, strict=True):
+        alpha = np.where(bar, 0, pixels[..., 3] / np.float32(255))[..., None]
+        pictures.append(np.rint(alpha * pixels[..., :3] + (1 - alpha) * still).astype(np.uint8))
         seen = mask & ~bar
         boxes.append(_box(seen) if seen.sum() >= GONE * mask.sum() else np.zeros(4, int))
-    return (
-        np.stack(pictures),
-        np.stack(boxes),
-        f"{first} and {second} {kind} moving quickly in front of a still background",
-    )
+    sentence = f"{first} and {second} {kind} moving quickly in front of a still background"
+    return np.stack(pictures), np.stack(boxes), sentence
 
 
 def path(frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where the object is and how large: float64 (T, 2) centres x, y and (T,) radii in pixels. All of it stays inside the picture."""
+    """Where the object is and how large: float64 (T, 2) centers x, y and (T,) radii, in pixels, inside the picture."""
     waves = np.sin(rng.uniform(0, 2 * np.pi) + np.arange(frames) * rng.uniform(*WAVES))
     middle, swing = np.mean(RADIUS), (RADIUS[1] - RADIUS[0]) / 2
     share = rng.uniform(0.2, 0.5)  # of the range of sizes, that the waves take up; the rest is how large this object is
     radii = middle + swing * (share * waves + (1 - share) * rng.uniform(-1, 1))
     heading, turning, speed = rng.uniform(0, 2 * np.pi), 0.0, rng.uniform(*SPEED)
     step = speed * np.array([np.cos(heading), np.sin(heading)])
-    centre, centres = rng.uniform(RADIUS[1], SIDE - RADIUS[1], 2), []
+    center, centers = rng.uniform(RADIUS[1], SIDE - RADIUS[1], 2), []
     for radius in radii:
-        outside = (centre < radius) | (centre > SIDE - radius)
-        centre = np.where(outside, 2 * np.clip(centre, radius, SIDE - radius) - centre, centre)  # a bounce
-        step = np.where(outside, np.abs(step) * np.where(centre < SIDE / 2, 1, -1), step)
-        centres.append(centre)
+        outside = (center < radius) | (center > SIDE - radius)
+        center = np.where(outside, 2 * np.clip(center, radius, SIDE - radius) - center, center)  # a bounce
+        step = np.where(outside, np.abs(step) * np.where(center < SIDE / 2, 1, -1), step)
+        centers.append(center)
         turning = 0.8 * turning + rng.normal(0, TURN)
-        step = step @ _turn(turning).T
-        centre = centre + step
-    return np.stack(centres), radii
+        step = step @ turn(turning).T
+        center = center + step
+    return np.stack(centers), radii
 
 
 def angles(kind: str, frames: int, rng: np.random.Generator) -> np.ndarray:
@@ -167,37 +148,29 @@ def angles(kind: str, frames: int, rng: np.random.Generator) -> np.ndarray:
     return start + rate * t if kind == "ball" else 0.2 * np.sin(start + rate * t)
 
 
-def drawing(kind: str, palette: Palette, centre: np.ndarray, radius: float, angle: float) -> np.ndarray:
+def layer(kind: str, palette: Palette, center: np.ndarray, radius: float, angle: float) -> np.ndarray:
     """The object alone: uint8 (96, 96, 4), RGB and opacity."""
-    size = SIDE * OVERSAMPLING
-    # Transparent pixels carry the body's colour, so that reducing the canvas leaves no dark rim.
-    canvas = Image.new("RGBA", (size, size), (*palette.body, 0))
-    OBJECTS[kind](Pen(ImageDraw.Draw(canvas), radius * OVERSAMPLING * _turn(angle), centre * OVERSAMPLING), palette)
-    return np.asarray(canvas.reduce(OVERSAMPLING))
+    matrix, origin = radius * OVERSAMPLING * turn(angle), center * OVERSAMPLING
+    return np.asarray(cutout(OBJECTS[kind], palette, SIDE * OVERSAMPLING, matrix, origin, by=OVERSAMPLING))
 
 
 def texture(rng: np.random.Generator) -> np.ndarray:
-    """A muted surface, float32 (96, 96, 3), 0 .. 255: large and small blots between two greyish colours, and a little grain."""
+    """A muted surface, float32 (96, 96, 3), 0 .. 255: large and small blots of two grayish colors, and some grain."""
     light = rng.uniform(60, 190)
-    colours = light + rng.uniform(12, 30) * np.array([[-1.0], [1.0]]) + rng.normal(0, 7, (2, 3))
-    mix = 0.6 * _blots(4, rng) + 0.4 * _blots(16, rng)
+    colors = light + rng.uniform(12, 30) * np.array([[-1.0], [1.0]]) + rng.normal(0, 7, (2, 3))
+    large, small = (enlarged(rng.random((cells, cells), dtype=np.float32), SIDE)[..., None] for cells in (4, 16))
+    mix = 0.6 * large + 0.4 * small
     grain = rng.normal(0, 2, (SIDE, SIDE, 1))
-    return np.clip((1 - mix) * colours[0] + mix * colours[1] + grain, 0, 255).astype(np.float32)
-
-
-def _blots(cells: int, rng: np.random.Generator) -> np.ndarray:
-    coarse = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
-    return np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None]
+    return np.clip((1 - mix) * colors[0] + mix * colors[1] + grain, 0, 255).astype(np.float32)
 
 
 def _bar(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What stands in the way, bool (96, 96), given the object in every frame, bool (T, 96, 96): a post or a bar that leaves the
-    first box alone, hides nothing entirely, and is met at some time. Where none is found, none stands there."""
+    """What stands in the way, bool (96, 96), given the object in every frame, bool (T, 96, 96): a post or a bar that
+    leaves the first box alone, never hides all, and is met at some time. Where none is found, none stands there."""
     bar, upright = np.zeros((SIDE, SIDE), bool), rng.random() < 0.5
     width = int(rng.integers(*POST))
-    share = (
-        masks.sum(axis=1 if upright else 2) / masks.sum(axis=(1, 2))[:, None]
-    )  # (T, 96): of the object, in every column or row
+    # (T, 96): how much of the object is in every column or row
+    share = masks.sum(axis=1 if upright else 2) / masks.sum(axis=(1, 2))[:, None]
     hidden = np.lib.stride_tricks.sliding_window_view(share, width, axis=1).sum(axis=2)  # (T, places)
     fits = (hidden[0] == 0) & (hidden.max(axis=0) < 1 - 2 * GONE) & (hidden.max(axis=0) > 0.1)
     if fits.any():
@@ -213,18 +186,4 @@ def _box(mask: np.ndarray) -> np.ndarray:
 
 
 def _shade(name: str, rng: np.random.Generator) -> tuple[int, int, int]:
-    return tuple(int(v) for v in np.clip(COLOURS[name] + rng.normal(0, 8, 3), 0, 255))
-
-
-def _turn(angle: float) -> np.ndarray:
-    """The matrix (2, 2) of a turn, clockwise on the screen, by an angle in radians."""
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-
-
-LASOT = Miniature(
-    name="lasot",
-    folder="LaSOT",
-    version=2,
-    about="Drawn objects that move fast over still backgrounds, made by code, in the files of LaSOT; not its videos.",
-    fill=fill,
-)
+    return tuple(int(v) for v in np.clip(COLORS[name] + rng.normal(0, 8, 3), 0, 255))

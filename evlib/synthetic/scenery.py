@@ -1,11 +1,11 @@
 """What a fixed camera sees: a street of a few materials, people of a few limbs, and vehicles that turn in space.
 
     street(rng)                                  -> the empty scene, uint8 (256, 256, 3)
-    person(pen, pose, outfit)                    draws a figure one unit tall, facing right, its feet at (0, 0)
-    vehicle(pen, VEHICLES["van"], heading=90)    draws a van one unit long from behind, driving away
+    person(pen, pose, outfit)                    paints a figure one unit tall, facing right, its feet at (0, 0)
+    vehicle(pen, VEHICLES["van"], heading=90)    paints a van one unit long from behind, driving away
 
-Colours are strong, and each follows from what a grey picture still shows: a material from its pattern, a vehicle from
-its shape, clothes from their brightness or their stripes. So a network that colours grey films has something to learn.
+Colors are strong, and each follows from what a gray picture still shows: a material from its pattern, a vehicle from
+its shape, clothes from their brightness or their stripes. So a network that colors gray films has something to learn.
 """
 
 from __future__ import annotations
@@ -15,60 +15,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from evlib.synthetic.figures import Colour, Pen, Point
+from evlib.synthetic.figures import Color, Pen, Point, enlarged
 
 RESOLUTION = 256  # side of the empty scene, in pixels; clips are smaller
 
 # ---- places ----------------------------------------------------------------------------------------------------------
 
-GRASS, BRICK, MORTAR, ROAD, PAVING, JOINT = (
-    (64, 139, 55),
-    (175, 70, 50),
-    (198, 112, 88),
-    (72, 54, 114),
-    (226, 184, 104),
-    (196, 152, 78),
-)
-ZENITH, HAZE, LEAVES, TRUNK, MARKING = (70, 130, 210), (135, 190, 235), (22, 86, 54), (92, 48, 10), (226, 214, 255)
-GLASS, INK, METAL, DIM, LIT, SMOKE = (
-    (24, 62, 96),
-    (30, 16, 40),
-    (150, 150, 190),
-    (110, 10, 20),
-    (255, 150, 120),
-    (235, 235, 240),
-)
+GRASS, BRICK, MORTAR, TRUNK, LEAVES = (64, 139, 55), (175, 70, 50), (198, 112, 88), (92, 48, 10), (22, 86, 54)
+ROAD, MARKING, PAVING, JOINT = (72, 54, 114), (226, 214, 255), (226, 184, 104), (196, 152, 78)
+ZENITH, HAZE, SMOKE, INK, METAL = (70, 130, 210), (135, 190, 235), (235, 235, 240), (30, 16, 40), (150, 150, 190)
+GLASS, DIM, LIT = (24, 62, 96), (110, 10, 20), (255, 150, 120)  # and the lamps of vehicles
 
 _CIRCLE = np.stack([np.cos(t := np.linspace(0, 2 * np.pi, 16, endpoint=False)), np.sin(t)], axis=1)
-_Y, _X = np.mgrid[0 : 1 : RESOLUTION * 1j, 0 : 1 : RESOLUTION * 1j]
+_down, _across = np.mgrid[0 : 1 : RESOLUTION * 1j, 0 : 1 : RESOLUTION * 1j]
 
 
 def street(rng: np.random.Generator) -> np.ndarray:
-    """One camera's view without anybody in it, uint8 (256, 256, 3): sky, a wall or trees, a strip, the road, a strip."""
+    """One camera's view without anybody in it, uint8 (256, 256, 3): sky, wall or trees, a strip, the road, a strip."""
     horizon, kerb, edge = rng.uniform(0.34, 0.38), 0.52, 0.84
-    near, far = [(_grass, _paving)[i](rng) for i in rng.permutation([0, rng.integers(2)])]
+    strips = (_grass, lambda rng: _tiled(PAVING, JOINT, 0.11, 0.09, 0.0, rng))
+    near, far = [strips[i](rng) for i in rng.permutation([0, rng.integers(2)])]
     picture = _sky(rng)
     for _ in range(rng.integers(1, 3)):
         _tree(picture, rng.random(), horizon, rng)
     start, width = rng.uniform(-0.3, 0.7), rng.uniform(0.4, 0.8)
-    wall = (_X > start) & (_X < start + width) & (_Y > rng.uniform(0.0, 0.15)) & (_Y < horizon)
-    picture[wall] = _brick(rng)[wall]
+    wall = (_across > start) & (_across < start + width) & (_down > rng.uniform(0.0, 0.15)) & (_down < horizon)
+    picture[wall] = _tiled(BRICK, MORTAR, 0.13, 0.06, 0.5, rng)[wall]
     for band, top, bottom in ((far, horizon, kerb), (_road(kerb, edge, rng), kerb, edge), (near, edge, 2)):
-        inside = (_Y >= top) & (_Y < bottom)
+        inside = (_down >= top) & (_down < bottom)
         picture[inside] = band[inside]
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
 def _blots(cells: int, rng: np.random.Generator) -> np.ndarray:
     """Soft noise around 0, (256, 256, 1): about `cells` blots from edge to edge."""
-    coarse = Image.fromarray(rng.uniform(-1, 1, (cells, cells)).astype(np.float32))
-    return np.asarray(coarse.resize((RESOLUTION, RESOLUTION), Image.Resampling.BICUBIC))[..., None]
+    return enlarged(rng.uniform(-1, 1, (cells, cells)), RESOLUTION)[..., None]
 
 
 def _sky(rng: np.random.Generator) -> np.ndarray:
-    mix = np.clip(_Y[..., None] * 2.2 + 0.25 * _blots(4, rng), 0, 1)
+    mix = np.clip(_down[..., None] * 2.2 + 0.25 * _blots(4, rng), 0, 1)
     return (1 - mix) * np.array(ZENITH) + mix * np.array(HAZE)
 
 
@@ -78,44 +64,30 @@ def _grass(rng: np.random.Generator) -> np.ndarray:
 
 def _road(top: float, bottom: float, rng: np.random.Generator) -> np.ndarray:
     surface = np.array(ROAD) * (1 + 0.06 * _blots(40, rng))
-    dashes = (np.abs(_Y - (0.55 * top + 0.45 * bottom)) < 0.012) & ((_X * 4 + rng.random()) % 1 < 0.55)
+    dashes = (np.abs(_down - (0.55 * top + 0.45 * bottom)) < 0.012) & ((_across * 4 + rng.random()) % 1 < 0.55)
     surface[dashes] = MARKING
     return surface
 
 
-def _paving(rng: np.random.Generator) -> np.ndarray:
-    return _tiled(PAVING, JOINT, 0.11, 0.09, 0.0, rng)
-
-
-def _brick(rng: np.random.Generator) -> np.ndarray:
-    return _tiled(BRICK, MORTAR, 0.13, 0.06, 0.5, rng)
-
-
-def _tiled(
-    tile: Colour, joint: Colour, width: float, height: float, bond: float, rng: np.random.Generator
-) -> np.ndarray:
+def _tiled(tile: Color, joint: Color, width: float, height: float, bond: float, rng: np.random.Generator) -> np.ndarray:
     """Courses of tiles, each shifted by `bond` tiles against the one above."""
-    row = np.floor(_Y / height)
-    x, y = (_X / width + bond * row + rng.random()) % 1, (_Y / height) % 1
+    row = np.floor(_down / height)
+    x, y = (_across / width + bond * row + rng.random()) % 1, (_down / height) % 1
     joints = (x * width < 0.012) | (y * height < 0.012)
     return np.where(joints[..., None], joint, np.array(tile) * (1 + 0.05 * _blots(12, rng)))
 
 
 def _tree(picture: np.ndarray, x: float, foot: float, rng: np.random.Generator) -> None:
     radius, top = rng.uniform(0.1, 0.16), rng.uniform(0.08, 0.18)
-    picture[(np.abs(_X - x) < 0.022) & (_Y > top) & (_Y < foot)] = TRUNK
-    crown = np.hypot(_X - x, _Y - top) < radius * (1 + 0.3 * _blots(14, rng)[..., 0])
+    picture[(np.abs(_across - x) < 0.022) & (_down > top) & (_down < foot)] = TRUNK
+    crown = np.hypot(_across - x, _down - top) < radius * (1 + 0.3 * _blots(14, rng)[..., 0])
     picture[crown] = (np.array(LEAVES) * (1 + 0.3 * _blots(20, rng)))[crown]
 
 
 # ---- people ----------------------------------------------------------------------------------------------------------
 
 SKINS = ((255, 196, 150), (204, 132, 86), (120, 66, 36))
-LIGHT, DARK, STRIPED = (
-    ((255, 172, 30),),
-    ((124, 0, 124),),
-    ((255, 236, 236), (214, 22, 60)),
-)  # shirts: bands from neck to hip
+LIGHT, DARK, STRIPED = ((255, 172, 30),), ((124, 0, 124),), ((255, 236, 236), (214, 22, 60))  # shirts: bands of color
 TROUSERS = ((20, 34, 140), (120, 214, 255))  # dark and light
 CARDBOARD, TAPE = (226, 140, 52), (255, 226, 170)
 THIGH, UPPER_ARM = 0.265, 0.2  # and shins and forearms alike, as parts of the height
@@ -125,9 +97,9 @@ FRAME, SPOKES, PEDALS = (255, 70, 170), (255, 150, 205), (0.0, -0.2)  # of a bic
 
 @dataclass(frozen=True)
 class Outfit:
-    skin: Colour
-    shirt: tuple[Colour, ...]
-    trousers: Colour
+    skin: Color
+    shirt: tuple[Color, ...]
+    trousers: Color
 
 
 @dataclass(frozen=True)
@@ -168,7 +140,7 @@ def person(pen: Pen, pose: Pose, outfit: Outfit) -> None:
     _limb(pen, shoulder, pose.hands[1], UPPER_ARM, 1, 0.07, outfit.skin)
 
 
-def _torso(pen: Pen, pose: Pose, shirt: tuple[Colour, ...]) -> None:
+def _torso(pen: Pen, pose: Pose, shirt: tuple[Color, ...]) -> None:
     top, bottom, bands = np.array(pose.neck) - (0, 0.01), np.array(pose.hip) + (0, 0.03), 6 if len(shirt) > 1 else 1
     across = np.array([0.115, 0.0])
     for i in range(bands):
@@ -176,13 +148,13 @@ def _torso(pen: Pen, pose: Pose, shirt: tuple[Colour, ...]) -> None:
         pen.shape([a - across, a + across, b + across, b - across], shirt[i % len(shirt)])
 
 
-def _limb(pen: Pen, start: Point, end: Point, bone: float, bend: int, width: float, colour: Colour) -> None:
+def _limb(pen: Pen, start: Point, end: Point, bone: float, bend: int, width: float, color: Color) -> None:
     """Two bones of equal length from start to end; the joint between them lies in front (bend -1) or behind (1)."""
     a, b = complex(*start), complex(*end)
     half = (b - a) / 2
     joint = a + half + 1j * bend * half * max((bone / max(abs(half), 1e-6)) ** 2 - 1, 0.0) ** 0.5
-    pen.line([start, (joint.real, joint.imag), end], width, colour)
-    pen.ellipse(*end, width * 0.6, width * 0.6, colour)
+    pen.line([start, (joint.real, joint.imag), end], width, color)
+    pen.ellipse(*end, width * 0.6, width * 0.6, color)
 
 
 def _bicycle(pen: Pen) -> None:
@@ -206,7 +178,7 @@ class Part:
     """A convex side view (x forwards, y up, clockwise), as wide as the vehicle, and the windows on its sides."""
 
     outline: tuple[Point, ...]
-    colour: Colour
+    color: Color
     windows: tuple[tuple[Point, ...], ...] = ()
 
 
@@ -226,29 +198,30 @@ def _box(x0: float, y0: float, x1: float, y1: float) -> tuple[Point, ...]:
 
 
 _RED, _YELLOW, _BLUE, _SILVER = (232, 24, 30), (255, 214, 0), (36, 92, 246), (150, 220, 255)
-_BODY = ((-0.5, 0.08), (-0.5, 0.3), (0.4, 0.3), (0.5, 0.24), (0.5, 0.08))
-_CABIN = ((-0.44, 0.3), (-0.32, 0.52), (0.1, 0.52), (0.27, 0.3))
-_CABIN_PANES = (
-    ((-0.36, 0.31), (-0.27, 0.48), (-0.12, 0.48), (-0.12, 0.31)),
-    ((-0.07, 0.31), (-0.07, 0.48), (0.07, 0.48), (0.19, 0.31)),
+_CAR = (
+    Part(((-0.5, 0.08), (-0.5, 0.3), (0.4, 0.3), (0.5, 0.24), (0.5, 0.08)), _RED),
+    Part(
+        ((-0.44, 0.3), (-0.32, 0.52), (0.1, 0.52), (0.27, 0.3)),
+        _RED,
+        (
+            ((-0.36, 0.31), (-0.27, 0.48), (-0.12, 0.48), (-0.12, 0.31)),
+            ((-0.07, 0.31), (-0.07, 0.48), (0.07, 0.48), (0.19, 0.31)),
+        ),
+    ),
 )
-_VAN = ((-0.48, 0.08), (-0.48, 0.62), (0.28, 0.62), (0.48, 0.36), (0.48, 0.08))
-_VAN_PANES = (
+_PANES = (
     _box(-0.42, 0.37, -0.2, 0.55),
     _box(-0.15, 0.37, 0.05, 0.55),
     ((0.1, 0.37), (0.1, 0.55), (0.27, 0.55), (0.4, 0.37)),
 )
-_CAB, _CAB_PANE = (
-    ((0.24, 0.1), (0.24, 0.52), (0.42, 0.52), (0.5, 0.3), (0.5, 0.1)),
-    ((0.29, 0.3), (0.29, 0.47), (0.4, 0.47), (0.46, 0.3)),
-)
-_BOX = _box(-0.5, 0.12, 0.2, 0.7)
+_VAN = (Part(((-0.48, 0.08), (-0.48, 0.62), (0.28, 0.62), (0.48, 0.36), (0.48, 0.08)), _YELLOW, _PANES),)
+_PANE = ((0.29, 0.3), (0.29, 0.47), (0.4, 0.47), (0.46, 0.3))
+_CAB = ((0.24, 0.1), (0.24, 0.52), (0.42, 0.52), (0.5, 0.3), (0.5, 0.1))
+_TRUCK = Part(_box(-0.5, 0.12, 0.2, 0.7), _BLUE), Part(_CAB, _SILVER, (_PANE,))
 VEHICLES = {
-    "car": Vehicle((Part(_BODY, _RED), Part(_CABIN, _RED, _CABIN_PANES)), 0.46, (-0.3, 0.3), (0.12, 0.3), (0.32, 0.49)),
-    "van": Vehicle((Part(_VAN, _YELLOW, _VAN_PANES),), 0.5, (-0.28, 0.28), (0.12, 0.6), (0.38, 0.55)),
-    "truck": Vehicle(
-        (Part(_BOX, _BLUE), Part(_CAB, _SILVER, (_CAB_PANE,))), 0.5, (-0.34, -0.12, 0.36), (0.14, 0.68), (0.4, 0.42)
-    ),
+    "car": Vehicle(_CAR, 0.46, (-0.3, 0.3), (0.12, 0.3), (0.32, 0.49)),
+    "van": Vehicle(_VAN, 0.5, (-0.28, 0.28), (0.12, 0.6), (0.38, 0.55)),
+    "truck": Vehicle(_TRUCK, 0.5, (-0.34, -0.12, 0.36), (0.14, 0.68), (0.4, 0.42)),
 }
 
 
@@ -259,26 +232,22 @@ class _Body:
         c, s, e = np.cos(np.radians(heading)), np.sin(np.radians(heading)), ELEVATION
         self.pen = pen
         self.camera = np.array([-s * np.cos(e), np.sin(e), -c * np.cos(e)])  # the direction towards it
-        self.picture = np.array(
-            [[c, -s * np.sin(e)], [0, -np.cos(e)], [-s, -c * np.sin(e)]]
-        )  # (x, y, z) -> right and down
+        # (x, y, z) -> right and down
+        self.picture = np.array([[c, -s * np.sin(e)], [0, -np.cos(e)], [-s, -c * np.sin(e)]])
 
-    def paint(self, points: Sequence[tuple[float, float, float]], colour: Colour) -> None:
-        self.pen.shape(np.array(points) @ self.picture, colour)
+    def paint(self, points: Sequence[tuple[float, float, float]], color: Color) -> None:
+        self.pen.shape(np.array(points) @ self.picture, color)
 
-    def side(self, outline: Sequence[Point], z: float, colour: Colour) -> None:
-        self.pen.shape(np.asarray(outline) @ self.picture[:2] + z * self.picture[2], colour)
+    def side(self, outline: Sequence[Point], z: float, color: Color) -> None:
+        self.pen.shape(np.asarray(outline) @ self.picture[:2] + z * self.picture[2], color)
 
-    def back(self, y0: float, y1: float, z0: float, z1: float, colour: Colour, x: float = -0.505) -> None:
-        self.paint([(x, y0, z0), (x, y1, z0), (x, y1, z1), (x, y0, z1)], colour)
+    def back(self, y0: float, y1: float, z0: float, z1: float, color: Color, x: float = -0.505) -> None:
+        self.paint([(x, y0, z0), (x, y1, z0), (x, y1, z1), (x, y0, z1)], color)
 
 
-def vehicle(
-    pen: Pen, v: Vehicle, heading: float, braking: bool = False, fumes: float = 0.0, lifted: float = 0.0
-) -> None:
+def vehicle(pen: Pen, v: Vehicle, heading: float, braking=False, fumes=0.0, lifted=0.0) -> None:
     """A vehicle one unit long around (0, 0) on the ground. heading: degrees; 0 drives to the right, 90 away from the
-    camera, 180 to the left. fumes, lifted: how much comes
-    from the exhaust and how far the tailgate is up, 0 to 1."""
+    camera, 180 to the left. fumes, lifted: how much comes from the exhaust, how far the tailgate is up; 0 to 1."""
     body = _Body(pen, heading)
     half = v.width / 2
     for i in range(3 if fumes else 0):
@@ -302,22 +271,20 @@ def _extrude(body: _Body, part: Part, half: float, near: float) -> None:
     for (x0, y0), (x1, y1) in zip(part.outline, (*part.outline[1:], part.outline[0])):
         if (y0 - y1) * body.camera[0] + (x1 - x0) * body.camera[1] > 0:  # the outward normal, as outlines run clockwise
             light = 0.75 + 0.3 * (x1 - x0) / math.hypot(x1 - x0, y1 - y0)
-            body.paint(
-                [(x0, y0, -half), (x1, y1, -half), (x1, y1, half), (x0, y0, half)],
-                tuple(min(255, int(light * v)) for v in part.colour),
-            )
-    body.side(part.outline, near, part.colour)
+            corners = [(x0, y0, -half), (x1, y1, -half), (x1, y1, half), (x0, y0, half)]
+            body.paint(corners, tuple(min(255, int(light * v)) for v in part.color))
+    body.side(part.outline, near, part.color)
     for window in part.windows:
         body.side(window, near, GLASS)
 
 
-def _rear(body: _Body, v: Vehicle, half: float, lamps: Colour, lifted: float) -> None:
+def _rear(body: _Body, v: Vehicle, half: float, lamps: Color, lifted: float) -> None:
     bottom, top = v.gate
     if lifted:
         body.back(bottom, top, -0.85 * half, 0.85 * half, INK)
         angle = lifted * np.radians(105)
         x, y = -0.5 - (top - bottom) * np.sin(angle), top - (top - bottom) * np.cos(angle)
-        body.paint([(-0.5, top, -half), (-0.5, top, half), (x, y, half), (x, y, -half)], v.parts[0].colour)
+        body.paint([(-0.5, top, -half), (-0.5, top, half), (x, y, half), (x, y, -half)], v.parts[0].color)
     else:
         body.back(*v.pane, -0.75 * half, 0.75 * half, GLASS)
     for z in (-0.85 * half, 0.85 * half):

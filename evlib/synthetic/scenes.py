@@ -51,12 +51,12 @@ class Solid:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A film before it is drawn."""
+    """A film before it is rendered."""
 
     solids: tuple[Solid, ...]
     path: np.ndarray  # float (128, K, 2), places on the floor
     collisions: tuple[tuple[int, int], ...]  # which solids, in the order of time
-    light: int  # grey level of the floor
+    light: int  # gray level of the floor
 
 
 def deal(rng: np.random.Generator, number: int) -> list[Scene]:
@@ -107,7 +107,7 @@ def roll(places: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.nda
             closing = ((v[:, j] - v[:, i]) * normal).sum(axis=1, keepdims=True)
             hit = (distance < 2 * RADIUS) & (closing < 0)  # discs that move apart have struck already
             impulse = np.where(hit, closing * normal, 0)
-            v[:, i] += impulse  # equal masses swap what they have along the line of their centres
+            v[:, i] += impulse  # equal masses swap what they have along the line of their centers
             v[:, j] -= impulse
             hits[:, frame, column] = hit[:, 0]
         speed = np.linalg.norm(v, axis=2, keepdims=True)
@@ -168,7 +168,7 @@ def _clear(scene: Scene) -> bool:
 
 
 def _looks(rng: np.random.Generator, K: int) -> list[tuple[str, str, str]]:
-    """Colour, shape and material of K solids; no two share both colour and shape."""
+    """Color, shape and material of K solids; no two share both color and shape."""
     colors, shapes = rng.permutation(list(COLORS))[:K], rng.permutation(SHAPES)[:K]
     if rng.random() < SAME_COLOR:
         colors[-1] = colors[0]  # their shapes differ
@@ -195,23 +195,21 @@ def sight(scene: Scene) -> np.ndarray:
 
 
 def states(scene: Scene, i: int) -> list[str | None]:
-    """What every solid does between frames SEEN[i] and SEEN[i + 1]: "moving" or "stationary" all the time, "" if it has yet to
-    enter at the first of them, and None where the two frames do not tell."""
+    """What every solid does between frames SEEN[i] and SEEN[i + 1]: "moving" or "stationary" all the time, "" if it has
+    yet to enter at the first of them, and None where the two frames do not tell."""
     seen, (start, end) = sight(scene)[i : i + 2], SEEN[i : i + 2]
     path = scene.path[start : end + 1]
     steps = (np.diff(path, axis=0) != 0).any(axis=2)
     ways = np.linalg.norm(np.diff(on_screen(path[[0, -1]]), axis=0)[0] * SEEN_SIZE / (WIDTH, HEIGHT), axis=1)
-    found: list[str | None] = []
-    for k, solid in enumerate(scene.solids):
-        if solid.enters and seen[0, k] == 0:
-            found.append("")
-        elif seen[:, k].min() < IN_SIGHT:
-            found.append(None)
-        else:
-            found.append(
-                "moving" if steps[:, k].all() and ways[k] >= DISPLACED else None if steps[:, k].any() else "stationary"
-            )
-    return found
+
+    def state(k: int) -> str | None:
+        if scene.solids[k].enters and seen[0, k] == 0:
+            return ""
+        if seen[:, k].min() >= IN_SIGHT and not steps[:, k].any():
+            return "stationary"
+        return "moving" if seen[:, k].min() >= IN_SIGHT and steps[:, k].all() and ways[k] >= DISPLACED else None
+
+    return [state(k) for k in range(len(scene.solids))]
 
 
 def on_screen(places: np.ndarray) -> np.ndarray:
@@ -231,5 +229,5 @@ def _far_to_near(places: np.ndarray) -> np.ndarray:
 @cache
 def _floor(light: int) -> Image.Image:
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
-    grey = light + 10 * y - 5 * x - 8 * (x**2 + y**2)
-    return Image.fromarray(np.repeat(np.rint(grey)[..., None], 3, axis=2).astype(np.uint8))
+    gray = light + 10 * y - 5 * x - 8 * (x**2 + y**2)
+    return Image.fromarray(np.repeat(np.rint(gray)[..., None], 3, axis=2).astype(np.uint8))

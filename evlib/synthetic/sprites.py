@@ -95,7 +95,7 @@ Prism = tuple[np.ndarray, np.ndarray, float, Callable[[np.ndarray], np.ndarray]]
 
 
 def _cylinder(u: np.ndarray) -> Prism:
-    """y of the wall that faces the camera (NaN beside it), the wall's normal, the height, and which y are in the footprint."""
+    """y of the wall that faces the camera (NaN beside it), its normal, the height, and which y are in the footprint."""
     wall = -np.sqrt(np.where(abs(u) <= DRUM, DRUM**2 - u**2, np.nan))
     normal = np.stack([u, np.nan_to_num(wall), np.zeros_like(u)], axis=2) / DRUM
     return wall, normal, TALL, lambda y: u**2 + y**2 <= DRUM**2
@@ -115,13 +115,13 @@ def _cube(u: np.ndarray) -> Prism:
 
 
 def _shade(place: np.ndarray, normal: np.ndarray, color: np.ndarray, material: str) -> np.ndarray:
-    """What the camera sees of a surface, (..., 3), 0 .. 1: rubber is matt; metal mirrors two bright windows and a dark floor."""
+    """What the camera sees of a surface, (..., 3), 0 .. 1: rubber is matt, metal mirrors windows and a dark floor."""
     diffuse = np.clip(normal @ LIGHT, 0, 1)[..., None]
     if material == "rubber":
         return np.clip(color * (0.6 + 0.45 * diffuse), 0, 1)
     eye = np.array([0.0, -COS, SIN])
     mirrored = 2 * (normal @ eye)[..., None] * normal - eye
-    # The room is near: what a flat face mirrors changes along it, or the face would be of one colour.
+    # The room is near: what a flat face mirrors changes along it, or the face would be of one color.
     towards = mirrored + (place - (0, 0, BALL)) / 30
     room = 0.65 + 0.35 * np.tanh(2 * towards[..., 2:]) + 0.35 * diffuse
     windows = sum(np.clip((towards @ window - edge) * 4, 0, 1) for window, edge in WINDOWS)[..., None]

@@ -5,8 +5,8 @@
     the cast is great and the plot was fresh , but it is not funny    0
 
 A clause's polarity is that of its adjective, turned round by "not", "never" or "hardly"; "and" joins clauses of one
-polarity, ", but" and ", yet" opposite ones. Negations are equally frequent under both labels, and the clauses before the
-last say nothing of it: no word gives a label away. Longest reviews exceed the 20 tokens that the task keeps, the last ones.
+polarity, ", but" and ", yet" opposite ones. Negations are equally frequent under both labels, and the clauses before
+the last say nothing of it: no word gives a label away. Of the longest reviews the task shows the last 20 tokens alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
-from evlib.synthetic.spec import Miniature
 
 GOOD = ("good", "great", "funny", "clever", "fresh", "moving")
 BAD = ("bad", "dull", "silly", "weak", "boring", "flat")
@@ -65,7 +63,7 @@ def _unique_rows(rng: np.random.Generator, count: int) -> list[tuple[str, int]]:
 
 
 def _review(rng: np.random.Generator, label: int, negated: list[bool]) -> str:
-    """A review of as many clauses as `negated` has entries; the last has the polarity `label`, the others a random one."""
+    """One clause per entry of `negated`; the last has the polarity `label`, the others a random one."""
     polarities = [*rng.integers(2, size=len(negated) - 1).tolist(), label]
     words = _clause(rng, polarities[0], negated[0])
     for before, polarity, negation in zip(polarities, polarities[1:], negated[1:]):
@@ -93,12 +91,3 @@ def _perhaps(rng: np.random.Generator, words: tuple[str, ...], share: float) -> 
 def _write_tsv(path: Path, header: tuple[str, str], rows: list[tuple]) -> None:
     lines = ["\t".join(map(str, row)) for row in (header, *rows)]
     path.write_bytes(("\n".join(lines) + "\n").encode())  # bytes: LF on Windows too
-
-
-SST2 = Miniature(
-    name="sst2",
-    folder="SST-2",
-    version=2,
-    about="Synthetic film reviews from a small grammar with negation, in the files of GLUE's SST-2; not the real data.",
-    fill=fill,
-)

@@ -3,9 +3,8 @@
     how many dogs are there in the field ?     two
     what color is the ship ?                   purple
 
-A scene is one kind of thing in one colour, once, twice or three times, in one place; it hops, drifts, rocks or swings.
-All of these are drawn without knowledge of each other, and a question never names what it asks for, so only the
-pictures hold the answer.
+A scene is one kind of thing in one color, once, twice or three times, in one place; it hops, drifts, rocks or swings.
+None of these knows of the others, and a question never names what it asks for, so only the pictures hold the answer.
 """
 
 from __future__ import annotations
@@ -16,17 +15,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from evlib.synthetic import figures
-from evlib.synthetic.figures import Colour, Palette, Pen, Point
+from evlib.synthetic.figures import Color, Palette, Pen, Point, cutout, turn
 from evlib.synthetic.video_writer import in_parallel, write_gif
-from evlib.synthetic.spec import Miniature
 
 TRAIN, TEST = 2000, 200  # GIFs
 TRAIN_QUESTIONS, TEST_QUESTIONS = 3, 4  # questions a GIF; in the test set one of each type
 WIDTH, HEIGHT, FRAMES = 96, 72, 12
-OVERSAMPLING = 2  # things and places are drawn this much larger and reduced, for smooth edges
+OVERSAMPLING = 2  # things and places are painted this much larger and reduced, for smooth edges
 
 # ---- what there is to see --------------------------------------------------------------------------------------------
 
@@ -94,7 +92,7 @@ THINGS = {
     "plane": figures.airplane,
     "ship": figures.ship,
 }
-COLOURS: dict[str, Colour] = {
+COLORS: dict[str, Color] = {
     "red": (222, 24, 30),
     "green": (20, 205, 60),
     "blue": (30, 60, 235),
@@ -103,13 +101,11 @@ COLOURS: dict[str, Colour] = {
     "white": (255, 255, 255),
 }
 PLACES = {"beach": beach, "field": field, "snow": snow, "space": space, "street": street}
-PLACE_PHRASES = {
-    "beach": "on the beach",
-    "field": "in the field",
-    "snow": "in the snow",
-    "space": "in space",
-    "street": "on the street",
-}
+PHRASES = (
+    {"space": "in space"}
+    | {p: f"in the {p}" for p in ("field", "snow")}
+    | {p: f"on the {p}" for p in ("beach", "street")}
+)
 MOTIONS = {  # phase in radians -> steps to the right and down, tilt in degrees
     "hopping": lambda p: (0.0, 1 - 2 * abs(np.sin(p)), 0.0),
     "drifting": lambda p: (np.sin(p), 0.6 * np.cos(p), 0.0),
@@ -177,10 +173,10 @@ class Scene(NamedTuple):
     motion: str
     seed: int  # of everything that no question asks for
 
-    def say(self, wording: str) -> str:
+    def phrase(self, wording: str) -> str:
         plural = self.object + "s"
         noun, is_ = (self.object, "is") if self.number == "one" else (plural, "are")
-        return wording.format(**self._asdict(), noun=noun, plural=plural, is_=is_, where=PLACE_PHRASES[self.location])
+        return wording.format(**self._asdict(), noun=noun, plural=plural, is_=is_, where=PHRASES[self.location])
 
 
 class Row(NamedTuple):
@@ -209,7 +205,7 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def contents(rng: np.random.Generator) -> tuple[list[Scene], list[Row], list[Row]]:
-    """All scenes, the training ones first, with the training and the test questions; nothing is drawn yet."""
+    """All scenes, the training ones first, with the training and the test questions; no picture yet."""
     train, test = _scenes(rng, TRAIN), _scenes(rng, TEST)
     numbers = iter(rng.permutation(TRAIN * TRAIN_QUESTIONS + TEST * TEST_QUESTIONS).tolist())  # for vid_id
     scenes = train + test
@@ -219,23 +215,14 @@ def contents(rng: np.random.Generator) -> tuple[list[Scene], list[Row], list[Row
         for i in range(count):
             kind = (key + i) % len(TYPES)  # the types take turns, so that all are equally frequent
             asked = TYPES[kind]
-            rows.append(
-                Row(
-                    scene.name,
-                    _question(scene, asked, rng),
-                    getattr(scene, asked),
-                    kind,
-                    f"FRAMEQA{next(numbers)}",
-                    key,
-                    scene.say(DESCRIPTION),
-                )
-            )
+            question, answer, vid_id = _question(scene, asked, rng), getattr(scene, asked), f"FRAMEQA{next(numbers)}"
+            rows.append(Row(scene.name, question, answer, kind, vid_id, key, scene.phrase(DESCRIPTION)))
     return scenes, rows[: TRAIN * TRAIN_QUESTIONS], rows[TRAIN * TRAIN_QUESTIONS :]
 
 
 def _question(scene: Scene, asked: str, rng: np.random.Generator) -> str:
     wordings = (LONG_WORDINGS if (long := rng.random() < LONG) else WORDINGS)[asked]
-    question = scene.say(wordings[rng.integers(len(wordings))])
+    question = scene.phrase(wordings[rng.integers(len(wordings))])
     opened = OPENINGS[rng.integers(len(OPENINGS))] + question
     return opened if long and rng.random() < OPENED and len(opened.split()) <= LONGEST else question
 
@@ -244,7 +231,7 @@ def _scenes(rng: np.random.Generator, count: int) -> list[Scene]:
     """Every value of an attribute occurs equally often, and knows nothing of the other attributes."""
     columns = [
         rng.permutation([values[i % len(values)] for i in range(count)]).tolist()
-        for values in map(list, (THINGS, NUMBERS, COLOURS, PLACES, MOTIONS))
+        for values in map(list, (THINGS, NUMBERS, COLORS, PLACES, MOTIONS))
     ]
     return [Scene(_name(rng), *values, seed=int(rng.integers(2**63))) for values in zip(*columns, strict=True)]
 
@@ -256,7 +243,7 @@ def _name(rng: np.random.Generator) -> str:
     return f"tumblr_n{middle}1{end}o1_{rng.choice([250, 400, 500])}"
 
 
-# ---- drawing ---------------------------------------------------------------------------------------------------------
+# ---- pictures --------------------------------------------------------------------------------------------------------
 
 
 def _write_scene(job: tuple[Path, Scene]) -> None:
@@ -276,7 +263,7 @@ def film(scene: Scene) -> np.ndarray:
     frames = []
     for phase in phases:
         right, down, tilt = MOTIONS[scene.motion](phase)
-        sprite = _sprite(scene.object, COLOURS[scene.color], radius, round(tilt), mirrored)
+        sprite = _sprite(scene.object, COLORS[scene.color], radius, round(tilt), mirrored)
         x, y = SWAY + np.rint(sway * np.array([np.cos(phase), np.sin(phase)])).astype(int)
         frame = place.crop((x, y, x + WIDTH, y + HEIGHT))
         for stand in stands:
@@ -290,33 +277,18 @@ def _place(name: str, rng: np.random.Generator) -> Image.Image:
     """RGB, larger than a frame by SWAY pixels on every side; -1 to 1 is what a resting camera sees."""
     size = np.array([WIDTH + 2 * SWAY, HEIGHT + 2 * SWAY]) * OVERSAMPLING
     canvas = Image.new("RGB", tuple(size.tolist()))
-    PLACES[name](Pen(ImageDraw.Draw(canvas), np.diag([WIDTH, HEIGHT]) * OVERSAMPLING / 2, size / 2), rng)
+    PLACES[name](Pen(canvas, np.diag([WIDTH, HEIGHT]) * OVERSAMPLING / 2, size / 2), rng)
     return canvas.reduce(OVERSAMPLING)
 
 
 @lru_cache(maxsize=64)
-def _sprite(name: str, colour: Colour, radius: int, tilt: int, mirrored: bool) -> Image.Image:
+def _sprite(name: str, color: Color, radius: int, tilt: int, mirrored: bool) -> Image.Image:
     """RGBA: one thing on a clear square, with a dark outline that sets it off from every place."""
     side = 2 * (radius + 3) * OVERSAMPLING  # tilted corners and the outline need a little room
-    shade = tuple(int(0.8 * v) for v in colour)
-    palette = Palette(body=colour, second=shade, ink=(24, 24, 28))
-    # Transparent pixels carry the thing's colour, so that reducing the canvas leaves no dark rim.
-    canvas = Image.new("RGBA", (side, side), (*colour, 0))
-    turn = np.radians(tilt)
-    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag(
-        [-1 if mirrored else 1, 1]
-    )
-    THINGS[name](Pen(ImageDraw.Draw(canvas), radius * OVERSAMPLING * matrix, np.full(2, side / 2)), palette)
-    thing = canvas.reduce(OVERSAMPLING)
+    shade = tuple(int(0.8 * v) for v in color)
+    palette = Palette(body=color, second=shade, ink=(24, 24, 28))
+    matrix = radius * OVERSAMPLING * (turn(np.radians(tilt)) @ np.diag([-1 if mirrored else 1, 1]))
+    thing = cutout(THINGS[name], palette, side, matrix, np.full(2, side / 2), by=OVERSAMPLING)
     outlined = Image.new("RGBA", thing.size, (*palette.ink, 0))
     outlined.putalpha(thing.getchannel("A").filter(ImageFilter.MaxFilter(3)))
     return Image.alpha_composite(outlined, thing)
-
-
-TGIFQA = Miniature(
-    name="tgifqa",
-    folder="tgif-qa",
-    version=2,
-    about="Animated GIFs of coloured things made by code, with questions, in the files of TGIF-QA's frame task; not the real data.",
-    fill=fill,
-)

@@ -2,12 +2,13 @@
 
     a figure with a box crosses the picture                         ["activity_carrying", "activity_walking"]
     a van, seen from behind, drives away and then to the left       ["vehicle_moving", "vehicle_turning_left"]
-    a figure waves beside a truck that comes to rest                ["activity_gesturing", "activity_standing", "vehicle_stopping"]
+    a figure waves beside a truck that comes to rest                ["activity_gesturing", "activity_standing",
+                                                                     "vehicle_stopping"]
 
 Twelve of the 26 classes, each to be seen in ten frames spread over a clip. Labels stand in the order of the alphabet,
 capitals first. People dress for what they do: a small network tells a shirt sooner than a stride. Clips of one camera
 share its street and its light; no camera of the test set is one of training, but all streets are made of the same
-materials (see `scenery`), so that colours can be told from grey.
+materials (see `scenery`), so that colors can be told from gray.
 """
 
 from __future__ import annotations
@@ -20,21 +21,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from evlib.synthetic import scenery, video_writer
-from evlib.synthetic.figures import Colour, Pen
+from evlib.synthetic.figures import Color, Pen
 from evlib.synthetic.scenery import DARK, LIGHT, PEDALS, SKINS, STRIPED, TROUSERS, Pose
-from evlib.synthetic.spec import Miniature
 
 RATE = 30  # frames a second
 CLIPS = {"train": (900, 45), "test": (240, 12)}  # clips, cameras
 FRAMES, SIDES = (40, 90), (40, 96)  # shortest and longest, smallest and largest; most are nearer to the first
-OVERSAMPLING = 2  # clips are drawn this much larger and reduced, for smooth edges
-GRAIN = 3.0  # standard deviation of the noise, in grey levels
+OVERSAMPLING = 2  # clips are painted this much larger and reduced, for smooth edges
+GRAIN = 3.0  # standard deviation of the noise, in gray levels
 
 
-# ---- what people do: the pose at a phase of their stride ----------------------------------------------------------------
+# ---- what people do: the pose at a phase of their stride -------------------------------------------------------------
 
 
 def standing(phase: float) -> Pose:
@@ -53,22 +53,16 @@ def running(phase: float) -> Pose:
 def riding(phase: float) -> Pose:
     """On a saddle, the feet on pedals."""
     (x, y), dx, dy = PEDALS, 0.09 * np.cos(phase), 0.09 * np.sin(phase)
-    return Pose(
-        (-0.13, -0.6), (0.14, -0.88), ((x - dx, y - dy), (x + dx, y + dy)), ((0.34, -0.62), (0.34, -0.62)), bicycle=True
-    )
+    feet = (x - dx, y - dy), (x + dx, y + dy)
+    return Pose((-0.13, -0.6), (0.14, -0.88), feet, ((0.34, -0.62),) * 2, bicycle=True)
 
 
 def _gait(phase: float, stride: float, lift: float, lean: float, reach: float, hands: float) -> Pose:
     """A foot swings forward through the air while the other one pushes back; the arms swing against the legs."""
     feet = tuple((stride * np.cos(a), -lift * max(0.0, -np.sin(a))) for a in (phase, phase + np.pi))
-    swing = reach * np.cos(phase)
-    neck = (lean, -0.81)
-    return Pose(
-        (0, -0.49),
-        neck,
-        feet,
-        ((lean - swing, hands - 0.3 * max(0.0, -swing)), (lean + swing, hands - 0.3 * max(0.0, swing))),
-    )
+    swings = (-reach * np.cos(phase), reach * np.cos(phase))
+    arms = tuple((lean + swing, hands - 0.3 * max(0.0, swing)) for swing in swings)
+    return Pose((0, -0.49), (lean, -0.81), feet, arms)
 
 
 def carrying(pose: Pose) -> Pose:
@@ -82,7 +76,7 @@ def gesturing(pose: Pose, phase: float) -> Pose:
     return replace(pose, hands=(pose.hands[0], (x + 0.33, y - 0.02 + 0.2 * np.sin(phase))), flag=True)
 
 
-# ---- what vehicles do: the place at a part of the clip, 0 to 1 ------------------------------------------------------------
+# ---- what vehicles do: the place at a part of the clip, 0 to 1 -------------------------------------------------------
 
 
 class Place(NamedTuple):
@@ -110,16 +104,15 @@ def starting(time: float) -> Place:
 
 def turning(time: float) -> Place:
     """Away from the camera, then round the corner."""
-    return Place(
-        0.5 * max(0.0, time - 0.35) - 0.16, 0.2 * min(time, 0.6) - 0.1, 90 * (1 - np.clip((time - 0.25) / 0.4, 0, 1))
-    )
+    turned = 90 * (1 - np.clip((time - 0.25) / 0.4, 0, 1))
+    return Place(0.5 * max(0.0, time - 0.35) - 0.16, 0.2 * min(time, 0.6) - 0.1, turned)
 
 
 def opening(time: float) -> Place:
     return Place(turned=48, lifted=float(np.clip((time - 0.15) / 0.6, 0, 1)))
 
 
-# ---- stories -------------------------------------------------------------------------------------------------------------
+# ---- stories ---------------------------------------------------------------------------------------------------------
 
 
 class Deed(NamedTuple):
@@ -127,7 +120,7 @@ class Deed(NamedTuple):
 
     labels: tuple[str, ...]
     way: float  # gone during the clip, in widths of the frame
-    shirt: tuple[Colour, ...]
+    shirt: tuple[Color, ...]
     pose: Callable[[float], Pose]  # at a phase of the stride
 
 
@@ -179,13 +172,10 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
             name = f"VIRAT_S_{first + camera:06d}"
             frames, side = _between(*FRAMES, rng), 2 * _between(SIDES[0] // 2, SIDES[1] // 2, rng)
             path, label = f"{name}/{i:06d}.mp4", labels(person, vehicle)
-            tubes.append(
-                {"id": f"{i:06d}", "video_id": name, "path": path, "dim": [frames, side, side], "label": label}
-            )
-            seed = int(rng.integers(2**32))
-            shots.append(
-                Shot(folder / "videos" / split / path, person, vehicle, frames, side, int(seeds[camera]), seed)
-            )
+            dim = [frames, side, side]
+            tubes.append({"id": f"{i:06d}", "video_id": name, "path": path, "dim": dim, "label": label})
+            look = int(seeds[camera]), int(rng.integers(2**32))
+            shots.append(Shot(folder / "videos" / split / path, person, vehicle, frames, side, *look))
         (folder / f"tiny_{split}.json").write_text(json.dumps({"tubes": tubes}) + "\n", encoding="utf-8")
         first += cameras
     for _ in video_writer.in_parallel(record, shots):
@@ -219,14 +209,14 @@ def shoot(shot: Shot) -> np.ndarray:
     size = shot.side * OVERSAMPLING
     empty = Image.fromarray(street).resize((size, size), Image.Resampling.BICUBIC)
     actors = _cast(shot, rng)
-    drawn = []
+    frames = []
     for i in range(shot.frames):
         canvas = empty.copy()
         for act in actors:
-            act(ImageDraw.Draw(canvas), size, i / (shot.frames - 1), i / RATE)
-        drawn.append(np.asarray(canvas.reduce(OVERSAMPLING)))
+            act(canvas, size, i / (shot.frames - 1), i / RATE)
+        frames.append(np.asarray(canvas.reduce(OVERSAMPLING)))
     grain = GRAIN * rng.standard_normal((shot.frames, shot.side, shot.side, 1), dtype=np.float32)
-    return np.clip(np.stack(drawn) * np.float32(light) + grain, 0, 255).astype(np.uint8)
+    return np.clip(np.stack(frames) * np.float32(light) + grain, 0, 255).astype(np.uint8)
 
 
 @lru_cache(maxsize=4)
@@ -236,16 +226,14 @@ def _camera(seed: int) -> tuple[np.ndarray, float]:
     return scenery.street(rng), rng.uniform(0.9, 1.06)
 
 
-Actor = Callable[
-    [ImageDraw.ImageDraw, int, float, float], None
-]  # draws on a square of that size; time as a part of the clip, and in seconds
+# Paints on a canvas of so many pixels a side; time as a part of the clip, and in seconds.
+Actor = Callable[[Image.Image, int, float, float], None]
 
 
 def _cast(shot: Shot, rng: np.random.Generator) -> list[Actor]:
-    """Who is drawn, the farther one first."""
-    way = {"turns left": -1, "turns right": 1}.get(shot.vehicle) or int(
-        rng.choice([-1, 1])
-    )  # to the left or to the right
+    """Who is to be seen, the farther one first."""
+    ways = {"turns left": -1, "turns right": 1}
+    way = ways.get(shot.vehicle) or int(rng.choice([-1, 1]))  # to the left or to the right
     together = shot.person is not None and shot.vehicle is not None
     actors = []
     if shot.vehicle:
@@ -264,8 +252,8 @@ def _pedestrian(name: str, way: int, together: bool, rng: np.random.Generator) -
         middle, facing = middle + (0.0 if deed.way else 0.28 * way), -way
     start, pace = rng.uniform(0, 2 * np.pi), 2 * np.pi * rng.uniform(0.9, 1.1)  # about a stride a second
 
-    def act(draw: ImageDraw.ImageDraw, size: int, time: float, seconds: float) -> None:
-        pen = _pen(draw, size, middle + facing * deed.way * (time - 0.5), foot, height, facing)
+    def act(canvas: Image.Image, size: int, time: float, seconds: float) -> None:
+        pen = _pen(canvas, size, middle + facing * deed.way * (time - 0.5), foot, height, facing)
         scenery.person(pen, deed.pose(start + pace * seconds), outfit)
 
     return act
@@ -275,30 +263,18 @@ def _driver(name: str, way: int, together: bool, rng: np.random.Generator) -> Ac
     place = TRAFFIC[name][1]
     kinds = ("van", "truck") if name == "opens" else tuple(scenery.VEHICLES)  # a car's tailgate is too small to see
     vehicle = scenery.VEHICLES[kinds[rng.integers(len(kinds))]]
-    length, ground = (
-        (rng.uniform(0.6, 0.66), rng.uniform(0.66, 0.7))
-        if together
-        else (rng.uniform(0.8, 0.88), rng.uniform(0.76, 0.82))
-    )
+    length = rng.uniform(0.6, 0.66) if together else rng.uniform(0.8, 0.88)
+    ground = rng.uniform(0.66, 0.7) if together else rng.uniform(0.76, 0.82)
     x, early = 0.5 - 0.08 * way * together + rng.uniform(-0.04, 0.04), rng.uniform(-0.05, 0.05)
 
-    def act(draw: ImageDraw.ImageDraw, size: int, time: float, seconds: float) -> None:
+    def act(canvas: Image.Image, size: int, time: float, seconds: float) -> None:
         now = place(time + early)
-        pen = _pen(draw, size, x + way * now.ahead, ground - now.above, length)
+        pen = _pen(canvas, size, x + way * now.ahead, ground - now.above, length)
         scenery.vehicle(pen, vehicle, now.turned if way == 1 else 180 - now.turned, now.lamps, now.fumes, now.lifted)
 
     return act
 
 
-def _pen(draw: ImageDraw.ImageDraw, size: int, x: float, y: float, scale: float, facing: int = 1) -> Pen:
+def _pen(canvas: Image.Image, size: int, x: float, y: float, scale: float, facing: int = 1) -> Pen:
     """For a figure whose unit is `scale` frames and whose foot is at (x, y) of the frame; facing -1 mirrors it."""
-    return Pen(draw, scale * size * np.diag([facing, 1.0]), np.array([x, y]) * size)
-
-
-TINYVIRAT = Miniature(
-    name="tinyvirat",
-    folder="TinyVIRAT",
-    version=1,
-    about="Drawn people and vehicles on drawn streets, made by code in the files of TinyVIRAT, version 1; not the surveillance footage.",
-    fill=fill,
-)
+    return Pen(canvas, scale * size * np.diag([facing, 1.0]), np.array([x, y]) * size)

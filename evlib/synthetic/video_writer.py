@@ -14,12 +14,13 @@ from PIL import Image
 
 
 def write_mp4(path: Path, frames: np.ndarray, rate: int = 30, quality: int = 3, group: int = 12) -> None:
-    """uint8 (T, H, W, 3), H and W even -> an MPEG-4 file, as VIRAT's are; quality 1 (best) to 31; one whole picture per `group`
-    frames, the others are differences."""
+    """uint8 (T, H, W, 3), H and W even -> an MPEG-4 file, as VIRAT's are; rate in frames a second, quality 1 (best) to
+    31. One picture per `group` frames is stored whole, of the others only the differences."""
     T, H, W, _ = frames.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:
-        stream = file.add_stream("mpeg4", rate=rate, options={"qmin": str(quality), "qmax": str(quality), "g": str(group)})
+        options = {"qmin": str(quality), "qmax": str(quality), "g": str(group)}
+        stream = file.add_stream("mpeg4", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"
         stream.codec_context.thread_count = 1  # so that the bytes depend on the frames alone
         for frame in frames:
