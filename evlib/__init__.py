@@ -19,6 +19,7 @@ _HOME = {
     "tasks": "data.tasks",  # the module itself
     "encode": "data.encode",
     "train": "training.train",
+    "generate": "generation",
     "evaluate": "scoring.evaluate",
     "load": "scoring.predict",
 }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from evlib.config import ModelConfig
-from evlib.generate import generate
+from evlib.generation import generate
 from evlib.model import Attention, NextFrame, causal
 from evlib.utils.errors import EvlibError
 from evlib.viz.attention import (

@@ -17,7 +17,7 @@ from evlib.config import ModelConfig, preset
 from evlib.data.encode import encode
 from evlib.data.store import Split, VideoStore
 from evlib.data.tasks import TASKS, get
-from evlib.generate import generate
+from evlib.generation import generate
 from evlib.model import NextFrame
 from evlib.paper import cost, table1
 from evlib.training.train import train

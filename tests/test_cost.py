@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from evlib.bench.timing import saved_bytes
 from evlib.config import ModelConfig, preset
-from evlib.generate import generate
+from evlib.generation import generate
 from evlib.model import NextFrame
 from evlib.paper import cost
 from evlib.training.loss import next_frame_loss

@@ -5,7 +5,7 @@ import torch
 
 from evlib.config import ModelConfig
 from evlib.data.store import Split
-from evlib.generate import generate, generate_answers, to_uint8
+from evlib.generation import generate, generate_answers, to_uint8
 from evlib.model import NextFrame
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -17,7 +17,7 @@ from evlib.bench.timing import in_a_process, in_turns, machine, peak_of_a_repeat
 from evlib.config import Config, preset
 from evlib.data.batches import Batches, Schedule
 from evlib.data.store import Split
-from evlib.generate import generate
+from evlib.generation import generate
 from evlib.model import NextFrame
 from evlib.paper import cost, table1
 from evlib.training.device import precision_for

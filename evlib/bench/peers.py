@@ -32,7 +32,7 @@ from evlib.data.batches import Batch
 from evlib.data.encode import encode
 from evlib.data.tasks.base import Item, Task
 from evlib.frames.render import render_example
-from evlib.generate import generate
+from evlib.generation import generate
 from evlib.model import NextFrame
 from evlib.paper import cost
 from evlib.scoring import ocr

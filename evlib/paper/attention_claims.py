@@ -19,7 +19,7 @@ from torch import Tensor
 from evlib.data import tasks
 from evlib.data.store import Split, VideoStore
 from evlib.frames.render import tokenize
-from evlib.generate import to_uint8
+from evlib.generation import to_uint8
 from evlib.model import NextFrame
 from evlib.scoring.predict import load_run
 from evlib.utils import files

@@ -17,7 +17,7 @@ import pandas as pd
 from evlib.data import tasks
 from evlib.data.store import VideoStore
 from evlib.data.tasks.answers import WordAnswer
-from evlib.generate import generate_answers
+from evlib.generation import generate_answers
 from evlib.scoring.metrics import accuracy
 from evlib.scoring.ocr import TemplateReader
 from evlib.training.checkpoint import load_network, training_info

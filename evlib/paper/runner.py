@@ -52,8 +52,8 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "07_audio_to_text_audiomnist": ("audiomnist", "fsdd"),
     "08_the_model": (),
     "09_training_on_an_a100": (),
+    "11_attention_maps": (),  # before 10, which shows what it counted
     "10_table_2": (),
-    "11_attention_maps": (),
     "12_add_your_own_modality": (),
     "00_start_here": (),  # last, because it plays with what the others trained
 }

@@ -18,7 +18,7 @@ from evlib.data import tasks
 from evlib.data.store import Split, VideoStore
 from evlib.data.tasks import Task
 from evlib.frames.boxes import READER as BOX_READER
-from evlib.generate import generate_answers
+from evlib.generation import generate_answers
 from evlib.scoring import metrics, ocr
 from evlib.scoring.answers import scorer
 from evlib.scoring.predict import load_run

@@ -18,7 +18,7 @@ from evlib.data.tasks import Task
 from evlib.data.tasks.answers import BoxesAnswer
 from evlib.frames.parts import Clip, Example, Part
 from evlib.frames.render import fingerprint, render_example
-from evlib.generate import generate, to_uint8
+from evlib.generation import generate, to_uint8
 from evlib.model import NextFrame
 from evlib.scoring.answers import scorer
 from evlib.training.checkpoint import load_network

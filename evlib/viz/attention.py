@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from evlib.config import SIZE
-from evlib.generate import generate
+from evlib.generation import generate
 from evlib.model import Attention, NextFrame
 from evlib.utils.errors import EvlibError
 
