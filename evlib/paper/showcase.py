@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from evlib.data import tasks
+from evlib.frames.image import until_blank
 from evlib.scoring.predict import load
 from evlib.utils import files
 
@@ -27,8 +28,10 @@ PANELS = (
 )
 SCALE = 2  # frames are shown at 128 px
 SIDE, GAP, LINE = 64 * SCALE, 8, 24  # px
+WIDTH, HEIGHT = 2 * SIDE + 3 * GAP, SIDE + 3 * LINE + GAP  # of a panel
 SECONDS = 0.3  # per frame
-HOLD = 7  # frames for which the answer stands
+HOLD = 8  # frames for which the answer stands
+SHORT, SLOW = 6, 2  # moments that an input takes at least; that each frame of a longer answer takes
 WHITE, BLACK, RED, GREEN, GRAY = (255, 255, 255), (0, 0, 0), (214, 39, 40), (44, 120, 44), (110, 110, 110)
 
 
@@ -37,46 +40,48 @@ class Panel:
 
     def __init__(self, task_name: str, title: str, right: bool, results: Path, data: Path):
         task, run = tasks.get(task_name), results / "runs" / task_name
-        self.title, self.right = title, right
         table = pd.read_csv(run / "predictions.csv", keep_default_na=False)
-        self.row = table[(table.example_score == 1) == right].iloc[0]
+        found = table[(table.example_score == 1) == right]
+        self.row = (found if len(found) else table).iloc[0]  # a run may have no right answer, or no wrong one
+        self.title, self.right = title, bool(self.row.example_score == 1)
         item = next(i for i in task.items(task.root(data)) if i.split == "test" and i.source == self.row.source)
         prediction = load(run).predict(*item.load().inputs)
-        self.inputs, self.outputs = prediction.inputs, prediction.frames
-        self.caption = prediction.answer.replace("_", " ") + ("" if right else f" (true: {self.row.answer})")
+        inputs, outputs = prediction.inputs[:-1], until_blank(prediction.frames)  # without the separator
+        self.inputs = np.repeat(inputs, -(-SHORT // len(inputs)), axis=0)
+        self.outputs = np.repeat(outputs, 1 if len(outputs) == 1 else SLOW, axis=0)
+        self.question = self.row.question if task.answer.has_question else ""
+        self.answer = prediction.answer.replace("_", " ") + ("" if right else f" (true: {self.row.answer})")
 
     def __len__(self) -> int:
         return len(self.inputs) + len(self.outputs)
 
     def plot(self, moment: int) -> Pillow.Image:
         """The panel when `moment` frames have passed."""
-        picture = Pillow.new("RGB", (2 * SIDE + 3 * GAP, SIDE + 2 * LINE + 2 * GAP), WHITE)
+        picture = Pillow.new("RGB", (WIDTH, HEIGHT), WHITE)
         pen, top = ImageDraw.Draw(picture), LINE + GAP
         pen.text((GAP, GAP), self.title, fill=BLACK, font=_font("DejaVuSans-Bold.ttf", 14))
-        shown = self.inputs[min(moment, len(self.inputs) - 1)]
-        picture.paste(_enlarged(shown), (GAP, top))
-        answered = moment >= len(self.inputs)
-        output = (
-            self.outputs[min(moment - len(self.inputs), len(self.outputs) - 1)] if answered else np.zeros_like(shown)
-        )
-        picture.paste(_enlarged(output), (2 * GAP + SIDE, top))
+        picture.paste(_enlarged(self.inputs[min(moment, len(self.inputs) - 1)]), (GAP, top))
+        picture.paste(BLACK, (2 * GAP + SIDE, top, 2 * GAP + 2 * SIDE, top + SIDE))
         pen.line([(1.5 * GAP + SIDE, top), (1.5 * GAP + SIDE, top + SIDE)], fill=RED, width=3)
-        if answered:
+        if self.question:
+            pen.text((GAP, top + SIDE + LINE + 2), self.question, fill=GRAY, font=_font("DejaVuSans.ttf", 10))
+        if moment >= len(self.inputs):
+            output = self.outputs[min(moment - len(self.inputs), len(self.outputs) - 1)]
+            picture.paste(_enlarged(output), (2 * GAP + SIDE, top))
             color = GREEN if self.right else RED
-            pen.text((GAP, top + SIDE + 4), self.caption, fill=color, font=_font("DejaVuSans.ttf", 13))
+            pen.text((GAP, top + SIDE + 4), self.answer, fill=color, font=_font("DejaVuSans.ttf", 13))
         return picture
 
 
 def showcase(results: Path, data: Path, out: Path, columns: int = 3) -> Path:
     """Writes the GIF, endless, below 1.5 MB. The runs' predictions.csv say which answers are right."""
     panels = [Panel(*panel, results, data) for panel in PANELS if (results / "runs" / panel[0]).is_dir()]
-    width, height = (2 * SIDE + 3 * GAP), SIDE + 2 * LINE + 2 * GAP
     rows = -(-len(panels) // columns)
     moments = []
     for moment in range(max(map(len, panels)) + HOLD):
-        sheet = Pillow.new("RGB", (columns * width, rows * height), WHITE)
+        sheet = Pillow.new("RGB", (columns * WIDTH, rows * HEIGHT), WHITE)
         for i, panel in enumerate(panels):
-            sheet.paste(panel.plot(moment), (i % columns * width, i // columns * height))
+            sheet.paste(panel.plot(moment), (i % columns * WIDTH, i // columns * HEIGHT))
         moments.append(sheet)
     palette = moments[-1].quantize(96, dither=Pillow.Dither.NONE)
     first, *others = (sheet.quantize(palette=palette, dither=Pillow.Dither.NONE) for sheet in moments)
