@@ -291,6 +291,7 @@ def test_the_run_ends_in_a_table(results):
     assert len(ours) == len(TEST_EXAMPLES) + 1 + 5 + 4  # short reviews, kinds of question of CLEVRER and of TGIF-QA
     assert set(ours.data) == {"miniature"}
     assert (results / "figures" / "answers.png").exists()
+    assert (results / "figures" / "answers.gif").exists()  # whichever answers such networks give
     assert "## The paper's claims" in (results / "table2.md").read_text()
     for task, n in TEST_EXAMPLES.items():
         metrics = json.loads((results / "runs" / task / "metrics.json").read_text())
