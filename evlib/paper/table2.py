@@ -110,8 +110,10 @@ def markdown(table: pd.DataFrame) -> str:
     table = table.dropna(axis=1, how="all")
 
     def cell(name: str, value: object, quoted: bool) -> str:
-        if isinstance(value, str) or pd.isna(value):
-            return value if isinstance(value, str) else ""
+        if isinstance(value, str):
+            return value
+        if pd.isna(value):
+            return ""
         if name in DIGITS:
             return f"{value:g}" if quoted else f"{value:,.{DIGITS[name]}f}"  # the paper's with the digits it prints
         return f"{value:,.0f}" if isinstance(value, float) and value.is_integer() else str(value)
