@@ -161,7 +161,8 @@ def predict(
     with files.atomic(out) as temporary:
         prediction.strip().save(temporary, format="PNG")
     if prediction.n_truncated:
-        print(f"Too long for this network: the first {prediction.n_truncated} words were left out.")
+        lost = "word was" if prediction.n_truncated == 1 else f"{prediction.n_truncated} words were"
+        print(f"Too long for this network: the first {lost} left out.")
     print(f"{prediction.answer or '(nothing readable)'}   -> {out}")
     if prediction.read:
         print(f"Tesseract read {prediction.read!r}, legibility {prediction.legibility:.2f}")
