@@ -205,7 +205,8 @@ def costs(results: Path) -> pd.DataFrame:
 def bench_table(results: Path, name: str, columns: dict[str, str], measure: str) -> pd.DataFrame:
     """Some columns of results/bench/<name>.csv, renamed; rows without the measure are left out."""
     table = pd.read_csv(results / "bench" / f"{name}.csv").dropna(subset=measure)
-    digits = {"slowdown": "{:.1f}", "utilisation": "{:.0%}", "seconds": "{:.3g}", "ms": "{:.0f}", "ratio": "{:.2f}"}
+    digits = {"slowdown": "{:.1f}", "utilisation": "{:.0%}", "seconds": "{:.3g}", "speedup": "{:.2f}"}
+    digits["frames_per_second"] = "{:,.0f}"
     for column, form in digits.items():
         if column in table:
             table[column] = table[column].map(form.format)
@@ -213,6 +214,16 @@ def bench_table(results: Path, name: str, columns: dict[str, str], measure: str)
 
 
 PEERS = {"what": "What", "peer": "Otherwise", "slowdown": "Slowdown", "device": "Device"}
+VARIANTS = {
+    "n_in": "Input frames",
+    "n_out": "Answer frames",
+    "precision": "Precision",
+    "last_block": "Last block computes",
+    "stem": "Stem",
+    "seconds": "Seconds",
+    "speedup": "Speedup",
+    "device": "Device",
+}
 ENDS = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "Per second", "note": "Note"}
 NETWORK = {
     "preset": "Preset",
@@ -237,6 +248,7 @@ def blocks(results: Path) -> dict[str, str]:
         "recipes": recipes(results),
         "costs": costs(results),
         "network": network[network[""] == "training step"].drop(columns=""),
+        "variants": bench_table(results, "variants", VARIANTS, "seconds"),
         "peers": bench_table(results, "peers", PEERS, "slowdown"),
         "ends": bench_table(results, "ends", ENDS, "seconds"),
     }
