@@ -52,7 +52,7 @@ NAMES = [
 COPIES = sorted([*NAMES, f"{NAMES[4]}_clevrer"])  # executed for two tasks
 FOLDER = project() / "notebooks"
 MINUTES = 0.01  # of training per row
-STEPS = 15  # of a run that a notebook stops and resumes
+QUICK = {"steps": 15, "examples": 4}  # parameters of 09 (a run that is stopped and resumed) and 11
 TEST_EXAMPLES = {
     "sst2": 40, "cifar10": 20, "tinyvirat": 8, "audiomnist": 120, "clevrer": 30, "tgifqa": 24,
     "colorization": 8, "lasot": 10,
@@ -204,9 +204,10 @@ def run_twice(shell: InteractiveShell, notebook) -> list[str]:
             if names:
                 found.append(f"cell {cell.id}: {', '.join(names)} {problem}")
         types |= {name: again[name][0] for name in retyped}  # said once
-        if cell.metadata.get("tags") and "steps" in parameters:
-            shell.push({"steps": STEPS})
-            parameters["steps"] = state(STEPS)
+        if cell.metadata.get("tags"):
+            quick = {name: value for name, value in QUICK.items() if name in parameters}
+            shell.push(quick)
+            parameters |= {name: state(value) for name, value in quick.items()}
     return found
 
 
