@@ -8,18 +8,19 @@ ColorAnswer    the input frames again, in color
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(ABC):
     has_question = False  # the inputs hold a question, which might be answered without looking
     needs_box = False  # the first input frame holds a box around the target
 
+    @abstractmethod
     def n_frames(self, n_in: int) -> int:
         """Frames to generate after `n_in` input frames (the separator counted). Never taken from the true answer."""
-        raise NotImplementedError
 
     def vocabulary(self, answers: Iterable[str]) -> list[str]:
         """What a reading is matched to, from all answers of a data set."""
