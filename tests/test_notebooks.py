@@ -52,7 +52,7 @@ NAMES = [
 COPIES = sorted([*NAMES, f"{NAMES[4]}_clevrer"])  # executed for two tasks
 FOLDER = project() / "notebooks"
 MINUTES = 0.01  # of training per row
-QUICK = {"steps": 15, "examples": 4}  # parameters of 09 (a run that is stopped and resumed) and 11
+QUICK = {"steps": 15, "examples": 2}  # parameters of 09 (a run that is stopped and resumed) and 11
 TEST_EXAMPLES = {
     "sst2": 40, "cifar10": 20, "tinyvirat": 8, "audiomnist": 120, "clevrer": 30, "tgifqa": 24,
     "colorization": 8, "lasot": 10,
