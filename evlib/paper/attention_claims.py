@@ -21,6 +21,7 @@ from evlib.data.store import Split, VideoStore
 from evlib.frames.render import tokenize
 from evlib.generation import to_uint8
 from evlib.model import NextFrame
+from evlib.paper.claims import paired
 from evlib.scoring.predict import load_run
 from evlib.utils import files
 from evlib.viz import attention
@@ -93,8 +94,8 @@ def count(run: str | Path, store: VideoStore, n: int = 24, reviews: int = 500) -
 
 def _row(claim: str, counted: str, ratios: Iterable[float]) -> tuple:
     values = np.array([ratio for ratio in ratios if np.isfinite(ratio)])
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return claim, counted, values.mean() if len(values) else np.nan, error, len(values)
+    mean, error = paired(values) if len(values) else (np.nan, 0.0)
+    return claim, counted, mean, error, len(values)
 
 
 # ---- one number per example, 1 for uniform attention ---------------------------------------------------------------

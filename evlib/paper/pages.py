@@ -13,7 +13,7 @@ from evlib.config import preset
 from evlib.paper import cost
 from evlib.paper.claims import claims
 from evlib.paper.table1 import SHAPES
-from evlib.paper.table2 import HEADS, markdown, the_paper
+from evlib.paper.table2 import DIGITS, HEADS, markdown, the_paper
 from evlib.scoring.evaluate import best_trivial, headline, scored
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
@@ -33,7 +33,7 @@ def real_data(results: Path) -> pd.DataFrame:
             {
                 "Data set": first["dataset"],
                 "Measure": HEADS[name],
-                "Paper, 41M": "" if quoted is None or pd.isna(quoted) else f"{quoted:.{_digits(name)}f}",
+                "Paper, 41M": "" if quoted is None or pd.isna(quoted) else f"{quoted:.{DIGITS[name]}f}",
                 **_ours(group, name),
                 "Simple model": _rival(results, first, name),
             }
@@ -60,7 +60,7 @@ def _by_dataset(runs: dict[Path, dict]) -> list[list[dict]]:
 
 
 def _ours(group: list[dict], name: str) -> dict[str, str]:
-    digits, first = _digits(name), group[0]
+    digits, first = DIGITS[name], group[0]
     if first["n"] < FEW and name == "accuracy":
         ours = [f"{m['accuracy'] * m['n']:.0f} of {m['n']}" for m in group]
     else:
@@ -74,10 +74,6 @@ def _ours(group: list[dict], name: str) -> dict[str, str]:
         "Minutes": minutes + where,
         "Trivial": "" if trivial is None else f"{trivial:.{digits}f}",
     }
-
-
-def _digits(name: str) -> int:
-    return 2 if name == "iou" else 1
 
 
 def _rival(results: Path, metrics: dict, name: str) -> str:
@@ -134,7 +130,7 @@ def seeds(results: Path) -> pd.DataFrame:
     lines = []
     for m in (m for profile in ("demo", "real") for m in scored(results / profile, seeds=True).values()):
         name, score = headline(m)
-        digits, trivial, training = _digits(name), best_trivial(m), m["training"]
+        digits, trivial, training = DIGITS[name], best_trivial(m), m["training"]
         lines.append(
             {
                 "Task": m["task"],

@@ -91,8 +91,8 @@ def reproduce(
             copy_exported(published, results)
     common = {"data": str(data), "results": str(results)} | ({} if minutes is None else {"minutes": minutes})
     there = {task.name for task in tasks.found(data)}
+    rows = MINIATURE_STEPS if profile == "demo" else REAL_STEPS
     for name, candidates in NOTEBOOKS.items():
-        rows = MINIATURE_STEPS if profile == "demo" else REAL_STEPS
         found = [task for task in candidates if task in there and task in rows]  # one may start from another's weights
         if candidates and not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
