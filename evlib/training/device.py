@@ -49,13 +49,16 @@ def precision_for(config: Config, device: torch.device) -> torch.dtype:
     always, validation and generation, too."""
     if config.train.precision != "auto":
         return getattr(torch, config.train.precision)
-    return torch.bfloat16 if device.type == "cuda" or has_bfloat16() else torch.float32
+    return fast_dtype(device)
 
 
-def has_bfloat16() -> bool:
-    """Whether this CPU has instructions for products of bfloat16; emulated they are slower than float32."""
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU and on a CPU with instructions for its products, else float32: emulated they are slower."""
+    if device.type == "cuda":
+        return torch.bfloat16
     able = torch.cpu.get_capabilities()
-    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    native = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if native else torch.float32
 
 
 @contextmanager
