@@ -18,6 +18,11 @@ Name = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(help="sst2, cifar10, ..., lasot: see `python -m evlib tasks`", metavar="TASK"),
 ]
+Settings = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(name="set", help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE"),
+]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="run folder", metavar="RUN")]
 
 app = tyro.extras.SubcommandApp()
@@ -73,24 +78,33 @@ def train(
     steps: int | None = None,
     device: str | None = None,
     seed: int = 0,
-    set: Annotated[
-        tuple[str, ...],
-        tyro.conf.UseAppendAction,
-        tyro.conf.arg(help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE"),
-    ] = (),
+    settings: Settings = (),
 ) -> None:
     """Train a network, or continue where it was stopped. --steps end it; without them --minutes do, by the clock."""
     from evlib.data import tasks
     from evlib.training.distributed import Distributed
     from evlib.training.train import train
 
-    config = tasks.get(task).config(preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
+    config = tasks.get(task).config(preset, **_settings(settings), minutes=minutes, steps=steps, seed=seed)
     config.require_end()  # before a data set is encoded for nothing
     dist = Distributed.start(device)
     if dist.is_main:  # one encodes, the others wait
         _store(task, data)
     dist.barrier()
     train(config, _store(task, data), out, device)
+
+
+@app.command
+def crossval(
+    task: Name, steps: int, out: Path, data: Data = Path("data"), seed: int = 0, settings: Settings = ()
+) -> None:
+    """Test every example of a small data set: each group (an actor, a speaker) by a network trained without it."""
+    from evlib.data import tasks
+    from evlib.paper.crossval import leave_one_out
+
+    leave_one_out(
+        tasks.get(task).config("demo", **_settings(settings), steps=steps, seed=seed), _store(task, data), out
+    )
 
 
 @app.command

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from evlib.utils.errors import EvlibError
 
 SIZE = 64  # px, height and width of every frame (section 3.1)
-Augment = Literal["none", "flip", "shift", "mask", "drop"]
+Augment = Literal["none", "flip", "both", "shift", "mask", "drop"]
 
 # The numbers a setting may be, and how an error message says so.
 RANGES: list[tuple[str, Callable[[float], bool], str]] = [
@@ -49,6 +49,7 @@ class ModelConfig:
     dropout: float = 0.1  # "for all layers except the final output layer"
     max_frames: int = 64  # length of the learned temporal encoding; Table 1 needs 41
     stem: int = 0  # channels of a convolutional stem's first layer, a multiple of 8; 0: linear patches, as in the paper
+    copy: bool = False  # a pointer to earlier frames, so that only what differs from them is drawn; the paper has none
     zero_init: bool = False  # every residual branch starts at zero, each block at the identity
 
     def __post_init__(self):
@@ -78,6 +79,7 @@ class TrainConfig:
     window: int = 3  # px, at most 4: the fifth scale of 64 px has no more; the usual 11 needs images of 176
     validations: int = 10  # per run, evenly spaced; the weights that score best are the run's
     validation_size: int = 256  # sequences
+    short_first: bool = False  # a curriculum: the shortest sequences for a third of the steps, then the shorter half
     augment: Augment = "none"  # how questions are varied, see training.augment; the paper does not say that they are
     ema_decay: float = 0.0  # of a moving average of the weights, which is then what is validated and saved; 0: none
     shards: int = 1  # parts that each batch takes equal shares of; several GPUs divide the data by them
@@ -112,6 +114,8 @@ class Config:
     def require_end(self) -> None:
         if self.steps is None and self.minutes is None:
             raise EvlibError("Training needs an end: give --steps or --minutes.")
+        if self.train.short_first and self.steps is None:
+            raise EvlibError("short_first divides a run by its steps: give --steps.")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

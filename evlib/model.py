@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from evlib.config import SIZE, ModelConfig
 
-Cache = dict  # time attention -> its past keys and values, (B', heads, T, d); "frames" -> how many it has seen
+Cache = dict  # time attention -> its past keys and values, (B', heads, T, d); "frames" -> how many, "pixels" -> which
 
 
 class Attention(nn.Module):
@@ -116,6 +116,24 @@ class ConvStem(nn.Module):
         return rearrange(self.down[-1](x), "(b t) k g h -> b t (g h) k", b=B)
 
 
+class Copy(nn.Module):
+    """A pointer to earlier frames, in pixels: a weight per lag, a gate per patch. What is left to draw is the
+    difference."""
+
+    def __init__(self, width: int, max_frames: int):
+        super().__init__()
+        self.lags = nn.Parameter(torch.zeros(max_frames))  # entry i: the frame i + 1 before the predicted one
+        self.gate = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor, frames: Tensor) -> Tensor:
+        """Tokens (B, last, N, K) and all frames so far (B, T, 3, H, W) 0..1 -> log-odds (B, last, N, 3 * P * P)."""
+        T, P = frames.shape[1], SIZE // int(x.shape[2] ** 0.5)
+        new, old = torch.arange(T - x.shape[1], T, device=x.device)[:, None], torch.arange(T, device=x.device)
+        weights = self.lags[(new - old).clamp(min=0)].masked_fill(old > new, -torch.inf).softmax(dim=-1)
+        odds = torch.einsum("ts,bschw->btchw", weights, frames).float().logit(eps=2e-3)  # costs half a gray level
+        return self.gate(x) * rearrange(odds, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
+
+
 class NextFrame(
     nn.Module,
     PyTorchModelHubMixin,
@@ -144,6 +162,7 @@ class NextFrame(
         self.decoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
         self.norm, self.head = nn.LayerNorm(K), nn.Linear(K, 3 * P * P, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))  # one per pixel: see init_output_bias
+        self.copy = Copy(K, config.max_frames) if config.copy else None
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
         if config.zero_init:
@@ -186,10 +205,14 @@ class NextFrame(
         x = self.mix(torch.cat([x, skip], dim=-1)) + self.pos_embed[2]
         for block in self.decoder:
             x = block(x, cache)
+        x = self.norm(x[:, reach - last :])
+        y = self.head(x) + self.output_bias
+        if self.copy is not None:
+            frames = torch.cat([cache["pixels"], frames], dim=1) if past else frames
+            y = y + self.copy(x, frames)
         if cache is not None:
-            cache["frames"] = past + T
-        x = torch.sigmoid(self.head(self.norm(x[:, reach - last :])) + self.output_bias)
-        return rearrange(x, "b t (g h) (c p q) -> b t c (g p) (h q)", h=G, p=P, q=P)
+            cache |= {"frames": past + T, "pixels": frames}
+        return rearrange(torch.sigmoid(y), "b t (g h) (c p q) -> b t c (g p) (h q)", h=G, p=P, q=P)
 
     @torch.no_grad()
     def init_output_bias(self, mean: Tensor) -> None:
@@ -199,6 +222,16 @@ class NextFrame(
         odds = torch.logit(mean.clamp(0.01, 0.99))
         self.output_bias.copy_(rearrange(odds, "c (g p) (h q) -> (g h) (c p q)", p=P, q=P))
         nn.init.zeros_(self.head.weight)
+
+    @torch.no_grad()
+    def init_copy(self, lag: int | None) -> None:
+        """Lets the untrained network predict the frame `lag` frames before the predicted one. None: closes the gate."""
+        gate = self.copy.gate
+        for zero in (self.head.weight, gate.weight, gate.bias, *([] if lag is None else [self.output_bias])):
+            nn.init.zeros_(zero)
+        if lag is not None:
+            gate.bias.fill_(1.0)
+            self.copy.lags[lag - 1] = 12.0  # all but a thousandth of the weight
 
     @property
     def parameters_in_millions(self) -> float:

@@ -81,6 +81,31 @@ def test_too_many_frames_are_a_sentence():
         network()(video(9))
 
 
+# ---- copying from the past -------------------------------------------------------------------------------------------
+
+
+def test_an_untrained_network_copies_the_frame_that_it_is_told_to():
+    net, frames = network(replace(SMALL, copy=True)), video(6)
+    net.init_copy(lag=3)
+    earlier = frames[:, 2:4].float() / 255  # the predictions of frames 5 and 6: three frames before each
+    assert (net(frames, last=2) - earlier).abs().max() < 4e-3
+    mean = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
+    net.init_output_bias(mean)
+    net.init_copy(None)
+    assert (net(frames) - mean.clamp(0.01, 0.99)).abs().max() < 1e-5
+
+
+def test_copying_never_looks_ahead_and_is_the_same_with_a_cache():
+    net, frames = network(replace(SMALL, copy=True)), video(6).float() / 255
+    torch.nn.init.normal_(net.copy.lags)
+    torch.nn.init.normal_(net.copy.gate.weight)
+    with torch.no_grad():
+        whole, cache = net(frames), {}
+        assert torch.allclose(net(frames[:, :4]), whole[:, :4], atol=1e-6)
+        steps = [net(part, last=1, cache=cache) for part in (frames[:, :3], *frames[:, 3:].split(1, dim=1))]
+    assert torch.allclose(torch.cat(steps, dim=1), whole[:, 2:], atol=1e-5)
+
+
 # ---- the convolutional stem ------------------------------------------------------------------------------------------
 
 

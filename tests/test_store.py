@@ -11,7 +11,7 @@ import torch
 
 from evlib.data import encode as encoding
 from evlib.data import tasks
-from evlib.data.batches import Batches, Schedule
+from evlib.data.batches import Batches, Schedule, ShortFirst
 from evlib.data.encode import encode
 from evlib.data.store import Split, VideoStore
 from evlib.frames.render import fingerprint, render_example
@@ -385,3 +385,25 @@ def test_a_part_shows_what_the_whole_shows(store):
     assert len(part) == 3 and len(part.frames) < len(split.frames)
     for i, row in enumerate((3, 7, 20)):
         assert torch.equal(part.gather([i]), split.gather([row]))
+
+
+def test_short_sequences_come_first(split):
+    def make(part):
+        return Batches(part, Schedule(part, 4, seed=0), slice(0, 4), torch.device("cpu"))
+
+    batches = ShortFirst(split, 30, make)
+    length = (split.metadata.n_in + split.metadata.n_out).sort_values(ignore_index=True)
+    longest = [max(batches[step].video.shape[1] for step in range(start, start + 10)) for start in (0, 10, 20)]
+    assert longest[0] <= length[len(length) // 4] and longest[1] <= length[len(length) // 2]
+    assert longest[2] == length.max()
+    assert torch.equal(batches[25].video, make(split)[25].video)  # at last, as without a curriculum
+
+
+def test_the_best_lag_is_that_of_the_frame_which_comes_back():
+    frames = torch.randint(256, (40, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    sequences = torch.arange(40, dtype=torch.int32).view(4, 10)
+    sequences[:, 6:] = sequences[:, 1:5]  # four answer frames after six: each came five frames before
+    split = Split("train", frames, sequences, pd.DataFrame({"n_in": 4 * [6], "n_out": 4 * [4]}))
+    assert split.best_lag(split.mean_output()) == 5
+    other = replace(split, sequences=torch.arange(40, dtype=torch.int32).view(4, 10))
+    assert other.best_lag(other.mean_output()) is None

@@ -732,6 +732,19 @@ def test_blocks_are_compiled_for_training_alone_and_train_as_they_would(tmp_path
 # ---- the moving average ----------------------------------------------------------------------------------------------
 
 
+def test_a_run_that_copies_starts_at_the_frame_that_comes_back(tmp_path):
+    run(tmp_path, steps=1, copy=True)  # tiny_store's answers are the mean's, not an earlier frame's
+    net = NextFrame.from_pretrained(tmp_path)
+    assert net.copy.lags.abs().max() < 0.1 and net.copy.gate.bias.abs() < 0.1
+
+
+def test_short_first_needs_steps(tmp_path):
+    run(tmp_path, short_first=True)
+    assert log_of(tmp_path).step.iloc[-1] == STEPS
+    with pytest.raises(EvlibError, match="short_first divides a run by its steps: give --steps."):
+        run(tmp_path / "timed", short_first=True, steps=None, minutes=0.1)
+
+
 def test_averaged_weights_are_validated_and_saved(tmp_path):
     run(tmp_path, ema_decay=0.9)
     saved = torch.load(tmp_path / "resume.pt", weights_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -95,6 +95,21 @@ class Batches:
         n_in, n_out = self.plan_shapes[index]
         video = self.split.gather(self.plan[index], n_in + n_out)
         return Batch(video if self.resident else upload(video, self.device), n_in, n_out)
+
+
+class ShortFirst:
+    """Batches of a curriculum by length: for a third of `steps` the shortest quarter of the sequences, for a third the
+    shorter half, then all. `make` turns a split into its Batches."""
+
+    def __init__(self, split: Split, steps: int, make: Callable[[Split], Batches]):
+        length = split.metadata.n_in + split.metadata.n_out
+        limits = [length.quantile(share, interpolation="lower") for share in (0.25, 0.5)]
+        self.steps = steps
+        self.stages = [make(split.select(np.flatnonzero(length <= limit))) for limit in limits] + [make(split)]
+        self.resident, self.one_of_each_shape = self.stages[-1].resident, self.stages[-1].one_of_each_shape
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.stages[min(step * len(self.stages) // self.steps, len(self.stages) - 1)][step]
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:

@@ -154,3 +154,16 @@ class Split:
         weights = (counts / counts.sum()).view(-1, 1, 1, 1)
         chunks = zip(index.long().split(CHUNK), weights.split(CHUNK))
         return sum((self.frames[i].float() / 255 * w).sum(dim=0) for i, w in chunks).permute(2, 0, 1)
+
+    def best_lag(self, mean: Tensor, at_most: int = 32) -> int | None:
+        """So many frames before an answer frame lies the one that is most like it, over a random sample of at most so
+        many rows; None if `mean` (3, 64, 64), 0..1, is more like it. Lags that a row does not have count as `mean`."""
+        rows = np.random.default_rng(0).permutation(len(self))[:at_most]
+        gain = torch.zeros(self.sequences.shape[1] + 1)  # by lag, over `mean`
+        for row in rows.tolist():
+            n_in = int(self.metadata.n_in.values[row])
+            video = self.gather([row])[0].float() / 255
+            by_mean = (video[n_in:] - mean).square().mean().cpu()
+            for lag in range(1, n_in + 1):
+                gain[lag] += by_mean - (video[n_in:] - video[n_in - lag : len(video) - lag]).square().mean().cpu()
+        return int(gain.argmax()) or None

@@ -80,6 +80,7 @@ def parameters(model: ModelConfig) -> int:
     blocks = (2 * model.local_blocks + model.global_blocks) * (sum(map(prod, _block_matrices(model))) + vectors)
     encodings = model.max_frames * K + (N + N // 4 + N) * K
     ends = (3 * P * P * K + K) + 2 * K + K * 3 * P * P + N * 3 * P * P  # embed, norm, head, bias
+    ends += model.copy * (model.max_frames + K + 1)
     return blocks + sum(map(prod, _level_matrices(model))) + encodings + ends
 
 

@@ -69,7 +69,7 @@ def evaluate(
         "data": store.manifest["data"],
         "trained_on": config["store"]["data"],
         "n": len(table),
-        **_frame_measures(generated, split),
+        **frame_measures(generated, split),
         **score(task, table, split, store),
         "seconds": seconds,
         "training": training_info(run),
@@ -155,7 +155,7 @@ def _generated_before(run: Path, about: dict, split: Split) -> list[np.ndarray] 
         return np.split(found["frames"], np.cumsum(found["counts"])[:-1])
 
 
-def _frame_measures(generated: list[np.ndarray], split: Split) -> dict[str, float]:
+def frame_measures(generated: list[np.ndarray], split: Split) -> dict[str, float]:
     """PSNR and SSIM of the generated frames, as far as the true answer has frames."""
     pairs = [(g[: len(t)], t[: len(g)]) for g, t in zip(generated, split.outputs())]
     predicted, true = (np.concatenate(frames) for frames in zip(*pairs))

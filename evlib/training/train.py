@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from evlib.config import Config
-from evlib.data.batches import Batches, Schedule
+from evlib.data.batches import Batches, Schedule, ShortFirst
 from evlib.data.store import Split, VideoStore
 from evlib.model import NextFrame
 from evlib.training.augment import augment
@@ -75,7 +75,9 @@ def train(
     if config.init_from is not None:
         load_init(net, out, config.init_from)
     elif config.train.mean_bias:
-        net.init_output_bias(train_split.mean_output().to(device))
+        net.init_output_bias(mean := train_split.mean_output().to(device))
+        if config.model.copy:
+            net.init_copy(train_split.best_lag(mean))
     learner, state = Learner(config, net, dist), State()
     stopped_on = resume(out, learner, state)
     dist.barrier()
@@ -113,7 +115,7 @@ def loop(
     config: Config,
     learner: Learner,
     state: State,
-    batches: Batches,
+    batches: Batches | ShortFirst,
     validation: Split,
     out: Path,
     dist: Distributed,
@@ -237,10 +239,13 @@ def _check_shares(config: Config, dist: Distributed) -> None:
         raise EvlibError(f"{shards} shards cannot be shared evenly by {n} processes: set shards to a multiple of {n}.")
 
 
-def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str], None]) -> Batches:
+def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str], None]) -> Batches | ShortFirst:
     batch, shards = config.train.batch, config.train.shards
-    schedule = Schedule(split, batch, config.seed, shards)
-    batches = Batches(split, schedule, dist.local_slice(batch), dist.device)
+
+    def make(part: Split) -> Batches:
+        return Batches(part, Schedule(part, batch, config.seed, shards), dist.local_slice(batch), dist.device)
+
+    batches = ShortFirst(split, config.steps, make) if config.train.short_first else make(split)
     if not batches.resident and dist.is_main:
         hint = f"; `--set shards={dist.world_size}` divides them among the GPUs" if dist.world_size > shards else ""
         log(f"{config.task}: the frames do not fit on the GPU and stay in main memory{hint}")
