@@ -8,7 +8,7 @@ import torch
 from evlib.data import tasks
 from evlib.data.encode import encode
 from evlib.paper import baselines
-from evlib.paper.budgets import MINIATURE_STEPS, REAL_STEPS, budget
+from evlib.paper.budgets import MINIATURE_STEPS, REAL, budget
 from evlib.utils.errors import EvlibError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,6 +52,6 @@ def test_a_row_replaces_its_older_self(tmp_path):
 
 
 def test_every_row_has_an_end():
-    assert set(REAL_STEPS) == set(tasks.TASKS) and set(MINIATURE_STEPS) == set(tasks.TASKS) - {"fsdd"}
+    assert set(REAL) == set(tasks.TASKS) and set(MINIATURE_STEPS) == set(tasks.TASKS) - {"fsdd"}
     assert np.all([budget(name, "demo", data)["steps"] > 0 for name in tasks.TASKS for data in ("miniature", "real")])
     assert budget("sst2", "fast", "real") == {"minutes": 25.0} and budget("fsdd", "fast", "real") == {"minutes": 5.0}

@@ -31,7 +31,9 @@ def test_every_group_is_left_out_once(store, tmp_path, monkeypatch):
     result = leave_one_out(config, store, tmp_path, log=lambda line: None)
     assert [fold["test"] for fold in seen] == [{"actor-0"}, {"actor-1"}, {"actor-2"}]
     for fold in seen:
-        assert len(fold["train"]) == 1 and fold["train"] | fold["validation"] | fold["test"] == set(store.metadata.group)
+        assert len(fold["train"]) == 1 and fold["train"] | fold["validation"] | fold["test"] == set(
+            store.metadata.group
+        )
     assert result["n"] == len(store.metadata) and result["groups_left_out"] == 3
     assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] == result["accuracy"]
 

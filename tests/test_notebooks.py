@@ -29,7 +29,7 @@ from evlib import synthetic
 from evlib.data import tasks
 from evlib.paper import questions
 from evlib.paper.budgets import MINIATURE_STEPS
-from evlib.paper.runner import NOTEBOOKS, reproduce, run_notebook
+from evlib.paper.runner import NOTEBOOKS, reproduce, run_notebook, run_notebooks
 from evlib.synthetic import audiomnist, cifar10, clevrer, lasot, sst2, tgifqa, tinyvirat, video_writer
 from evlib.utils.errors import EvlibError
 from evlib.utils.paths import project
@@ -168,7 +168,9 @@ def results(data, shell, problems, tmp_path_factory) -> Path:
         patch.setattr(questions, "frame_sizes", partial(questions.frame_sizes, words=8, sentences=2, tracks=6))
         papermill_engines.register(None, Twice)
         torch.set_num_threads(1)
-        yield reproduce("demo", data, MINUTES, tmp_path_factory.mktemp("results") / "demo", log=lambda line: None)
+        yield reproduce(
+            "demo", data, MINUTES, tmp_path_factory.mktemp("results") / "demo", lanes=1, log=lambda line: None
+        )
         papermill_engines.register(None, NBClientEngine)
     torch.set_num_threads(threads)
     tasks.TASKS.clear()
@@ -303,7 +305,7 @@ def test_the_run_ends_in_a_table(results):
 
 def test_a_second_run_does_nothing(data, results):
     lines = []
-    reproduce("demo", data, MINUTES, results, log=lines.append)
+    reproduce("demo", data, MINUTES, results, lanes=1, log=lines.append)
     assert len(lines) == len(COPIES) + 1
     assert [line for line in lines if "done before" not in line and "table2" not in line] == []
 
@@ -324,6 +326,14 @@ def test_a_kernel_executes_a_notebook(data, results, kernels, tmp_path):
     shutil.copytree(results / "runs" / "cifar10", tmp_path / "runs" / "cifar10")
     parameters = {"data": str(data), "results": str(tmp_path), "minutes": MINUTES}
     check_executed(run_notebook("02_image_to_text_cifar10", tmp_path, parameters, log=lambda line: None))
+
+
+def test_two_notebooks_run_side_by_side_and_a_failure_is_told(tmp_path):
+    lines, wrong = [], [({"minuets": 1}, "")]
+    with pytest.raises(EvlibError, match=r"0[12]_.* failed: its lines above, 0[12] \|, say why"):
+        jobs = [("01_text_to_text_sst2", str(tmp_path), wrong), ("02_image_to_text_cifar10", str(tmp_path), wrong)]
+        run_notebooks(jobs, 2, lines.append)
+    assert any(re.match(r"0[12] \| evlib: .*has no parameter 'minuets'", line) for line in lines)
 
 
 def test_an_unknown_parameter_is_refused(tmp_path):

@@ -14,11 +14,14 @@ import base64
 import hashlib
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
@@ -30,7 +33,7 @@ from traitlets.config import Config
 
 from evlib.data import tasks
 from evlib.data.encode import encode
-from evlib.paper.budgets import MINIATURE_STEPS, REAL_STEPS, budget
+from evlib.paper.budgets import MINIATURE_STEPS, REAL, budget
 from evlib.paper.notebook import ready
 from evlib.paper.showcase import showcase
 from evlib.scoring.evaluate import evaluate
@@ -59,6 +62,7 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SEEDS = (1, 2)  # besides 0, of the main job
+Job = tuple[str, str, list[tuple[dict, str]]]  # a notebook, a results folder; its runs: parameters, suffix of the copy
 SHORT_ROWS = ("sst2", "cifar10", "audiomnist", "colorization")  # trained in front of the reader
 
 
@@ -68,11 +72,13 @@ def reproduce(
     minutes: float | None = None,
     results: Path | None = None,
     retrain: bool = False,
+    lanes: int | None = None,
     log: Callable[[str], None] = print,
 ) -> Path:
     """Runs the notebooks of a profile, each unless it has been with the same parameters, into `results` (default:
     results/local/<profile>, which git ignores), and returns that folder. Rows whose weights are published in
-    results/<profile> are scored with those, unless `retrain` or `minutes` (of training per row) ask for new ones."""
+    results/<profile> are scored with those, unless `retrain` or `minutes` (of training per row) ask for new ones. Rows
+    are run `lanes` at a time; by default two on a CPU with two cores."""
     if profile != "demo" and data is None:
         raise EvlibError(
             f"'{profile}' needs official data: name the folder with --data DIR; `python -m evlib download` fetches it."
@@ -91,27 +97,61 @@ def reproduce(
             copy_exported(published, results)
     common = {"data": str(data), "results": str(results)} | ({} if minutes is None else {"minutes": minutes})
     there = {task.name for task in tasks.found(data)}
-    rows = MINIATURE_STEPS if profile == "demo" else REAL_STEPS
+    rows, waves = MINIATURE_STEPS if profile == "demo" else REAL, {True: [], False: []}
     for name, candidates in NOTEBOOKS.items():
         found = [task for task in candidates if task in there and task in rows]  # one may start from another's weights
         if candidates and not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
+        runs = []
         for task in found or [None] * (not candidates):
             own = {} if task is None else {"task": task, "preset": PROFILES[profile]}
             parameters = {key: value for key, value in {**common, **own}.items() if key in _parameters(name)}
-            suffix = "" if task in (None, *candidates[:1]) else f"_{task}"
-            run_notebook(name, results, parameters, log, suffix)
+            runs.append((parameters, "" if task in (None, *candidates[:1]) else f"_{task}"))
+        waves[bool(candidates)].append((name, str(results), runs))
+    if lanes is None:
+        lanes = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
+    run_notebooks(waves[True], lanes, log)  # all rows, before the notebooks that look at them
+    run_notebooks(waves[False], 1, log)
     if profile == "demo":
         showcase(results, data, results / "figures" / "answers.gif")
     log(f"-- {profile}: {results / 'table2.md'}, {(time.perf_counter() - started) / 60:.1f} minutes")
     return results
 
 
+def run_notebooks(jobs: Sequence[Job], lanes: int, log: Callable[[str], None] = print) -> None:
+    """Runs notebooks; with `lanes` above 1 so many at a time, each in a process with one thread: a second thread gains a
+    small network nothing. Their lines begin with the notebook's number. EvlibError if one fails."""
+    if lanes == 1:
+        for name, results, runs in jobs:
+            for parameters, suffix in runs:
+                run_notebook(name, Path(results), parameters, log, suffix)
+        return
+
+    def run(job: Job) -> int:
+        command = [sys.executable, "-m", "evlib.paper.runner", json.dumps(job)]
+        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **settings) as process:
+            for line in process.stdout:
+                log(f"{job[0][:2]} | {line.rstrip()}")
+        return process.returncode
+
+    with ThreadPoolExecutor(lanes) as pool:
+        started = {pool.submit(run, job): job[0] for job in jobs}
+        try:
+            for future in as_completed(started):
+                if future.result():
+                    raise EvlibError(f"{started[future]} failed: its lines above, {started[future][:2]} |, say why.")
+        except BaseException:  # Ctrl-C reaches the processes, too
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
 def copy_exported(published: Path, results: Path) -> None:
     """Puts the published runs of the rows that take long where the notebooks find them, finished."""
+    trained_here = SHORT_ROWS if published.name == "demo" else ()
     for weights in published.glob(f"runs/*/{EXPORTED}"):
         run = results / "runs" / weights.parent.name
-        if weights.parent.name.partition("-seed")[0] not in SHORT_ROWS and not (run / EXPORTED).exists():
+        if weights.parent.name.partition("-seed")[0] not in trained_here and not (run / EXPORTED).exists():
             run.mkdir(parents=True, exist_ok=True)
             for name in ("config.json", "env.json", "log.csv", EXPORTED):
                 shutil.copy(weights.with_name(name), run / name)
@@ -216,3 +256,10 @@ def _tidy(path: Path) -> None:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace(f"{project()}/", "")
     nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":  # a lane of run_notebooks
+    try:
+        run_notebooks([json.loads(sys.argv[1])], lanes=1)
+    except EvlibError as error:
+        sys.exit(f"evlib: {error}")

@@ -1,0 +1,150 @@
+"""A CUDA device that is not there. Imported before anything else, in a process of its own, it lets FakeTensorMode place
+tensors on "cuda" with a CPU build of torch: shapes, types and devices are followed, nothing is computed. So a step that
+waits for the GPU (`.item()`), mixes devices or copies between them fails here, too.
+
+    python tests/pretended_gpu.py    # one line per case; exit status 1 if one fails
+"""
+
+import ctypes
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+LIBRARY = r"""
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+using c10::Device, c10::DeviceIndex, c10::DeviceType, c10::EventFlag, c10::Stream;
+static const Device gpu(DeviceType::CUDA, 0);
+struct Guard final : c10::impl::NoOpDeviceGuardImpl<DeviceType::CUDA> {
+  Device getDevice() const override { return gpu; }
+  Device exchangeDevice(Device) const override { return gpu; }
+  Stream getStream(Device) const noexcept override { return Stream(Stream::DEFAULT, gpu); }
+  Stream exchangeStream(Stream) const noexcept override { return Stream(Stream::DEFAULT, gpu); }
+  void record(void**, const Stream&, const DeviceIndex, const EventFlag) const override {}
+  void block(void*, const Stream&) const override {}
+};
+struct CUDAHooks final : at::CUDAHooksInterface {  // torch looks for this name
+  CUDAHooks(at::CUDAHooksArgs) {}
+  void init() const override {}
+  bool hasCUDA() const override { return true; }
+  bool isBuilt() const override { return true; }
+  bool isAvailable() const override { return true; }
+  bool hasPrimaryContext(DeviceIndex) const override { return true; }
+};
+namespace at { REGISTER_CUDA_HOOKS(CUDAHooks); }
+static bool ready = (c10::impl::device_guard_impl_registry[(size_t)DeviceType::CUDA].store(new Guard()), true);
+"""
+
+
+def pretend() -> None:
+    """Before torch is imported. Raises CalledProcessError or FileNotFoundError without a C++ compiler."""
+    torch = Path(importlib.util.find_spec("torch").origin).parent
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder) / "gpu.cpp", Path(folder) / "gpu.so"
+        source.write_text(LIBRARY)
+        include, lib = f"-I{torch / 'include'}", f"-L{torch / 'lib'}"
+        options = ["-std=c++20", "-O0", "-fPIC", "-shared", include, lib, "-lc10", "-ltorch_cpu"]
+        subprocess.run(["g++", str(source), "-o", str(library), *options], check=True, capture_output=True)
+        ctypes.CDLL(str(torch / "lib" / "libtorch_cpu.so"), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(library))
+
+
+if __name__ == "__main__":
+    pretend()
+
+from unittest import mock  # noqa: E402
+
+import torch  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_leaves  # noqa: E402
+
+from evlib.config import preset  # noqa: E402
+from evlib.data.batches import Batch  # noqa: E402
+from evlib.generation import generate  # noqa: E402
+from evlib.model import NextFrame  # noqa: E402
+from evlib.training import loss as losses  # noqa: E402
+from evlib.training.learner import Learner  # noqa: E402
+
+CASES = [  # preset, frames of a question, of an answer, other settings, and how many kernels a step may have
+    ("demo", 11, 10, {"stem": 16, "copy": True}, 3000),
+    ("fast", 2, 1, {"ema_decay": 0.99, "loss_power": 0.5}, 6000),
+    ("paper", 21, 1, {}, 5000),
+]
+SPOILT = {
+    "the host reads the loss": lambda loss, video: loss.item(),
+    "the host branches on it": lambda loss, video: bool(loss > 0),
+    "frames go to the host": lambda loss, video: video.cpu(),
+    "a mask, whose size the host must know": lambda loss, video: video[video > 0],
+    "an index that lies on the host": lambda loss, video: video[torch.zeros(2, dtype=torch.long, device="cpu")],
+    "two devices in one sum": lambda loss, video: video + torch.zeros(3, 1, 1, device="cpu"),
+}
+
+
+class Watch(TorchDispatchMode):
+    """Counts kernels, and refuses those that cross devices, which FakeTensorMode lets pass."""
+
+    kernels = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, torch.Tensor) and t.dim()]
+        crossing = len({t.device.type for t in tensors}) > 1 and func.namespace == "aten"
+        assert not crossing, f"{func} has tensors on several devices"
+        is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+        self.kernels += not is_view
+        return out
+
+
+def check(name: str, n_in: int, n_out: int, spoil=None, **changes) -> int:
+    """A step after a first one, and a generated answer, on the device that is not there. Returns the step's kernels."""
+    config = preset(name).override(**changes)
+    losses.blur.cache_clear()
+    # trunc_normal_ asks the device until no value is outside.
+    no_loop = mock.patch("torch.nn.init.trunc_normal_", lambda weight, **_: weight)
+    try:
+        with FakeTensorMode(), torch.device("cuda"), no_loop:
+            learner = Learner(config, NextFrame(config.model))
+            assert learner.dtype == torch.bfloat16 and learner.optimizers[-1].param_groups[0]["fused"]
+            video = torch.empty((8, n_in + n_out, 3, 64, 64), dtype=torch.uint8)
+            learner.step(Batch(video, n_in, n_out))
+            with Watch() as watch:
+                loss = learner.step(Batch(video, n_in, n_out), 0.5)
+                if spoil is not None:
+                    spoil(loss, video)
+            assert loss.device.type == "cuda"
+            answer = generate(learner.eval_model, video[:, :n_in], n_out)
+            assert answer.device.type == "cuda" and answer.shape == (8, n_out, 3, 64, 64)
+    finally:
+        losses.blur.cache_clear()
+    return watch.kernels
+
+
+def main() -> int:
+    FakeTensorMode.__deepcopy__ = lambda self, memo: self  # the averaged network is a copy
+    FakeTensorMode.__copy__ = lambda self: self
+    torch.cuda.amp.common.amp_definitely_not_available = lambda: False
+    torch.cuda.is_bf16_supported = lambda: True
+    failed = 0
+    for name, n_in, n_out, changes, at_most in CASES:
+        try:
+            kernels = check(name, n_in, n_out, compile="off", **changes)
+            print(f"{'ok' if kernels <= at_most else 'TOO MANY'}: {name} {changes}: {kernels:,} kernels a step")
+            failed += kernels > at_most
+        except Exception as error:
+            print(f"FAILED: {name} {changes}: {type(error).__name__}: {error}")
+            failed += 1
+    for what, spoil in SPOILT.items():
+        try:
+            check("demo", 2, 1, spoil)
+            print(f"NOT SEEN: {what}")
+            failed += 1
+        except Exception as error:
+            print(f"ok: {what} is seen: {type(error).__name__}")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(), 1))
