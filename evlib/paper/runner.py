@@ -119,7 +119,7 @@ def reproduce(
 
 
 def run_notebooks(jobs: Sequence[Job], lanes: int, log: Callable[[str], None] = print) -> None:
-    """Runs notebooks; with `lanes` above 1 so many at a time, each in a process with one thread: a second thread gains a
+    """Runs notebooks; with `lanes` above 1 so many at a time, each in a process with one thread, as a second gains a
     small network nothing. Their lines begin with the notebook's number. EvlibError if one fails."""
     if lanes == 1:
         for name, results, runs in jobs:
