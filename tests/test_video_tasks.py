@@ -921,7 +921,7 @@ WRONG_SEQUENCE = {
     "a picture cut short": (lambda f: cut(f / "img/00000005.jpg"), "00000005.jpg: expected a whole image file"),
     "the first is no picture": (
         lambda f: lay(f / "img/00000001.jpg", "text"),
-        "00000001.jpg: expected an image, found something that cannot be read",
+        "00000001.jpg: expected a whole image file",
     ),
     "empty": (
         lambda f: shutil.rmtree(f) or lay(f / GT, ""),
