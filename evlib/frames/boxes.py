@@ -45,9 +45,8 @@ def parse_box(text: str) -> Box:
         if not (w > 0 and h > 0 and abs(x) + abs(y) + w + h < float("inf")):
             raise ValueError
     except ValueError:
-        raise EvlibError(
-            f"The box {text!r} is not one: expected four numbers x,y,w,h with a width and height above 0."
-        ) from None
+        wanted = "four numbers x,y,w,h with a width and height above 0"
+        raise EvlibError(f"The box {text!r} is not one: expected {wanted}.") from None
     return x, y, w, h
 
 
@@ -154,8 +153,7 @@ def _pairs(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _center(padded: np.ndarray, start: int, low: int, high: int) -> float:
-    """The middle of a vertical line to a fraction of a pixel: the center of mass of its cross-section, between the
-    lines at its two ends."""
+    """The middle of a vertical line to a fraction of a pixel: the center of mass of its cross-section."""
     inside = slice(low + LINE, high) if high - low > LINE else slice(low, high + LINE)
     section = padded[inside, start - 1 : start + LINE + 1].mean(axis=0)
     section = np.clip(section - min(section[0], section[-1]), 0, None)
@@ -178,7 +176,4 @@ def _check(frames: np.ndarray, shape: tuple) -> None:
         if frames.dtype == np.uint8 and frames.ndim == len(shape) and frames.shape[-3:] == shape[-3:]:
             return
         found = f"{frames.dtype} of shape {frames.shape}"
-    raise EvlibError(
-        f"A frame with a box must be uint8 of shape ({', '.join(map(str, shape))}), found {found}; "
-        "`evlib.frames.image.image_frame` makes such frames."
-    )
+    raise EvlibError(f"A frame with a box must be uint8 of shape ({', '.join(map(str, shape))}), found {found}.")

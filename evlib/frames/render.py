@@ -66,9 +66,8 @@ def render_example(example: Example, max_inputs: int | None = None) -> Rendered:
 @singledispatch
 def render(part: Part) -> list[Frame]:
     """The frames of one part. A new modality registers its own: `@render.register`."""
-    raise EvlibError(
-        f"No way to render a {type(part).__name__}: register a function with @evlib.frames.render.render.register."
-    )
+    todo = "register a function with @evlib.frames.render.render.register"
+    raise EvlibError(f"No way to render a {type(part).__name__}: {todo}.")
 
 
 @render.register
@@ -96,9 +95,8 @@ def _(part: Clip) -> list[Frame]:
     frames = [image_frame(pixels) for pixels in part.frames]
     boxes = [None] * len(frames) if part.boxes is None else part.boxes
     if len(boxes) != len(frames):
-        raise EvlibError(
-            f"A clip's boxes must be one per frame, with None for no box; found {len(boxes)} for {len(frames)} frames."
-        )
+        found = f"{len(boxes)} for {len(frames)} frames"
+        raise EvlibError(f"A clip's boxes must be one per frame, with None for no box; found {found}.")
     return [keyed(frame if box is None else render_box(frame, box)) for frame, box in zip(frames, boxes)]
 
 
@@ -112,9 +110,6 @@ def keyed(pixels: np.ndarray) -> Frame:
     return Frame(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), pixels)
 
 
-# ---- words -----------------------------------------------------------------------------------------------------------
-
-
 def tokenize(text: str) -> list[str]:
     """ "splitting on spaces and also on punctuation": runs of letters and digits, or single other characters."""
     return re.findall(r"\w+|[^\w\s]", text)
@@ -122,8 +117,8 @@ def tokenize(text: str) -> list[str]:
 
 @lru_cache(maxsize=32_768)
 def word_frame(word: str, size: int = SIZE) -> np.ndarray:
-    """One word, as large as the frame's width allows, centered: uint8 (64, 64, 3), read-only. Another `size` is for
-    comparisons only. Raises EvlibError naming a character that the font lacks."""
+    """One word, as large as the frame's width allows, centered: uint8 (64, 64, 3), read-only; `size`: another side.
+    Raises EvlibError naming a character that the font lacks."""
     word = _renderable(word)
     image = Pillow.new("L", (size, size), PAPER)
     ImageDraw.Draw(image).text((size / 2, size / 2), word, fill=INK, font=_font(len(word), size), anchor="mm")
@@ -147,9 +142,8 @@ def _renderable(word: str) -> str:
     plain = "".join(c if ord(c) in _glyphs() else unicodedata.normalize("NFKC", c) for c in word)
     for c in plain:
         if ord(c) not in _glyphs():
-            raise EvlibError(
-                f"The font {FONT} has no glyph for {c!r} (U+{ord(c):04X}) in {word!r}: replace the character."
-            )
+            missing = f"{c!r} (U+{ord(c):04X}) in {word!r}"
+            raise EvlibError(f"The font {FONT} has no glyph for {missing}: replace the character.")
     return plain
 
 
