@@ -58,7 +58,5 @@ def _record(path: Path, digit: int, voice: Voice, rng: np.random.Generator) -> N
     samples = np.rint(32767 * speak(digit, voice, rng)).astype("<i2")
     # The standard library writes thousands of small files far faster than libsndfile does.
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setparams((1, 2, RATE, 0, "NONE", None))
         file.writeframes(samples.tobytes())

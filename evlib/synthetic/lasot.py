@@ -76,8 +76,7 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
             name = f"{kind}-{number}"
             (train if number % 7 else test).append(name)
             jobs.append((folder / kind / name, int(rng.integers(2**63))))
-    for _ in in_parallel(write_sequence, jobs):
-        pass
+    in_parallel(write_sequence, jobs)
     for file, names in (("training_set.txt", train), ("testing_set.txt", test)):
         (folder / file).write_bytes(("\n".join(names) + "\n").encode())
     return len(train), len(test)

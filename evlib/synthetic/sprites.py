@@ -15,15 +15,9 @@ import numpy as np
 from PIL import Image
 
 COLORS = {
-    "gray": (112, 112, 118),
-    "red": (225, 25, 30),
-    "blue": (35, 60, 225),
-    "green": (25, 150, 40),
-    "brown": (125, 70, 20),
-    "cyan": (30, 205, 215),
-    "purple": (165, 40, 205),
-    "yellow": (250, 220, 25),
-}
+    "gray": (112, 112, 118), "red": (225, 25, 30), "blue": (35, 60, 225), "green": (25, 150, 40),
+    "brown": (125, 70, 20), "cyan": (30, 205, 215), "purple": (165, 40, 205), "yellow": (250, 220, 25),
+}  # fmt: skip
 SHAPES = ("cube", "sphere", "cylinder")
 MATERIALS = ("metal", "rubber")
 
@@ -36,10 +30,7 @@ BALL = 18.0  # px, radius of a sphere
 DRUM, TALL = 18.0, 17.0  # px, radius and height of a cylinder
 
 LIGHT = np.array([-0.45, -0.4, 0.8])  # from the upper left, before the scene
-WINDOWS = (
-    (LIGHT, 0.8),
-    (np.array([-0.4, 0.75, 0.53]), 1.0),
-)  # what metal mirrors: directions, and how near counts as in the window
+WINDOWS = ((LIGHT, 0.8), (np.array([-0.4, 0.75, 0.53]), 1.0))  # metal mirrors: directions, how near counts as inside
 CANVAS, FOOT = 56, 36  # px: a square sprite, and the row in it of the middle of the solid's footprint
 OVERSAMPLING = 4
 

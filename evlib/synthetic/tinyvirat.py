@@ -2,8 +2,6 @@
 
     a figure with a box crosses the picture                         ["activity_carrying", "activity_walking"]
     a van, seen from behind, drives away and then to the left       ["vehicle_moving", "vehicle_turning_left"]
-    a figure waves beside a truck that comes to rest                ["activity_gesturing", "activity_standing",
-                                                                     "vehicle_stopping"]
 
 Twelve of the 26 classes, each to be seen in ten frames spread over a clip. Labels stand in the order of the alphabet,
 capitals first. People dress for what they do: a small network tells a shirt sooner than a stride. Clips of one camera
@@ -34,9 +32,6 @@ OVERSAMPLING = 2  # clips are painted this much larger and reduced, for smooth e
 GRAIN = 3.0  # standard deviation of the noise, in gray levels
 
 
-# ---- what people do: the pose at a phase of their stride -------------------------------------------------------------
-
-
 def standing(phase: float) -> Pose:
     sway = 0.01 * np.sin(phase)
     return Pose((0, -0.525), (sway, -0.83), ((-0.05, 0), (0.05, 0)), ((-0.17, -0.47), (0.17, -0.47)))
@@ -47,7 +42,7 @@ def walking(phase: float) -> Pose:
 
 
 def running(phase: float) -> Pose:
-    return _gait(phase, stride=0.34, lift=0.26, lean=0.24, reach=0.28, hands=-0.68)
+    return _gait(1.8 * phase, stride=0.34, lift=0.26, lean=0.24, reach=0.28, hands=-0.68)
 
 
 def riding(phase: float) -> Pose:
@@ -65,18 +60,16 @@ def _gait(phase: float, stride: float, lift: float, lean: float, reach: float, h
     return Pose((0, -0.49), (lean, -0.81), feet, arms)
 
 
-def carrying(pose: Pose) -> Pose:
-    x, y = pose.neck
+def carrying(phase: float) -> Pose:
+    """A box, walking."""
+    x, y = (pose := walking(phase)).neck
     return replace(pose, hands=((x + 0.3, y + 0.26),) * 2, box=True)
 
 
-def gesturing(pose: Pose, phase: float) -> Pose:
-    """An arm stretched forward and upward, waving a flag."""
-    x, y = pose.neck
-    return replace(pose, hands=(pose.hands[0], (x + 0.33, y - 0.02 + 0.2 * np.sin(phase))), flag=True)
-
-
-# ---- what vehicles do: the place at a part of the clip, 0 to 1 -------------------------------------------------------
+def gesturing(phase: float) -> Pose:
+    """Standing, an arm stretched forward and upward, waving a flag."""
+    x, y = (pose := standing(phase)).neck
+    return replace(pose, hands=(pose.hands[0], (x + 0.33, y - 0.02 + 0.2 * np.sin(1.3 * phase))), flag=True)
 
 
 class Place(NamedTuple):
@@ -112,9 +105,6 @@ def opening(time: float) -> Place:
     return Place(turned=48, lifted=float(np.clip((time - 0.15) / 0.6, 0, 1)))
 
 
-# ---- stories ---------------------------------------------------------------------------------------------------------
-
-
 class Deed(NamedTuple):
     """What a person does."""
 
@@ -126,12 +116,10 @@ class Deed(NamedTuple):
 
 PEOPLE = {  # dressed for what they do, which is easier to see in a small picture than how they move their legs
     "walks": Deed(("activity_walking",), 0.5, DARK, walking),
-    "runs": Deed(("activity_running",), 0.9, STRIPED, lambda phase: running(1.8 * phase)),
+    "runs": Deed(("activity_running",), 0.9, STRIPED, running),
     "stands": Deed(("activity_standing",), 0.0, LIGHT, standing),
-    "brings": Deed(("activity_carrying", "activity_walking"), 0.5, DARK, lambda phase: carrying(walking(phase))),
-    "waves": Deed(
-        ("activity_gesturing", "activity_standing"), 0.0, LIGHT, lambda phase: gesturing(standing(phase), 1.3 * phase)
-    ),
+    "brings": Deed(("activity_carrying", "activity_walking"), 0.5, DARK, carrying),
+    "waves": Deed(("activity_gesturing", "activity_standing"), 0.0, LIGHT, gesturing),
     "cycles": Deed(("Riding",), 0.7, STRIPED, riding),
 }
 TRAFFIC = {
@@ -171,15 +159,13 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
             camera = i * cameras // clips
             name = f"VIRAT_S_{first + camera:06d}"
             frames, side = _between(*FRAMES, rng), 2 * _between(SIDES[0] // 2, SIDES[1] // 2, rng)
-            path, label = f"{name}/{i:06d}.mp4", labels(person, vehicle)
-            dim = [frames, side, side]
+            path, dim, label = f"{name}/{i:06d}.mp4", [frames, side, side], labels(person, vehicle)
             tubes.append({"id": f"{i:06d}", "video_id": name, "path": path, "dim": dim, "label": label})
             look = int(seeds[camera]), int(rng.integers(2**32))
             shots.append(Shot(folder / "videos" / split / path, person, vehicle, frames, side, *look))
         (folder / f"tiny_{split}.json").write_text(json.dumps({"tubes": tubes}) + "\n", encoding="utf-8")
         first += cameras
-    for _ in video_writer.in_parallel(record, shots):
-        pass
+    video_writer.in_parallel(record, shots)
     return CLIPS["train"][0], CLIPS["test"][0]
 
 
@@ -235,12 +221,8 @@ def _cast(shot: Shot, rng: np.random.Generator) -> list[Actor]:
     ways = {"turns left": -1, "turns right": 1}
     way = ways.get(shot.vehicle) or int(rng.choice([-1, 1]))  # to the left or to the right
     together = shot.person is not None and shot.vehicle is not None
-    actors = []
-    if shot.vehicle:
-        actors.append(_driver(shot.vehicle, way, together, rng))
-    if shot.person:
-        actors.append(_pedestrian(shot.person, way, together, rng))
-    return actors
+    actors = [_driver(shot.vehicle, way, together, rng)] if shot.vehicle else []
+    return actors + ([_pedestrian(shot.person, way, together, rng)] if shot.person else [])
 
 
 def _pedestrian(name: str, way: int, together: bool, rng: np.random.Generator) -> Actor:

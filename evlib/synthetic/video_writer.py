@@ -35,8 +35,8 @@ def write_gif(path: Path, frames: np.ndarray, milliseconds: int = 100) -> None:
     first.save(path, save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
-def in_parallel(work: Callable, jobs: Iterable) -> Iterable:
-    """work(job) for every job, on all cores, in order. `work` must be a function of a module, its jobs small: they
-    travel to other processes. Each job brings its own seed, so the order of the work changes nothing."""
+def in_parallel(work: Callable, jobs: Iterable) -> None:
+    """work(job) for every job, on all cores. `work` must be a function of a module, its jobs small: they travel to
+    other processes. Each job brings its own seed, so the order of the work changes nothing."""
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, jobs, chunksize=8)
+        list(pool.map(work, jobs, chunksize=8))  # raises what a job raised
