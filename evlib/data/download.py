@@ -48,11 +48,8 @@ Log = Callable[[str], None]
 
 
 def download(task: str, data: Path, log: Log = log_line) -> Path:
-    """Fetches the official data of `task` to the folder `data`; returns the data set's folder.
-
-    What is there already is not fetched again. EvlibError, with what to do: unknown task, no network, wrong checksum,
-    unsafe archive, no space, or a folder of that name that holds something else.
-    """
+    """Fetches what is not yet there of a task's official data to the folder `data`; returns the data set's folder.
+    EvlibError, with what to do: unknown task, no network, wrong checksum, unsafe archive, no space, other contents."""
     if task not in ARCHIVES:
         raise EvlibError(f"Nothing to download for {task!r}{nearest(task, list(ARCHIVES))}")
     root = Path(data) / ARCHIVES[task][0].folder
@@ -214,11 +211,8 @@ def _reason(error: RequestException) -> str:
 
 
 def unpack(archive: Path, into: Path, log: Log = log_line) -> None:
-    """Unpacks a zip or tar.* archive into the folder `into`.
-
-    EvlibError if it is no such archive or is damaged (then a part of it may be in `into`). EvlibError, and nothing is
-    written, if a member is unsafe: an absolute path, `..`, a link that leads up or out, a device, absurdly many bytes.
-    """
+    """Unpacks a zip or tar.* archive into a folder. EvlibError if it is damaged (a part of it may then be there), or if
+    a member is unsafe (nothing is written): a path or link that leads out, a device, absurdly many bytes."""
     with _disk_errors(into):
         try:
             is_tar = tarfile.is_tarfile(archive)

@@ -34,8 +34,7 @@ SPECTROGRAM = (RATE, RESAMPLER, BANDS, WINDOW, HOP, FFT, RANGE_DB)
 
 
 def _import_torchaudio():
-    """torchaudio's wheel links CUDA libraries and fails to import beside a CPU-only torch. Nothing used here needs
-    its compiled extension, so there it is imported without."""
+    """Its wheel links CUDA libraries and fails beside a CPU-only torch: imported there without its compiled part."""
     try:
         import torchaudio
     except OSError:
@@ -54,7 +53,6 @@ torchaudio = _import_torchaudio()
 
 def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     """A sound file of any sample format and channel count -> float32 (N,) mono in [-1, 1], samples per second.
-
     Raises UnreadableFile if it cannot be read, is empty, holds a NaN, or claims a rate outside 1 to 400 kHz."""
     try:
         with soundfile.SoundFile(path) as file:

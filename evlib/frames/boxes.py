@@ -51,9 +51,8 @@ def parse_box(text: str) -> Box:
 
 
 def render_box(frame: np.ndarray, box: Box, size: int = SIZE) -> np.ndarray:
-    """uint8 (64, 64, 3) and x, y, w, h in frame pixels -> a new frame with a red outline. What lies outside is cut
-    off: the outline then runs along the border. A box entirely outside leaves the frame as it is. EvlibError unless
-    x, y, w, h are finite and w, h positive. `size`: another side of the frame than 64."""
+    """uint8 (64, 64, 3) and x, y, w, h in frame pixels -> a new frame with a red outline, cut off at the border.
+    EvlibError unless x, y, w, h are finite and w, h positive. `size`: another side of the frame than 64."""
     _check(frame, (size, size, 3))
     values = np.asarray(box, dtype=np.float64)
     if values.shape != (4,) or not np.isfinite(values).all() or (values[2:] <= 0).any():
@@ -101,10 +100,8 @@ def read_boxes(frames: np.ndarray) -> list[ReadBox | None]:
 
 
 def redness(frame: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) -> float32 (H, W), -0.1..1: how far red exceeds green and blue; 1 is pure red, 0 is gray.
-
-    A little below zero counts, because a faded red line on blue is gray. More would make lines of whatever is less
-    blue than its surroundings."""
+    """uint8 (H, W, 3) -> float32 (H, W), -0.1..1: how far red exceeds green and blue; 1 is pure red, 0 is gray. Below
+    zero, a little counts, because a faded red line on blue is gray; more would make lines of whatever is less blue."""
     r, g, b = np.moveaxis(frame.astype(np.float32) / 255, -1, 0)
     return np.clip(r - np.maximum(g, b), COLDEST, 1)
 

@@ -16,7 +16,6 @@ FAINT = 64  # ink must be this much brighter than the background, of 255
 
 def read_image(path: str | Path) -> np.ndarray:
     """An image file of any size and kind -> uint8 (H, W, 3) RGB, upright.
-
     Transparency is laid over white, 16-bit gray is scaled to 8 bits. Raises EvlibError if it cannot be read whole."""
     try:
         with Pillow.open(path) as image:

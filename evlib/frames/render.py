@@ -71,26 +71,6 @@ def render(part: Part) -> list[Frame]:
 
 
 @render.register
-def _(part: Text) -> list[Frame]:
-    return [Frame(word, word_frame(word)) for word in tokenize(part.text)]
-
-
-@render.register
-def _(part: Word) -> list[Frame]:
-    return [Frame(part.word, word_frame(part.word))]
-
-
-@render.register
-def _(part: Image) -> list[Frame]:
-    return [keyed(image_frame(part.pixels))]
-
-
-@render.register
-def _(part: Audio) -> list[Frame]:
-    return [keyed(np.repeat(spectrogram(part.wave, part.rate)[..., None], 3, axis=2))]
-
-
-@render.register
 def _(part: Clip) -> list[Frame]:
     frames = [image_frame(pixels) for pixels in part.frames]
     boxes = [None] * len(frames) if part.boxes is None else part.boxes
@@ -100,9 +80,11 @@ def _(part: Clip) -> list[Frame]:
     return [keyed(frame if box is None else render_box(frame, box)) for frame, box in zip(frames, boxes)]
 
 
-@render.register
-def _(part: End) -> list[Frame]:
-    return [blank()]
+render.register(Text, lambda part: [Frame(word, word_frame(word)) for word in tokenize(part.text)])
+render.register(Word, lambda part: [Frame(part.word, word_frame(part.word))])
+render.register(Image, lambda part: [keyed(image_frame(part.pixels))])
+render.register(Audio, lambda part: [keyed(np.repeat(spectrogram(part.wave, part.rate)[..., None], 3, axis=2))])
+render.register(End, lambda part: [blank()])
 
 
 def keyed(pixels: np.ndarray) -> Frame:
@@ -162,8 +144,7 @@ def font_file() -> Path:
 
 @cache
 def _font(n_characters: int, width: int = SIZE) -> ImageFont.FreeTypeFont:
-    """In a fixed-width font the size follows from the number of characters alone: the largest, in quarters of a
-    pixel, whose rounded advances fit the frame."""
+    """The largest size, in quarters of a pixel, at which so many characters of a fixed-width font fit the frame."""
     size = TALLEST * width / SIZE
     while True:
         # The basic layout engine is the same on every machine; the other one depends on an optional system library.

@@ -1,10 +1,8 @@
 """Small data sets made by code, in the files of the official ones, so that no loader can tell which it reads.
 
-    synthetic.write(Path("data"))                    # all of them, a minute or two
-    synthetic.write(Path("data"), names=["sst2"])    # only the reviews
+    synthetic.write(Path("data"), names=["sst2"])    # only the reviews; without names all, in a minute or two
 
-A file MINIATURE.json in each folder tells people and programs. A module is named after the task that it imitates; to
-add one, write its function `fill` and name it in MINIATURES.
+A file MINIATURE.json in each folder tells people and programs. To add one, write its `fill` and name it in MINIATURES.
 """
 
 from __future__ import annotations
@@ -61,10 +59,8 @@ MINIATURES = {
 def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Callable[[str], None] = log_line) -> None:
     """Write the named miniatures (default: all) under `out`, each in the folder its real data set would have.
 
-    A set that is already there with the same version and seed is left alone. One with another version or seed is
-    replaced. A folder without MINIATURE.json may be somebody's real data: EvlibError, and nothing in it is touched.
-    With the same numpy and Pillow, a seed gives byte-identical files, whichever other sets are written beside them.
-    """
+    A set that is there with the same version and seed is left alone, another one is replaced; a folder without
+    MINIATURE.json may be somebody's real data: EvlibError. With the same libraries a seed gives the same bytes."""
     chosen = []
     for name in MINIATURES if names is None else names:
         if name not in MINIATURES:

@@ -113,11 +113,8 @@ def _shoot(job: tuple[Path, Scene]) -> None:
 
 
 class Host:
-    """Asks the questions of a split so that their words give nothing away.
-
-    For every form of question it holds a shuffled deck of the possible answers, and prefers the questions whose answer
-    lies on top. A deck is reshuffled when it is used up: each answer is given about equally often, at every moment.
-    """
+    """Asks the questions of a split so that their words give nothing away: for every form of question it holds a
+    shuffled deck of the answers, prefers a question whose answer lies on top, and shuffles again at the deck's end."""
 
     def __init__(self, rng: np.random.Generator):
         self.rng = rng

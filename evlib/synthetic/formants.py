@@ -6,10 +6,8 @@ The classic source-filter model of speech, worked out frame by frame in the freq
                                                     + ──► microphone ──► overlap-add ──► room noise
     white noise ─────► x noise band ────────────────┘
 
-A word is a row of phonemes. Each phoneme has targets for its parameters, and the parameters glide from one target to
-the next, which is what makes the words sound (and their spectrograms look) connected.
-
-F is the number of analysis frames of a recording, K = WINDOW // 2 + 1 the number of frequency bins.
+A word is a row of phonemes, each with targets for its parameters, which glide from one target to the next. F is the
+number of analysis frames of a recording, K = WINDOW // 2 + 1 the number of frequency bins.
 """
 
 from __future__ import annotations
@@ -131,14 +129,9 @@ def speak(digit: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
     return np.clip(10 ** (rng.uniform(*LOUDNESS) / 20) * speech, -1.0, 1.0)
 
 
-def _tracks(
-    symbols: tuple[str, ...], bounds: np.ndarray, samples: int, voice: Voice, rng: np.random.Generator
-) -> np.ndarray:
-    """Parameters over time, (7, F): three formants, voicing, noise, noise center, noise half width.
-
-    bounds are the phonemes' limits in seconds. Silence before and after keeps the neighbor's formants, so the word
-    fades in and out without a sweep.
-    """
+def _tracks(symbols: tuple, bounds: np.ndarray, samples: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
+    """Parameters over time, (7, F): three formants, voicing, noise, noise center, noise half width. `bounds` are the
+    phonemes' limits in seconds; silence keeps its neighbor's formants, so that the word fades without a sweep."""
     lazy = rng.uniform(*LAZINESS)
     strength = 10 ** (rng.uniform(*CONSONANTS, len(symbols)) / 20)
     times, targets = [], []

@@ -107,7 +107,7 @@ def sequence(kind: str, frames: int, rng: np.random.Generator) -> tuple[np.ndarr
     palette = Palette(_shade(first, rng), _shade(second, rng), INK)
     scene, cover = texture(rng), texture(rng)
     poses = zip(*path(frames, rng), angles(kind, frames, rng), strict=True)
-    layers = np.stack([layer(kind, palette, *pose) for pose in poses])
+    layers = np.stack([_layer(kind, palette, *pose) for pose in poses])  # RGB and opacity
     masks = layers[..., 3] > 127
     bar = _bar(masks, rng)
     still = np.where(bar[..., None], cover, scene)
@@ -147,8 +147,7 @@ def angles(kind: str, frames: int, rng: np.random.Generator) -> np.ndarray:
     return start + rate * t if kind == "ball" else 0.2 * np.sin(start + rate * t)
 
 
-def layer(kind: str, palette: Palette, center: np.ndarray, radius: float, angle: float) -> np.ndarray:
-    """The object alone: uint8 (96, 96, 4), RGB and opacity."""
+def _layer(kind: str, palette: Palette, center: np.ndarray, radius: float, angle: float) -> np.ndarray:
     matrix, origin = radius * OVERSAMPLING * turn(angle), center * OVERSAMPLING
     return np.asarray(cutout(OBJECTS[kind], palette, SIDE * OVERSAMPLING, matrix, origin, by=OVERSAMPLING))
 

@@ -89,11 +89,9 @@ def film(scene: Scene) -> np.ndarray:
 
 
 def roll(places: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lets K equal discs on each of N floors run: elastic collisions, a little friction.
-
-    places, velocities: float (N, K, 2), px and px per frame. Returns where the discs are, float (N, FRAMES, K, 2), and
-    which pairs strike each other right after a frame, bool (N, FRAMES, pairs), pairs as `combinations(range(K), 2)`.
-    """
+    """Lets K equal discs on each of N floors run, with elastic collisions and a little friction. places, velocities:
+    float (N, K, 2), px and px per frame -> where they are, float (N, FRAMES, K, 2), and which pairs, in the order of
+    `combinations(range(K), 2)`, strike each other right after a frame, bool (N, FRAMES, pairs)."""
     x, v = places.astype(float), velocities.astype(float)
     N, K, _ = x.shape
     pairs = list(combinations(range(K), 2))

@@ -65,9 +65,7 @@ def _grid() -> tuple[np.ndarray, np.ndarray]:
 
 def _cast(shape: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Parallel rays onto a solid that stands at the origin: hit (S, S), and place and normal (S, S, 3) where it is hit.
-
-    A ray through (u, v) runs along x = u and v = y SIN + z COS: one of y and z gives the other.
-    """
+    A ray through (u, v) runs along x = u and v = y SIN + z COS: one of y and z gives the other."""
     u, v = _grid()
     if shape == "sphere":
         up = v - BALL * COS  # px above the middle of the disc that a sphere is on the screen

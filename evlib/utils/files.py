@@ -14,10 +14,8 @@ from evlib.utils.errors import EvlibError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path, of a file or a folder, renamed to `path` if the block succeeds and removed if not.
-
-    A full disk or a folder that cannot be written is an EvlibError that names it; other errors of the block pass.
-    """
+    """A temporary path, of a file or a folder, renamed to `path` if the block succeeds and removed if not. A full disk
+    or a folder that cannot be written is an EvlibError that names it; other errors of the block pass."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
