@@ -95,16 +95,9 @@ def _obtain(archive: Archive, packed: Path, target: Path, log: Log) -> None:
     sha256 = pooch.file_hash(str(packed))
     if archive.md5 is None:
         log(f"SHA-256 {sha256}; no official checksum is known. It is recorded in {_record(archive, target)}.")
-    record = {
-        "url": archive.url,
-        "file": archive.filename,
-        "bytes": packed.stat().st_size,
-        "md5": archive.md5,
-        "sha256": sha256,
-        "checksum_was_known": archive.md5 is not None,
-        "placed_by_hand": by_hand,
-        "unpacked": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    record = {"url": archive.url, "file": archive.filename, "bytes": packed.stat().st_size, "md5": archive.md5}
+    record |= {"sha256": sha256, "checksum_was_known": archive.md5 is not None, "placed_by_hand": by_hand}
+    record |= {"unpacked": datetime.now(UTC).isoformat(timespec="seconds")}
     staging = target.with_name(f".{target.name}.unpacking")
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed

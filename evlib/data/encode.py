@@ -40,16 +40,9 @@ def encode(
     A file that cannot be read is named, counted in the manifest and left out, up to 1 % of the files."""
     root = task.root(data)
     out = Path(out or Path(data) / ".evlib" / task.name)
-    made_from = {
-        "version": VERSION,
-        "task": task.name,
-        "dataset": task.display_name(root),
-        "renderer": fingerprint(),
-        "code": code_fingerprint(task),
-        "settings": task.settings(),
-        "sources": _file_fingerprint(root, task.files(root)),
-        "data": "miniature" if is_miniature(root) else "real",
-    }
+    made_from = {"version": VERSION, "task": task.name, "dataset": task.display_name(root), "renderer": fingerprint()}
+    made_from |= {"code": code_fingerprint(task), "sources": _file_fingerprint(root, task.files(root))}
+    made_from |= {"data": "miniature" if is_miniature(root) else "real"}
     if (out / "manifest.json").exists():
         if _is_made_from(out, made_from):
             return VideoStore.open(out)

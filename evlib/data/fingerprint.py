@@ -38,6 +38,7 @@ PROBE = Example(
 def code_fingerprint(task: Task) -> str:
     """16 hex digits that change when the frames of this task's examples, or the examples themselves, may change."""
     walk = _Walk(type(task))
+    walk.value(vars(task))
     for name in STARTS:
         walk.name(name, [])
     walk.value(render_example)

@@ -101,10 +101,8 @@ def _source(path: str | Path) -> _Folder | _Animation | _Film:
 
 
 def _broken(path: Path, found: object) -> UnreadableFile:
-    return UnreadableFile(
-        f"{path}: expected a whole video file (mp4, avi, mpeg, mov, mkv, webm, gif, ...), found one that cannot be "
-        f"read ({found}); fetch it again, or leave it out."
-    )
+    found = f"one that cannot be read ({found}); fetch it again, or leave it out"
+    return UnreadableFile(f"{path}: expected a whole video file (mp4, avi, webm, gif, ...), found {found}.")
 
 
 def _still(path: Path, kind: str) -> UnreadableFile:

@@ -122,7 +122,9 @@ def speak(digit: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
     pulses = _pulses(voice, samples, rng) + voice.breath * rng.standard_normal(samples)
     hiss = rng.standard_normal(samples)
     spectrum = _frames(pulses) * _resonances(tracks, voice) + _frames(hiss) * _noise_band(tracks, voice)
-    speech = _overlap_add(spectrum * _microphone(rng), samples)
+    ripple = np.sin(2 * np.pi * (rng.uniform(0.5, 2.0) * BINS / BINS[-1] + rng.random()))
+    microphone = 10 ** (rng.uniform(0, MICROPHONE) * ripple / 20)  # a cheap one: its gain varies gently over frequency
+    speech = _overlap_add(spectrum * microphone, samples)
     speech /= np.abs(speech).max()
 
     speech += 10 ** (rng.uniform(*ROOM) / 20) * rng.standard_normal(samples)
@@ -183,12 +185,6 @@ def _noise_band(tracks: np.ndarray, voice: Voice) -> np.ndarray:
     """Gain on the noise source, (F, K): a bell around the band's center."""
     center, width = tracks[5][:, None] / voice.tract**0.5, tracks[6][:, None]
     return tracks[4][:, None] * np.exp(-0.5 * ((BINS - center) / width) ** 2)
-
-
-def _microphone(rng: np.random.Generator) -> np.ndarray:
-    """Gain of a cheap microphone, (K,): a gentle ripple over frequency."""
-    ripple = np.sin(2 * np.pi * (rng.uniform(0.5, 2.0) * BINS / BINS[-1] + rng.random()))
-    return 10 ** (rng.uniform(0, MICROPHONE) * ripple / 20)
 
 
 def _frames(signal: np.ndarray) -> np.ndarray:

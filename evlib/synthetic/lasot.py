@@ -1,8 +1,5 @@
 """Things that fly about in front of a still background, in the files of LaSOT: one object to follow in each sequence.
 
-    LaSOT/fish/fish-7/img/00000001.jpg ...      96x96 pictures
-    LaSOT/fish/fish-7/groundtruth.txt           41,30,27,15 in every line: x, y, w, h of what can be seen of the object
-
 The object moves fast: the first frame's box, kept for the next 19, has a mean IoU of 0.34. It turns, bounces off the
 borders, grows and shrinks slowly, and passes behind a bar or a post that hides a part of it. Its colors are vivid and
 everything else is muted, but no object is red: red is left to the box.

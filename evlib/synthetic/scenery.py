@@ -1,9 +1,5 @@
 """What a fixed camera sees: a street of a few materials, people of a few limbs, and vehicles that turn in space.
 
-    street(rng)                                  -> the empty scene, uint8 (256, 256, 3)
-    person(pen, pose, outfit)                    paints a figure one unit tall, facing right, its feet at (0, 0)
-    vehicle(pen, VEHICLES["van"], heading=90)    paints a van one unit long from behind, driving away
-
 Colors are strong, and each follows from what a gray picture still shows: a material from its pattern, a vehicle from
 its shape, clothes from their brightness or their stripes. So a network that colors gray films has something to learn.
 """
@@ -35,7 +31,8 @@ def street(rng: np.random.Generator) -> np.ndarray:
     horizon, kerb, edge = rng.uniform(0.34, 0.38), 0.52, 0.84
     strips = (_grass, lambda rng: _tiled(PAVING, JOINT, 0.11, 0.09, 0.0, rng))
     near, far = [strips[i](rng) for i in rng.permutation([0, rng.integers(2)])]
-    picture = _sky(rng)
+    haze = np.clip(_down[..., None] * 2.2 + 0.25 * _blots(4, rng), 0, 1)
+    picture = (1 - haze) * np.array(ZENITH) + haze * np.array(HAZE)
     for _ in range(rng.integers(1, 3)):
         _tree(picture, rng.random(), horizon, rng)
     start, width = rng.uniform(-0.3, 0.7), rng.uniform(0.4, 0.8)
@@ -50,11 +47,6 @@ def street(rng: np.random.Generator) -> np.ndarray:
 def _blots(cells: int, rng: np.random.Generator) -> np.ndarray:
     """Soft noise around 0, (256, 256, 1): about `cells` blots from edge to edge."""
     return enlarged(rng.uniform(-1, 1, (cells, cells)), RESOLUTION)[..., None]
-
-
-def _sky(rng: np.random.Generator) -> np.ndarray:
-    mix = np.clip(_down[..., None] * 2.2 + 0.25 * _blots(4, rng), 0, 1)
-    return (1 - mix) * np.array(ZENITH) + mix * np.array(HAZE)
 
 
 def _grass(rng: np.random.Generator) -> np.ndarray:

@@ -1,9 +1,5 @@
-"""Little scenes of solids that rest, roll, enter and collide, and their films.
-
-    scenes = deal(rng, 2000)
-    film(scenes[0])         # -> uint8 (128, 80, 120, 3)
-
-The solids are equal discs on a floor. Only scenes are dealt in which four frames of the film show all that happens.
+"""Little scenes of solids that rest, roll, enter and collide, and their films: equal discs on a floor. Only scenes are
+dealt in which four frames of the film show all that happens.
 """
 
 from __future__ import annotations

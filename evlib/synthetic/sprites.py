@@ -1,9 +1,5 @@
-"""Cubes, spheres and cylinders of rubber or metal, as a camera sees them that looks down on a floor at an angle.
-
-    sprite("red", "cube", "metal")      # -> an RGBA picture with a soft shadow
-    silhouette("cube")                  # -> bool (56, 56): where the solid is in that picture
-
-Every sprite is cast ray by ray from the solid's geometry, once per process.
+"""Cubes, spheres and cylinders of rubber or metal, as a camera sees them that looks down on a floor at an angle: cast
+ray by ray from the solid's geometry, once per process.
 """
 
 from __future__ import annotations

@@ -80,10 +80,6 @@ class Task(ABC):
         """A video file as this task gives it to the network; `box`: a target in its first frame, in its own pixels."""
         raise EvlibError(f"{self.name} is not about videos: found {path}.")
 
-    def settings(self) -> dict:
-        """The settings of this object that decide how examples look."""
-        return {"max_inputs": self.max_inputs, **vars(self)}
-
     def config(self, preset_name: str, **changes) -> Config:
         """The settings of a run: a preset, what differs for this task, then `changes`; by default Table 1's batch."""
         own = {"demo": self.demo, "fast": self.fast}.get(preset_name, {})

@@ -23,6 +23,7 @@ from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
 
 FRAMES = 20  # of a clip, at most (Table 1's 21 counts the separator)
+CLIPS = 3  # per training sequence, evenly spread; of a test sequence the first alone
 
 
 class LaSOT(Task):
@@ -33,9 +34,6 @@ class LaSOT(Task):
     answer = BoxesAnswer()
     demo = VIDEO_OUTPUT
     parallel = True
-
-    def __init__(self, clips: int = 3):
-        self.clips = clips  # per training sequence, evenly spread; of a test sequence the first alone
 
     def lists(self, root: Path) -> dict[str, Path]:
         return dict(zip(("train", "test"), require(root / "training_set.txt", root / "testing_set.txt")))
@@ -70,7 +68,7 @@ class LaSOT(Task):
             boxes = read_annotation(folder)
         except UnreadableFile:
             return [0]  # loading the item raises it again
-        starts = np.linspace(0, max(0, len(boxes) - FRAMES), self.clips).round().astype(int).tolist()
+        starts = np.linspace(0, max(0, len(boxes) - FRAMES), CLIPS).round().astype(int).tolist()
         return [start for start in dict.fromkeys(starts) if start == 0 or boxes[start] is not None]
 
     def clip(self, path, box=None):
