@@ -36,11 +36,9 @@ def list_tasks(data: Data = Path("data")) -> None:
     from evlib.data.tasks import TASKS
 
     for task in TASKS.values():
-        try:
-            root = task.root(data)
+        found = f"not found under {data}: expected {' or '.join(task.folders)}/"
+        if root := task.find(data):
             found = f"{'miniature' if is_miniature(root) else 'real'} data in {root}"
-        except EvlibError:
-            found = f"not found under {data}: expected {' or '.join(task.folders)}/"
         print(f"{task.name:12} {task.table2_row:22} {task.dataset:20} {found}")
 
 

@@ -836,7 +836,7 @@ MANY = {  # how 200 videos are written, and what is reported of one that is not 
             data, {"train": [(f"cam/{i:05d}.mp4", ["Talking"]) for i in range(199)], "test": CLIPS["test"]}
         ),
         "videos/train/cam/{:05d}.mp4",
-        "expected the clip that the list of the data set names, found none",
+        "expected a video file or a folder of images, found none",
     ),
     "clevrer": (
         lambda data: clevrer(

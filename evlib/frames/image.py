@@ -11,6 +11,7 @@ from PIL import ImageOps
 from evlib.config import SIZE
 from evlib.utils.errors import EvlibError
 
+UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)  # what Pillow raises
 FAINT = 64  # ink must be this much brighter than the background, of 255
 
 
@@ -21,7 +22,7 @@ def read_image(path: str | Path) -> np.ndarray:
         with Pillow.open(path) as image:
             image.load()
             image = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+    except UNREADABLE as error:
         found = f"something that cannot be read ({error})"
         raise EvlibError(f"{path}: expected a whole image file (png, jpeg, gif, ...), found {found}.") from None
     if image.mode.startswith("I") or image.mode == "F":

@@ -24,7 +24,7 @@ from av.stream import Disposition
 from PIL import Image as Pillow
 
 from evlib.config import SIZE
-from evlib.frames.image import image_frame, over_white, read_image
+from evlib.frames.image import UNREADABLE, image_frame, over_white, read_image
 from evlib.utils.errors import EvlibError, UnreadableFile
 
 Choose = Callable[[int], Sequence[int]]  # number of frames in the file -> indices, ascending, repeats allowed
@@ -32,7 +32,6 @@ Choose = Callable[[int], Sequence[int]]  # number of frames in the file -> indic
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Pillow lays their partial frames over each other
 STILL = ("JPEG", "BMP", "TIFF")  # FFmpeg would take one for a video of one frame
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
-UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)  # what Pillow raises
 EXACT = {"mov", "matroska"}  # containers whose time stamps identify frames without doubt
 LOSS = 2  # frames that may be missing at the end of a video
 WORTH_A_SEEK = 8  # frames; decoding fewer is as fast as jumping over them

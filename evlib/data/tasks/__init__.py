@@ -42,5 +42,4 @@ def get(name: str) -> Task:
 
 def found(data: Path) -> list[Task]:
     """The tasks whose data lies under `data`."""
-    folders = {task: (*task.folders, *task.fallback_folders) for task in TASKS.values()}
-    return [task for task, names in folders.items() if any((data / name).is_dir() for name in names)]
+    return [task for task in TASKS.values() if task.find(data)]

@@ -52,17 +52,19 @@ class Task(ABC):
 
     def root(self, data: str | Path) -> Path:
         """The folder of this data set under `data`; EvlibError if there is none."""
-        data = Path(data)
-        if not data.is_dir():
+        if not Path(data).is_dir():
             raise EvlibError(f"{data}: expected a folder with data sets, found none; name it with --data.")
-        for folder in (*self.folders, *self.fallback_folders):
-            if (data / folder).is_dir():
-                return data / folder
+        if root := self.find(data):
+            return root
         raise EvlibError(
             f"{self.dataset} is not under {data}: expected the folder {' or '.join(self.folders)}; fetch it with "
             f"`python -m evlib download {self.name} --data {data}`, "
             f"or write a miniature with `python -m evlib miniatures {data}`."
         )
+
+    def find(self, data: str | Path) -> Path | None:
+        """Of this data set's folders, the first that lies under `data`."""
+        return next(filter(Path.is_dir, (Path(data, name) for name in (*self.folders, *self.fallback_folders))), None)
 
     def display_name(self, root: Path) -> str:
         """The name of the data in a folder: other data in the official layout must not pass for the official one."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +44,8 @@ class CIFAR10(Task):
                     raise EvlibError(f"{path}: {found}; fetch the file again.")
                 source = f"{path.stem}:{i}"  # without the ending: both versions of the data have the same splits
                 split = "test" if path.stem == "test_batch" else hold_out(source)
-                yield Item(split, partial(_example, pixels[i], self.answer.classes[label]), source)
-
-
-def _example(pixels: np.ndarray, word: str) -> Example:
-    return Example([Image(pixels)], [Word(word)], answer=word)
+                example = Example([Image(pixels[i])], [Word(self.answer.classes[label])], self.answer.classes[label])
+                yield Item(split, lambda example=example: example, source)
 
 
 def _read_binary(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from evlib.data.tasks.answers import ColorAnswer, LabelsAnswer, split_labels
 from evlib.data.tasks.base import VIDEO_OUTPUT, Item, Task, hold_out, read_json, require
 from evlib.frames.parts import Clip, End, Example, Text
 from evlib.frames.video import first, read_video, spread
-from evlib.utils.errors import EvlibError, UnreadableFile
+from evlib.utils.errors import EvlibError
 
 FRAMES = 10  # of a clip (Table 1's 11 counts the separator)
 LABELS = tuple(
@@ -65,7 +65,7 @@ class TinyVIRAT(Task):
     def example(self, path: Path, labels: list[str]) -> Example:
         words = " , ".join(labels).replace("_", " ").split()[: self.answer.max_words]
         end = [End()] if len(words) < self.answer.max_words else []
-        return Example([self.clip(_existing(path))], [Text(" ".join(words)), *end], answer=", ".join(labels))
+        return Example([self.clip(path)], [Text(" ".join(words)), *end], answer=", ".join(labels))
 
     def notes(self, root: Path) -> dict:
         used = {label for path in self.lists(root).values() for tube in _tubes(path) for label in tube.get("label", [])}
@@ -82,19 +82,13 @@ class Colorization(TinyVIRAT):
         return Clip(to_gray(read_video(path, first(FRAMES))))
 
     def example(self, path: Path, labels: list[str]) -> Example:
-        color = read_video(_existing(path), first(FRAMES))
+        color = read_video(path, first(FRAMES))
         return Example([Clip(to_gray(color))], [Clip(color)])
 
 
 def to_gray(frames: np.ndarray) -> np.ndarray:
     """uint8 (T, H, W, 3) -> the same shape, without color."""
     return np.repeat((frames @ LUMA).round().astype(np.uint8)[..., None], 3, axis=-1)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UnreadableFile(f"{path}: expected the clip that the list of the data set names, found none.")
-    return path
 
 
 def _tubes(path: Path) -> list[dict]:
