@@ -7,9 +7,6 @@ over 32 ms windows, decibels, stretched in time to 64 columns, low frequencies a
 from __future__ import annotations
 
 import math
-import sys
-import types
-import warnings
 from functools import cache
 from pathlib import Path
 
@@ -31,24 +28,6 @@ HOP = 64  # samples: 8 ms
 FFT = 512  # zero-padded, so that the narrow low bands are not empty
 RANGE_DB = 60.0  # quieter than the loudest point by more than this is black
 SPECTROGRAM = (RATE, RESAMPLER, BANDS, WINDOW, HOP, FFT, RANGE_DB)
-
-
-def _import_torchaudio():
-    """Its wheel links CUDA libraries and fails beside a CPU-only torch: imported there without its compiled part."""
-    try:
-        import torchaudio
-    except OSError:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
-            del sys.modules[name]
-        extension = types.ModuleType("torchaudio._extension")
-        extension._IS_TORCHAUDIO_EXT_AVAILABLE = extension._IS_ALIGN_AVAILABLE = False
-        extension.fail_if_no_align = lambda function: function
-        sys.modules[extension.__name__] = extension
-        import torchaudio
-    return torchaudio
-
-
-torchaudio = _import_torchaudio()
 
 
 def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
@@ -80,7 +59,8 @@ def spectrogram(wave: np.ndarray, rate: float) -> np.ndarray:
     wave = np.pad(wave.astype(np.float32, copy=False), (0, max(0, least - len(wave))))
     if rate != RATE:
         wave = soxr.resample(wave, rate, RATE, quality=RESAMPLER)
-    power = _mel()(torch.from_numpy(wave))  # (64 bands, columns)
+    spectrum = torch.stft(torch.from_numpy(wave), FFT, HOP, WINDOW, torch.hann_window(WINDOW), return_complex=True)
+    power = (spectrum.abs().pow(2).T @ _mel_filters()).T  # (64 bands, columns)
     decibels = 10 * power.clamp(min=1e-10).log10()
     loudest = decibels.max()
     if loudest <= -99:
@@ -98,7 +78,9 @@ def _check_rate(rate: float, name: str) -> None:
 
 
 @cache
-def _mel():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the lowest bands are narrower than a bin of the spectrum
-        return torchaudio.transforms.MelSpectrogram(RATE, n_fft=FFT, win_length=WINDOW, hop_length=HOP, n_mels=BANDS)
+def _mel_filters() -> torch.Tensor:
+    """Triangles over the bins of the spectrum, equally far apart in mel (HTK's formula): float32 (257, 64)."""
+    hertz, top = torch.linspace(0, RATE // 2, FFT // 2 + 1), 2595 * math.log10(1 + RATE / 2 / 700)
+    edges = 700 * (10 ** (torch.linspace(0, top, BANDS + 2) / 2595) - 1)
+    slopes, widths = edges - hertz[:, None], edges.diff()
+    return torch.minimum(-slopes[:, :-2] / widths[:-1], slopes[:, 2:] / widths[1:]).clamp(min=0)

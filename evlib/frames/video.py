@@ -10,7 +10,6 @@ Only the chosen frames are converted, so a long video takes no more memory than 
 
 from __future__ import annotations
 
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -138,7 +137,7 @@ class _Animation:
             self.count = getattr(image, "n_frames", 1) - self.skipped
             if self.count == 1 and image.format != "GIF":
                 raise _still(path, image.format)
-            if image.format == "GIF" and not _ends_with_trailer(path):
+            if image.format == "GIF" and not path.read_bytes()[-64:].rstrip(b"\0").endswith(b";"):
                 image.seek(self.count - 1)  # many lack nothing but the trailer; where the last image
                 image.load()  # is not whole either, the number of frames is wrong
 
@@ -155,12 +154,6 @@ class _Animation:
                 yield image
         except (*UNREADABLE, EOFError, IndexError) as error:
             raise _broken(self.path, error) from None
-
-
-def _ends_with_trailer(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-min(64, path.stat().st_size), os.SEEK_END)
-        return file.read().rstrip(b"\0").endswith(b";")
 
 
 class _Film:

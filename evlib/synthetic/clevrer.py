@@ -6,9 +6,7 @@
 
 Every answer is true of the simulation and visible in four frames of the film. A question alone says nothing: the same
 words are answered in every possible way, equally often. Beside the frames there is room for 16 tokens; some questions
-are longer and lose their first words, but not what they ask for:
-
-    What is the material of the object to collide with the red cube that enters the scene?        metal
+are longer and lose their first words, but not what they ask for.
 """
 
 from __future__ import annotations

@@ -128,7 +128,8 @@ def _rehearse(rng: np.random.Generator, tries: int, K: int) -> list[Scene]:
     scenes = []
     for path, hit, role in zip(paths, hits, roles, strict=True):
         struck = [(frame, pairs[column]) for frame, column in np.argwhere(hit).tolist()]
-        if not _apart(path[0]) or not all(_told(path, frame, pair) for frame, pair in struck):
+        apart = all(np.linalg.norm(path[0, i] - path[0, j]) > 2 * RADIUS + 2 for i, j in pairs)  # at the beginning
+        if not apart or not all(_told(path, frame, pair) for frame, pair in struck):
             continue
         moves = (path != path[0]).any(axis=(0, 2))
         looks = _looks(rng, K)
@@ -137,11 +138,6 @@ def _rehearse(rng: np.random.Generator, tries: int, K: int) -> list[Scene]:
         if _clear(scene):
             scenes.append(scene)
     return scenes
-
-
-def _apart(places: np.ndarray) -> bool:
-    """Whether no two discs (K, 2) touch."""
-    return all(np.linalg.norm(places[i] - places[j]) > 2 * RADIUS + 2 for i, j in combinations(range(len(places)), 2))
 
 
 def _told(path: np.ndarray, frame: int, pair: tuple[int, int]) -> bool:
