@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from tyro.conf import Positional, UseAppendAction, arg
 
 from evlib.utils.errors import EvlibError
 
-Data = Annotated[
-    Path, tyro.conf.arg(help="folder that holds the data sets, each as its archive unpacks", metavar="DIR")
-]
-Name = Annotated[
-    str,
-    tyro.conf.Positional,
-    tyro.conf.arg(help="sst2, cifar10, ..., lasot: see `python -m evlib tasks`", metavar="TASK"),
-]
-Settings = Annotated[
-    tuple[str, ...],
-    tyro.conf.UseAppendAction,
-    tyro.conf.arg(name="set", help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE"),
-]
-Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="run folder", metavar="RUN")]
+Data = Annotated[Path, arg(help="folder that holds the data sets, each as its archive unpacks", metavar="DIR")]
+Name = Annotated[str, Positional, arg(help="sst2, cifar10, ..., lasot: see `python -m evlib tasks`", metavar="TASK")]
+Run = Annotated[Path, Positional, arg(help="run folder", metavar="RUN")]
+Hub = Annotated[str, Positional, arg(help="run folder or Hugging Face Hub id", metavar="RUN")]
+Video = Annotated[Path | None, arg(help="mp4, avi, gif, ... or a folder of pictures")]
+Question = Annotated[str | None, arg(help="about the video")]
+Box = Annotated[str | None, arg(help="of the target in the video's first frame, in its own pixels", metavar="X,Y,W,H")]
+Several = Annotated[tuple[str, ...], UseAppendAction]
+Settings = Annotated[Several, arg(help="any other setting of evlib.config: --set lr=1e-4", metavar="NAME=VALUE")]
+Variants = Annotated[Several, arg(help="a variant, by its name; all, if none is named", metavar="VARIANT")]
+Part = Literal["ends", "network", "variants", "peers", "growth"]
+Parts = Annotated[tuple[Part, ...], arg(help="a part or several; all, if none is named")]
+PresetName = Literal["demo", "paper", "fast"]
+Preset = Annotated[PresetName | None, arg(help="of the network; demo, paper and on a GPU fast, if none is named")]
 
 app = tyro.extras.SubcommandApp()
 
@@ -35,16 +36,14 @@ def list_tasks(data: Data = Path("data")) -> None:
     from evlib.data.tasks import TASKS
 
     for task in TASKS.values():
-        try:
-            root = task.root(data)
+        found = f"not found under {data}: expected {' or '.join(task.folders)}/"
+        if root := task.find(data):
             found = f"{'miniature' if is_miniature(root) else 'real'} data in {root}"
-        except EvlibError:
-            found = f"not found under {data}: expected {' or '.join(task.folders)}/"
         print(f"{task.name:12} {task.table2_row:22} {task.dataset:20} {found}")
 
 
 @app.command
-def miniatures(out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")], seed: int = 0) -> None:
+def miniatures(out: Annotated[Path, Positional, arg(metavar="OUT")], seed: int = 0) -> None:
     """Write the miniatures in the official layouts under OUT."""
     from evlib import synthetic
 
@@ -64,8 +63,7 @@ def download(task: Name, data: Data = Path("data")) -> None:
 def encode(task: Name, data: Data = Path("data"), out: Path | None = None) -> None:
     """Turn official files into a store of frames (default: DIR/.evlib/TASK); does nothing if it is there."""
     store = _store(task, data, out)
-    counts = "{sequences:,} sequences of {frames:,} distinct frames".format(**store.manifest)
-    print(f"{task}: {counts} in {store.path}")
+    print("{task}: {sequences:,} sequences of {frames:,} distinct frames".format(**store.manifest), "in", store.path)
 
 
 @app.command
@@ -78,14 +76,14 @@ def train(
     steps: int | None = None,
     device: str | None = None,
     seed: int = 0,
-    settings: Settings = (),
+    set: Settings = (),
 ) -> None:
     """Train a network, or continue where it was stopped. --steps end it; without them --minutes do, by the clock."""
     from evlib.data import tasks
     from evlib.training.distributed import Distributed
     from evlib.training.train import train
 
-    config = tasks.get(task).config(preset, **_settings(settings), minutes=minutes, steps=steps, seed=seed)
+    config = tasks.get(task).config(preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
     config.require_end()  # before a data set is encoded for nothing
     dist = Distributed.start(device)
     if dist.is_main:  # one encodes, the others wait
@@ -95,16 +93,12 @@ def train(
 
 
 @app.command
-def crossval(
-    task: Name, steps: int, out: Path, data: Data = Path("data"), seed: int = 0, settings: Settings = ()
-) -> None:
+def crossval(task: Name, steps: int, out: Path, data: Data = Path("data"), seed: int = 0, set: Settings = ()) -> None:
     """Test every example of a small data set: each group (an actor, a speaker) by a network trained without it."""
     from evlib.data import tasks
     from evlib.paper.crossval import leave_one_out
 
-    leave_one_out(
-        tasks.get(task).config("demo", **_settings(settings), steps=steps, seed=seed), _store(task, data), out
-    )
+    leave_one_out(tasks.get(task).config("demo", **_settings(set), steps=steps, seed=seed), _store(task, data), out)
 
 
 @app.command
@@ -135,15 +129,13 @@ def export(run: Run) -> None:
 
 @app.command
 def predict(
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="run folder or Hugging Face Hub id", metavar="RUN")],
+    run: Hub,
     text: str | None = None,
     image: Path | None = None,
     audio: Path | None = None,
-    video: Annotated[Path | None, tyro.conf.arg(help="mp4, avi, gif, ... or a folder of pictures")] = None,
-    question: Annotated[str | None, tyro.conf.arg(help="about the video")] = None,
-    box: Annotated[
-        str | None, tyro.conf.arg(help="of the target in the video's first frame, in its own pixels", metavar="X,Y,W,H")
-    ] = None,
+    video: Video = None,
+    question: Question = None,
+    box: Box = None,
     out: Path = Path("prediction.png"),
 ) -> None:
     """Answer one question of your own, and save what the network saw and generated as a film strip."""
@@ -157,14 +149,13 @@ def predict(
     model = load(run)
     name, answer = model.task.name, model.task.answer
     if video is None and (question is not None or box is not None):
-        option = "question" if question is not None else "box"
-        raise EvlibError(f"--{option} is about a video: name its file with --video.")
-    if answer.has_question and (video is None or question is None):
-        raise EvlibError(f"{name} answers questions about a video: give both --video and --question.")
+        raise EvlibError(f"--{'box' if question is None else 'question'} is about a video: name its file with --video.")
     if question is not None and not answer.has_question:
         raise EvlibError(f"{name} answers no questions: leave out --question.")
     if box is not None and not answer.needs_box:
         raise EvlibError(f"{name} follows nothing: leave out --box.")
+    if answer.has_question and (video is None or question is None):
+        raise EvlibError(f"{name} answers questions about a video: give both --video and --question.")
     parts = [Image(read_image(image))] if image else []
     parts += [Audio(*read_sound(audio))] if audio else []
     parts += [model.task.clip(video, parse_box(box) if box is not None else None)] if video else []
@@ -185,7 +176,7 @@ def predict(
 
 
 @app.command
-def table(results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="results/PROFILE")]) -> None:
+def table(results: Annotated[Path, Positional, arg(metavar="results/PROFILE")]) -> None:
     """Collect the scored runs of a results folder into table2.csv and table2.md."""
     from evlib.paper.table2 import markdown, write_table2
 
@@ -214,9 +205,8 @@ def baselines(
         for seed in range(seeds):
             row = fit(name, store, epochs, seed)
             save([row], out)
-            print(
-                f"{task}: {row['model']}, seed {seed}: {row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
-            )
+            score = f"{row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
+            print(f"{task}: {row['model']}, seed {seed}: {score}")
 
 
 @app.command
@@ -227,11 +217,7 @@ def compare(
     sequences: int = 6400,
     seed: int = 0,
     examples: int | None = None,
-    only: Annotated[
-        tuple[str, ...],
-        tyro.conf.UseAppendAction,
-        tyro.conf.arg(help="a variant, by its name; all, if none is named", metavar="VARIANT"),
-    ] = (),
+    only: Variants = (),
 ) -> None:
     """Train preset demo with one setting changed at a time; add what each scored on validation data to a CSV file."""
     from evlib.config import nearest
@@ -249,16 +235,10 @@ def compare(
 @app.command
 def bench(
     data: Data = Path("data"),
-    only: Annotated[
-        tuple[Literal["ends", "network", "variants", "peers", "growth"], ...],
-        tyro.conf.arg(help="a part or several; all, if none is named"),
-    ] = (),
+    only: Parts = (),
     device: str | None = None,
-    preset: Annotated[
-        Literal["demo", "paper", "fast"] | None,
-        tyro.conf.arg(help="of the network; demo, paper and on a GPU fast, if none is named"),
-    ] = None,
-    threads: Annotated[int | None, tyro.conf.arg(help="of torch on a CPU; 1 and, where there are two cores, 2")] = None,
+    preset: Preset = None,
+    threads: Annotated[int | None, arg(help="of torch on a CPU; 1 and, where there are two cores, 2")] = None,
     out: Path = Path("results/bench"),
 ) -> None:
     """Time the ends of the flow, the network, its variants and peers, and how cost grows: <part>.csv and bench.png in
@@ -270,11 +250,11 @@ def bench(
 
 @app.command
 def reproduce(
-    profile: Annotated[str, tyro.conf.Positional, tyro.conf.arg(help="demo, real, paper, fast or seeds")],
+    profile: Annotated[str, Positional, arg(help="demo, real, paper, fast or seeds")],
     data: Path | None = None,
-    minutes: Annotated[float | None, tyro.conf.arg(help="of training per row, instead of the steps it has")] = None,
-    retrain: Annotated[bool, tyro.conf.arg(help="train the rows whose weights are published, too")] = False,
-    results: Annotated[Path | None, tyro.conf.arg(help="folder to write (default: results/local/PROFILE)")] = None,
+    minutes: Annotated[float | None, arg(help="of training per row, instead of the steps it has")] = None,
+    retrain: Annotated[bool, arg(help="train the rows whose weights are published, too")] = False,
+    results: Annotated[Path | None, arg(help="folder to write (default: results/local/PROFILE)")] = None,
 ) -> None:
     """What ./reproduce.sh runs: the notebooks of a profile, or the demo rows with more seeds."""
     from evlib.config import nearest
@@ -316,15 +296,15 @@ def _settings(pairs: tuple[str, ...]) -> dict:
 def main() -> None:
     try:
         app.cli(prog="python -m evlib", description=__doc__)
+        return
     except EvlibError as error:
-        print(f"evlib: {error}", file=sys.stderr)
-        sys.exit(2)
+        message, status = error, 2
     except OSError as error:  # a disk that is full or gone, a file that is not ours to read
-        print(f"evlib: {error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
-        sys.exit(2)
+        message, status = f"{error.filename or 'A file'}: {error.strerror or error}.", 2
     except KeyboardInterrupt:
-        print("evlib: stopped; the same command continues from the last checkpoint.", file=sys.stderr)
-        sys.exit(130)
+        message, status = "stopped; the same command continues from the last checkpoint.", 130
+    print(f"evlib: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -213,7 +213,7 @@ def test_a_broken_pickle_is_named(refused, data, content):
 # ---- writing ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("owner, name", [(encode.FrameFile, "append"), (np, "save")])
+@pytest.mark.parametrize("owner, name", [(np.lib.format, "write_array_header_1_0"), (np, "save")])
 def test_a_full_disk_leaves_nothing(refused, data, monkeypatch, owner, name):
     monkeypatch.setattr(owner, name, full)
     sentence = refused("encode", "sst2", "--data", data)

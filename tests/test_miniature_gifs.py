@@ -112,7 +112,7 @@ def test_gifs_hold_the_rendered_frames(small, monkeypatch):
 
 
 def test_same_bytes_with_one_process(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(tgifqa, "in_parallel", map)
+    monkeypatch.setattr(tgifqa, "in_parallel", lambda work, jobs: list(map(work, jobs)))
     write(tmp_path / "tgif-qa", monkeypatch)
     assert hashes(tmp_path / "tgif-qa") == hashes(small)
 

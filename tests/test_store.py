@@ -78,7 +78,6 @@ def test_manifest_says_what_it_was_made_from(store, data):
         "renderer": fingerprint(),
         "data": "real",
         "sequences": 144,
-        "settings": {"max_inputs": 20},
     }
     assert known.items() <= store.manifest.items()
     assert sum(store.manifest["splits"].values()) == 144 and store.manifest["splits"]["test"] == 24

@@ -79,15 +79,7 @@ def test_choices():
     assert at(0, 7, 7, 90)(8) == [0, 7, 7, 7]
 
 
-@pytest.mark.parametrize(
-    "wrong", [lambda: spread(0), lambda: first(-1), lambda: at(), lambda: at(-1), lambda: at(3, 2)]
-)
-def test_wrong_choices_are_refused(wrong):
-    with pytest.raises(EvlibError, match="found"):
-        wrong()
-
-
-@pytest.mark.parametrize("choose", [lambda n: [2, 1], lambda n: [n], lambda n: [], lambda n: [-1]])
+@pytest.mark.parametrize("choose", [lambda n: [n], spread(0), first(-1), at(), at(-1), at(1, 0)])
 def test_a_choice_outside_the_file_is_refused(tmp_path, choose):
     write_gif(tmp_path / "a.gif", plain(3))
     with pytest.raises(EvlibError, match="a.gif: expected a choice of ascending frame numbers from 0 to 2"):

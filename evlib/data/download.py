@@ -24,6 +24,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PureWindowsPath
 
 import pooch
@@ -44,14 +45,12 @@ MAX_BYTES = 200 * 10**9  # unpacked: more than any archive here
 MAX_RATIO = 1000  # unpacked to packed: deflate itself ends at 1032
 AGAIN = "run the same command again"
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
+Log = Callable[[str], None]
 
 
-def download(task: str, data: Path, log: Callable[[str], None] = log_line) -> Path:
-    """Fetches the official data of `task` to the folder `data`; returns the data set's folder.
-
-    What is there already is not fetched again. EvlibError, with what to do: unknown task, no network, wrong checksum,
-    unsafe archive, no space, or a folder of that name that holds something else.
-    """
+def download(task: str, data: Path, log: Log = log_line) -> Path:
+    """Fetches what is not yet there of a task's official data to the folder `data`; returns the data set's folder.
+    EvlibError, with what to do: unknown task, no network, wrong checksum, unsafe archive, no space, other contents."""
     if task not in ARCHIVES:
         raise EvlibError(f"Nothing to download for {task!r}{nearest(task, list(ARCHIVES))}")
     root = Path(data) / ARCHIVES[task][0].folder
@@ -85,36 +84,30 @@ def _record(archive: Archive, target: Path) -> Path:
     return target.with_name(f"{target.name}.{RECORD}") if archive.unpacks_to is None else target / RECORD
 
 
-def _obtain(archive: Archive, packed: Path, target: Path, log: Callable[[str], None]) -> None:
+def _obtain(archive: Archive, packed: Path, target: Path, log: Log) -> None:
     """Fetches, checks, unpacks, checks, and only then gives the folder its name."""
     log(f"{archive.filename} ({archive.note or 'size unknown'}; license: {archive.license})")
-    by_hand = packed.exists()
+    part, by_hand = packed.with_name(packed.name + ".part"), packed.exists()
     if by_hand:
         log(f"{packed} is there already and is not fetched.")
         _verify(packed.parent, {packed.name: archive.md5}, f"Remove the file and {AGAIN}.")
     else:
-        _fetch(archive, packed, log)
+        _fetch(archive, packed, part, log)
     sha256 = pooch.file_hash(str(packed))
     if archive.md5 is None:
         log(f"SHA-256 {sha256}; no official checksum is known. It is recorded in {_record(archive, target)}.")
-    record = {
-        "url": archive.url,
-        "file": archive.filename,
-        "bytes": packed.stat().st_size,
-        "md5": archive.md5,
-        "sha256": sha256,
-        "checksum_was_known": archive.md5 is not None,
-        "placed_by_hand": by_hand,
-        "unpacked": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    record = {"url": archive.url, "file": archive.filename, "bytes": packed.stat().st_size, "md5": archive.md5}
+    record |= {"sha256": sha256, "checksum_was_known": archive.md5 is not None, "placed_by_hand": by_hand}
+    record |= {"unpacked": datetime.now(UTC).isoformat(timespec="seconds")}
     staging = target.with_name(f".{target.name}.unpacking")
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
         if archive.unpacks_to is None:
-            content = _copy_single(packed, staging / target.name)
+            content = staging / target.name
+            _copy_single(packed, content)
         else:
-            unpack(packed, staging, log)
             content = staging / archive.unpacks_to
+            unpack(packed, staging, log)
             _verify(content, archive.files, f"Remove {packed} and {AGAIN}.")
         _record(archive, content).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         content.rename(target)
@@ -122,14 +115,14 @@ def _obtain(archive: Archive, packed: Path, target: Path, log: Callable[[str], N
             _record(archive, content).rename(_record(archive, target))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    _part(packed).unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
     if not by_hand:
         packed.unlink()
     log(f"{target}: ready.")
 
 
-def _copy_single(packed: Path, copy: Path) -> Path:
-    """A file that needs no unpacking -> a copy; EvlibError if it is empty or a web page (a sign-in, an error)."""
+def _copy_single(packed: Path, copy: Path) -> None:
+    """Of a file that needs no unpacking; EvlibError if it is empty or a web page (a sign-in, an error)."""
     with packed.open("rb") as file:
         begin = file.read(CHUNK).lstrip()[:1]
     if begin in (b"", b"<"):
@@ -137,7 +130,6 @@ def _copy_single(packed: Path, copy: Path) -> Path:
         raise EvlibError(f"{packed}: expected a file of the data set, found {found}; remove it and {AGAIN}.")
     copy.parent.mkdir(parents=True)
     shutil.copyfile(packed, copy)
-    return copy
 
 
 def _verify(folder: Path, files: Mapping[str, str | None], remedy: str) -> None:
@@ -152,18 +144,11 @@ def _verify(folder: Path, files: Mapping[str, str | None], remedy: str) -> None:
             raise EvlibError(f"{path}: expected md5 {md5}, found {found}. {remedy}")
 
 
-# ---- fetching --------------------------------------------------------------------------------------------------------
-
-
-def _part(packed: Path) -> Path:
-    return packed.with_name(packed.name + ".part")
-
-
-def _fetch(archive: Archive, packed: Path, log: Callable[[str], None]) -> None:
+def _fetch(archive: Archive, packed: Path, part: Path, log: Log) -> None:
     pooch.get_logger().setLevel("WARNING")
     known_hash = archive.md5 and f"md5:{archive.md5}"
     try:
-        pooch.retrieve(archive.url, known_hash, packed.name, packed.parent, downloader=Resume(_part(packed), log))
+        pooch.retrieve(archive.url, known_hash, packed.name, packed.parent, downloader=partial(_resume, part, log))
     except RequestException as error:
         raise EvlibError(
             f"Cannot fetch {archive.url}: {_reason(error)}. To continue, {AGAIN}; or fetch it by other means, "
@@ -173,44 +158,40 @@ def _fetch(archive: Archive, packed: Path, log: Callable[[str], None]) -> None:
         raise EvlibError(f"{archive.url}: {error} Please {AGAIN}.") from None
 
 
-class Resume:
+def _resume(part: Path, log: Log, url: str, output_file: str, _: pooch.Pooch | None) -> None:
     """A downloader for pooch that continues `part`, which a failure leaves for the next try and the next call."""
+    for pause in (*PAUSES, None):
+        try:
+            _continue(part, log, url)
+            break
+        except (Timeout, ChunkedEncodingError, HTTPError) as error:  # the same request may succeed soon
+            if pause is None or isinstance(error, HTTPError) and error.response.status_code < 500:
+                raise
+            log(f"{part.stem}: {_reason(error)}; next try in {pause:.0f} s.")
+            time.sleep(pause)
+    part.replace(output_file)
 
-    def __init__(self, part: Path, log: Callable[[str], None]):
-        self.part, self.log, self.name = part, log, part.name.removesuffix(".part")
 
-    def __call__(self, url: str, output_file: str, _: pooch.Pooch | None) -> None:
-        for pause in (*PAUSES, None):
-            try:
-                self._continue(url)
-                break
-            except (Timeout, ChunkedEncodingError, HTTPError) as error:  # the same request may succeed soon
-                if pause is None or isinstance(error, HTTPError) and error.response.status_code < 500:
-                    raise
-                self.log(f"{self.name}: {_reason(error)}; next try in {pause:.0f} s.")
-                time.sleep(pause)
-        self.part.replace(output_file)
-
-    def _continue(self, url: str) -> None:
-        have = self.part.stat().st_size if self.part.exists() else 0
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            status, content_range = response.status_code, response.headers.get("Content-Range", "")
-            if have and status == 416 and content_range.endswith(f"/{have}"):
-                return  # all of it was there
-            if have and (status == 416 or status == 206 and f" {have}-" not in content_range):
-                self.part.unlink()  # it is not the beginning of what the server has
-                return self._continue(url)
-            response.raise_for_status()
-            if status != 206:  # the server does not honor ranges, and sends all
-                have = 0
-            to_come = int(response.headers.get("Content-Length", 0))
-            _require_space(self.part.parent, to_come)
-            bar = progress.bar(f"{self.name}: fetching", have + to_come if to_come else None, "B", self.log, have)
-            with bar, self.part.open("ab" if have else "wb") as file:
-                for chunk in response.iter_content(CHUNK):
-                    file.write(chunk)
-                    bar.update(len(chunk))
+def _continue(part: Path, log: Log, url: str) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        status, content_range = response.status_code, response.headers.get("Content-Range", "")
+        if have and status == 416 and content_range.endswith(f"/{have}"):
+            return  # all of it was there
+        if have and (status == 416 or status == 206 and f" {have}-" not in content_range):
+            part.unlink()  # it is not the beginning of what the server has
+            return _continue(part, log, url)
+        response.raise_for_status()
+        if status != 206:  # the server does not honor ranges, and sends all
+            have = 0
+        to_come = int(response.headers.get("Content-Length", 0))
+        _require_space(part.parent, to_come)
+        bar = progress.bar(f"{part.stem}: fetching", have + to_come if to_come else None, "B", log, have)
+        with bar, part.open("ab" if have else "wb") as file:
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
 
 
 def _reason(error: RequestException) -> str:
@@ -219,22 +200,13 @@ def _reason(error: RequestException) -> str:
         return f"the server answers {error.response.status_code}"
     if isinstance(error, Timeout):
         return f"no answer for {TIMEOUT:g} s"
-    return (
-        "the connection was cut"
-        if isinstance(error, ChunkedEncodingError)
-        else f"no connection ({type(error).__name__})"
-    )
+    cut = isinstance(error, ChunkedEncodingError)
+    return "the connection was cut" if cut else f"no connection ({type(error).__name__})"
 
 
-# ---- unpacking -------------------------------------------------------------------------------------------------------
-
-
-def unpack(archive: Path, into: Path, log: Callable[[str], None] = log_line) -> None:
-    """Unpacks a zip or tar.* archive into the folder `into`.
-
-    EvlibError if it is no such archive or is damaged (then a part of it may be in `into`). EvlibError, and nothing is
-    written, if a member is unsafe: an absolute path, `..`, a link that leads up or out, a device, absurdly many bytes.
-    """
+def unpack(archive: Path, into: Path, log: Log = log_line) -> None:
+    """Unpacks a zip or tar.* archive into a folder. EvlibError if it is damaged (a part of it may then be there), or if
+    a member is unsafe (nothing is written): a path or link that leads out, a device, absurdly many bytes."""
     if not hasattr(tarfile, "data_filter"):
         raise EvlibError(f"Unpacking needs Python 3.11.4 or later, found {sys.version.split()[0]}; update Python.")
     with _disk_errors(into):
@@ -244,48 +216,43 @@ def unpack(archive: Path, into: Path, log: Callable[[str], None] = log_line) -> 
                 found = "something else, perhaps a truncated file or an error page"
                 raise EvlibError(f"{archive}: expected a zip or tar archive, found {found}; remove it and {AGAIN}.")
             with tarfile.open(archive) if is_tar else zipfile.ZipFile(archive) as opened:
-                entries, options = (opened, {"filter": "data"}) if is_tar else (opened.infolist(), {})
-                total = _check_members(archive, entries)
+                members, options = (opened, {"filter": "data"}) if is_tar else (opened.infolist(), {})
+                total = _check_members(archive, members)
                 while is_tar and opened.fileobj.read(CHUNK):  # to the end, where gzip and xz have their checksums
                     pass
                 into.mkdir(parents=True, exist_ok=True)
                 _require_space(into, total)
                 with progress.bar(f"{archive.name}: unpacking", total, "B", log) as bar:
-                    for entry in entries:
-                        opened.extract(entry, into, **options)
-                        bar.update(entry.size if is_tar else entry.file_size)
+                    for member in members:
+                        opened.extract(member, into, **options)
+                        bar.update(member.size if is_tar else member.file_size)
         except (*DAMAGE, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:  # the disk; gzip's and bz2's have no number
                 raise
             raise EvlibError(f"{archive}: the archive is damaged ({error}); remove it and {AGAIN}.") from None
 
 
-def _check_members(archive: Path, entries: Iterable[tarfile.TarInfo | zipfile.ZipInfo]) -> int:
+def _check_members(archive: Path, members: Iterable[tarfile.TarInfo | zipfile.ZipInfo]) -> int:
     """The unpacked size of all members in bytes; EvlibError that names the first one that must not be unpacked."""
-    limit = min(MAX_BYTES, MAX_RATIO * archive.stat().st_size)
-    total = 0
-    for entry in entries:  # one by one: a bomb is refused before it is decompressed
-        if isinstance(entry, tarfile.TarInfo):
-            name, size, link, special = entry.name, entry.size, entry.linkname, entry.isdev()
+    limit, total = min(MAX_BYTES, MAX_RATIO * archive.stat().st_size), 0
+    for member in members:  # one by one: a bomb is refused before it is decompressed
+        if isinstance(member, tarfile.TarInfo):
+            name, size, link, special = member.name, member.size, member.linkname, member.isdev()
         else:
-            kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 if the zip was not made on Unix
-            name, size, link = entry.filename, entry.file_size, ""
+            kind = stat.S_IFMT(member.external_attr >> 16)  # 0 if the zip was not made on Unix
+            name, size, link = member.filename, member.file_size, ""
             special = kind not in (0, stat.S_IFREG, stat.S_IFDIR)
         total += size
-        if _leads_out(name):
-            why = "would be written outside the folder"
-        elif _leads_out(link):  # links only lead down, so that no chain of them leads out
-            why = f"is a link to {link!r}, which may be outside the folder"
-        elif special:
+        if special:
             why = "is a device, a pipe or a link in a zip"
+        elif _leads_out(name) or _leads_out(link):  # links only lead down, so that no chain of them leads out
+            why = f"is a link to {link!r}, which may be outside the folder" if link else "would lie outside the folder"
         elif total > limit:
             why = f"brings the unpacked size to {total:,} bytes, more than {limit:,}"
         else:
             continue
-        raise EvlibError(
-            f"{archive}: refused, because its member {name!r} {why}; nothing was unpacked. "
-            "Remove the archive and fetch it from its official address."
-        )
+        remedy = "remove the archive and fetch it from its official address"
+        raise EvlibError(f"{archive}: refused, because its member {name!r} {why}; nothing was unpacked; {remedy}.")
     return total
 
 

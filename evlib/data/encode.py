@@ -19,7 +19,7 @@ from evlib.data.fingerprint import code_fingerprint
 from evlib.data.sources import is_miniature
 from evlib.data.store import COLUMNS, VERSION, VideoStore
 from evlib.frames.parts import Example, Text
-from evlib.frames.render import Frame, Rendered, fingerprint, render_example
+from evlib.frames.render import Rendered, fingerprint, render_example
 from evlib.utils import files, progress
 from evlib.utils.errors import EvlibError, UnreadableFile
 from evlib.utils.progress import log_line
@@ -27,6 +27,7 @@ from evlib.utils.progress import log_line
 if TYPE_CHECKING:
     from evlib.data.tasks import Item, Task
 
+HEADER = 128  # bytes of a .npy before a small array
 BROKEN_SHARE = 0.01  # of a data set's files that may be unreadable; they are named, counted and left out
 
 
@@ -37,19 +38,11 @@ def encode(
     and nothing that decides its frames has changed: files, task, renderer. Written whole or not at all.
 
     A file that cannot be read is named, counted in the manifest and left out, up to 1 % of the files."""
-    data = Path(data)
     root = task.root(data)
-    out = Path(out) if out else data / ".evlib" / task.name
-    made_from = {
-        "version": VERSION,
-        "task": task.name,
-        "dataset": task.display_name(root),
-        "renderer": fingerprint(),
-        "code": code_fingerprint(task),
-        "settings": task.settings(),
-        "sources": _file_fingerprint(root, task.files(root)),
-        "data": "miniature" if is_miniature(root) else "real",
-    }
+    out = Path(out or Path(data) / ".evlib" / task.name)
+    made_from = {"version": VERSION, "task": task.name, "dataset": task.display_name(root), "renderer": fingerprint()}
+    made_from |= {"code": code_fingerprint(task), "sources": _file_fingerprint(root, task.files(root))}
+    made_from |= {"data": "miniature" if is_miniature(root) else "real"}
     if (out / "manifest.json").exists():
         if _is_made_from(out, made_from):
             return VideoStore.open(out)
@@ -82,7 +75,8 @@ def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> 
     seen, unreadable = set(), {}  # files; unreadable ones with the reason
     n_items = sum(1 for _ in task.items(root))  # listed, not loaded
     bar = progress.bar(f"{task.name}: encoding", n_items, "examples", log)
-    with FrameFile(folder / "frames.npy") as frames, bar:
+    with (folder / "frames.npy").open("wb") as frames, bar:
+        frames.write(bytes(HEADER))  # it says how many frames follow, which is known at the end
         for item, example, rendered in _render_all(task, root):
             bar.update()
             seen.add(item.file)
@@ -94,11 +88,16 @@ def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> 
             sequence = [*rendered.inputs, *rendered.outputs]
             for frame in sequence:
                 if frame.key not in index:
-                    index[frame.key] = frames.append(frame)
+                    index[frame.key] = len(index)
+                    frames.write(np.ascontiguousarray(frame.pixels, dtype=np.uint8).data)
             sequences.append([index[frame.key] for frame in sequence])
             lengths = len(rendered.inputs), len(rendered.outputs), rendered.n_truncated
             question = " ".join(part.text for part in example.inputs if isinstance(part, Text))
             rows.append([item.split, *lengths, question, example.answer, item.source, item.group])
+        frames.seek(0)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(index), SIZE, SIZE, 3)}
+        np.lib.format.write_array_header_1_0(frames, header)
+        assert frames.tell() == HEADER
     if len(unreadable) > BROKEN_SHARE * len(seen):
         raise EvlibError(
             f"{root}: {len(unreadable)} of {len(seen):,} files cannot be read, more than {BROKEN_SHARE:.0%}: "
@@ -113,11 +112,9 @@ def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> 
     np.save(folder / "sequences.npy", padded)
     metadata = pd.DataFrame(rows, columns=COLUMNS)
     metadata.to_parquet(folder / "metadata.parquet")
-    # A run records which examples it saw: their names and answers, not their pixels, which may differ by a rounding
-    # from machine to machine.
-    examples = hashlib.sha256(metadata.to_csv(index=False).encode()).hexdigest()[:16]
     return {
-        "examples": examples,
+        # Names and answers, not pixels, which may differ by a rounding from machine to machine.
+        "examples": hashlib.sha256(metadata.to_csv(index=False).encode()).hexdigest()[:16],
         "sequences": len(sequences),
         "frames": len(index),
         "frames_shown": sum(map(len, sequences)),
@@ -158,31 +155,6 @@ def _render_all(task: Task, root: Path) -> Iterator[tuple[Item, Example | None, 
     with ThreadPoolExecutor() as pool:  # reading and rendering release the interpreter
         while chunk := list(islice(items, 512)):  # bounded, because the results wait in memory
             yield from pool.map(load, chunk)
-
-
-class FrameFile:
-    """A .npy of uint8 (N, 64, 64, 3) whose N is known at the end."""
-
-    HEADER = 128  # bytes; numpy pads the header of a small array to this
-
-    def __init__(self, path: Path):
-        self.file, self.count = open(path, "wb"), 0  # noqa: SIM115 (__exit__ closes it)
-        self.file.write(bytes(self.HEADER))
-
-    def append(self, frame: Frame) -> int:
-        self.file.write(np.ascontiguousarray(frame.pixels, dtype=np.uint8).data)
-        self.count += 1
-        return self.count - 1
-
-    def __enter__(self) -> FrameFile:
-        return self
-
-    def __exit__(self, *error) -> None:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, SIZE, SIZE, 3)}
-        with self.file:
-            self.file.seek(0)
-            np.lib.format.write_array_header_1_0(self.file, header)
-            assert self.file.tell() == self.HEADER
 
 
 def _file_fingerprint(root: Path, paths: list[Path]) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evlib.frames.parts import Audio, Clip, End, Image, Text, Word
+from evlib.frames.parts import Audio, Clip, End, Example, Image, Text, Word
 from evlib.frames.render import render, render_example
 
 if TYPE_CHECKING:
@@ -28,22 +28,22 @@ STARTS = ("items", "max_inputs", "vocabulary", "notes")  # what `encode` asks of
 SCALARS = (str, bytes, int, float, complex, type(None), type(...), Path, np.generic)
 STDLIB = sysconfig.get_path("stdlib")
 _PIXELS = np.arange(2 * 24 * 32 * 3, dtype=np.uint8).reshape(2, 24, 32, 3)
-PROBES = {
-    Text: Text("what color ?"),
-    Word: Word("t-shirt"),
-    Image: Image(_PIXELS[0]),
-    Audio: Audio(np.sin(np.arange(2000, dtype=np.float32) ** 1.5 / 200), 8000),
-    Clip: Clip(_PIXELS, [(8.5, 8.25, 40.0, 30.0), None]),
-    End: End(),
-}
+_WAVE = np.sin(np.arange(2000, dtype=np.float32) ** 1.5 / 200)
+PROBE = Example(
+    [Text("what color ?"), Image(_PIXELS[0]), Audio(_WAVE, 8000), Clip(_PIXELS, [(8.5, 8.25, 40.0, 30.0), None])],
+    [Word("t-shirt"), End()],
+)
 
 
 def code_fingerprint(task: Task) -> str:
     """16 hex digits that change when the frames of this task's examples, or the examples themselves, may change."""
     walk = _Walk(type(task))
+    walk.value(vars(task))
     for name in STARTS:
         walk.name(name, [])
     walk.value(render_example)
+    inputs, outputs, _ = render_example(PROBE)
+    walk.values(frame.pixels for frame in (*inputs, *outputs))
     return walk.digest.hexdigest()[:16]
 
 
@@ -105,10 +105,7 @@ class _Walk:
                 self.add(name)
                 self.value(member)
         self.values(kind.__bases__)
-        if (function := render.dispatch(kind)) is not render.dispatch(object):  # a part: how is it rendered?
-            self.value(function)
-            if kind in PROBES:
-                self.values(frame.pixels for frame in render(PROBES[kind]))
+        self.value(render.dispatch(kind))  # of a part: how it is rendered
 
     def code(self, code: CodeType, scope: Mapping, doc: str | None = None) -> None:
         self.add(code.co_code)

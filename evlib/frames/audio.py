@@ -54,7 +54,6 @@ torchaudio = _import_torchaudio()
 
 def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
     """A sound file of any sample format and channel count -> float32 (N,) mono in [-1, 1], samples per second.
-
     Raises UnreadableFile if it cannot be read, is empty, holds a NaN, or claims a rate outside 1 to 400 kHz."""
     try:
         with soundfile.SoundFile(path) as file:
@@ -62,15 +61,13 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
             _check_rate(rate, str(path))  # before anything is read
             wave = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: samples without a header
-        raise UnreadableFile(
-            f"{path}: expected a sound file (wav, flac, ogg, mp3), found something that cannot be read ({error})."
-        ) from None
+        found = f"something that cannot be read ({error})"
+        raise UnreadableFile(f"{path}: expected a sound file (wav, flac, ogg, mp3), found {found}.") from None
     if len(wave) == 0:
         raise UnreadableFile(f"{path}: the sound is empty (0 samples); record it again or leave it out.")
     if not np.isfinite(wave).all():
-        raise UnreadableFile(
-            f"{path}: expected samples from -1 to 1, found NaN or infinity; record it again or leave it out."
-        )
+        todo = "record it again or leave it out"
+        raise UnreadableFile(f"{path}: expected samples from -1 to 1, found NaN or infinity; {todo}.")
     return wave.mean(axis=1), rate
 
 
@@ -96,10 +93,9 @@ def spectrogram(wave: np.ndarray, rate: float) -> np.ndarray:
 
 def _check_rate(rate: float, name: str) -> None:
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise UnreadableFile(
-            f"{name}: expected a sound of {LOWEST_RATE:,} to {HIGHEST_RATE:,} samples per second, found {rate:,}; "
-            "correct the file's header or resample the sound."
-        )
+        wanted = f"a sound of {LOWEST_RATE:,} to {HIGHEST_RATE:,} samples per second"
+        todo = "correct the file's header or resample the sound"
+        raise UnreadableFile(f"{name}: expected {wanted}, found {rate:,}; {todo}.")
 
 
 @cache

@@ -45,16 +45,14 @@ def parse_box(text: str) -> Box:
         if not (w > 0 and h > 0 and abs(x) + abs(y) + w + h < float("inf")):
             raise ValueError
     except ValueError:
-        raise EvlibError(
-            f"The box {text!r} is not one: expected four numbers x,y,w,h with a width and height above 0."
-        ) from None
+        wanted = "four numbers x,y,w,h with a width and height above 0"
+        raise EvlibError(f"The box {text!r} is not one: expected {wanted}.") from None
     return x, y, w, h
 
 
 def render_box(frame: np.ndarray, box: Box, size: int = SIZE) -> np.ndarray:
-    """uint8 (64, 64, 3) and x, y, w, h in frame pixels -> a new frame with a red outline. What lies outside is cut
-    off: the outline then runs along the border. A box entirely outside leaves the frame as it is. EvlibError unless
-    x, y, w, h are finite and w, h positive. `size`: another side of the frame than 64."""
+    """uint8 (64, 64, 3) and x, y, w, h in frame pixels -> a new frame with a red outline, cut off at the border.
+    EvlibError unless x, y, w, h are finite and w, h positive. `size`: another side of the frame than 64."""
     _check(frame, (size, size, 3))
     values = np.asarray(box, dtype=np.float64)
     if values.shape != (4,) or not np.isfinite(values).all() or (values[2:] <= 0).any():
@@ -102,10 +100,8 @@ def read_boxes(frames: np.ndarray) -> list[ReadBox | None]:
 
 
 def redness(frame: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) -> float32 (H, W), -0.1..1: how far red exceeds green and blue; 1 is pure red, 0 is gray.
-
-    A little below zero counts, because a faded red line on blue is gray. More would make lines of whatever is less
-    blue than its surroundings."""
+    """uint8 (H, W, 3) -> float32 (H, W), -0.1..1: how far red exceeds green and blue; 1 is pure red, 0 is gray. Below
+    zero, a little counts, because a faded red line on blue is gray; more would make lines of whatever is less blue."""
     r, g, b = np.moveaxis(frame.astype(np.float32) / 255, -1, 0)
     return np.clip(r - np.maximum(g, b), COLDEST, 1)
 
@@ -154,8 +150,7 @@ def _pairs(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _center(padded: np.ndarray, start: int, low: int, high: int) -> float:
-    """The middle of a vertical line to a fraction of a pixel: the center of mass of its cross-section, between the
-    lines at its two ends."""
+    """The middle of a vertical line to a fraction of a pixel: the center of mass of its cross-section."""
     inside = slice(low + LINE, high) if high - low > LINE else slice(low, high + LINE)
     section = padded[inside, start - 1 : start + LINE + 1].mean(axis=0)
     section = np.clip(section - min(section[0], section[-1]), 0, None)
@@ -178,7 +173,4 @@ def _check(frames: np.ndarray, shape: tuple) -> None:
         if frames.dtype == np.uint8 and frames.ndim == len(shape) and frames.shape[-3:] == shape[-3:]:
             return
         found = f"{frames.dtype} of shape {frames.shape}"
-    raise EvlibError(
-        f"A frame with a box must be uint8 of shape ({', '.join(map(str, shape))}), found {found}; "
-        "`evlib.frames.image.image_frame` makes such frames."
-    )
+    raise EvlibError(f"A frame with a box must be uint8 of shape ({', '.join(map(str, shape))}), found {found}.")

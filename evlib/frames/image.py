@@ -11,21 +11,20 @@ from PIL import ImageOps
 from evlib.config import SIZE
 from evlib.utils.errors import EvlibError
 
+UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)  # what Pillow raises
 FAINT = 64  # ink must be this much brighter than the background, of 255
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """An image file of any size and kind -> uint8 (H, W, 3) RGB, upright.
-
     Transparency is laid over white, 16-bit gray is scaled to 8 bits. Raises EvlibError if it cannot be read whole."""
     try:
         with Pillow.open(path) as image:
             image.load()
             image = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise EvlibError(
-            f"{path}: expected a whole image file (png, jpeg, gif, ...), found something that cannot be read ({error})."
-        ) from None
+    except UNREADABLE as error:
+        found = f"something that cannot be read ({error})"
+        raise EvlibError(f"{path}: expected a whole image file (png, jpeg, gif, ...), found {found}.") from None
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
         top = 65535 if image.mode.startswith("I") else max(values.max(), 1e-9)
@@ -40,15 +39,10 @@ def over_white(image: Pillow.Image) -> Pillow.Image:
     return Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def image_frame(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) of any size -> uint8 (64, 64, 3), bicubic; an image that is not square is stretched."""
+def image_frame(pixels: np.ndarray, size: int = SIZE) -> np.ndarray:
+    """uint8 (H, W, 3) of any size -> uint8 (size, size, 3), bicubic; an image that is not square is stretched."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise EvlibError(f"An image must be uint8 of shape (H, W, 3); found {pixels.dtype} of shape {pixels.shape}.")
-    return resize(pixels, SIZE)
-
-
-def resize(pixels: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W, 3) -> uint8 (size, size, 3), bicubic."""
     if pixels.shape[:2] == (size, size):
         return pixels
     return np.asarray(Pillow.fromarray(pixels).resize((size, size), Pillow.Resampling.BICUBIC))

@@ -66,29 +66,8 @@ def render_example(example: Example, max_inputs: int | None = None) -> Rendered:
 @singledispatch
 def render(part: Part) -> list[Frame]:
     """The frames of one part. A new modality registers its own: `@render.register`."""
-    raise EvlibError(
-        f"No way to render a {type(part).__name__}: register a function with @evlib.frames.render.render.register."
-    )
-
-
-@render.register
-def _(part: Text) -> list[Frame]:
-    return [Frame(word, word_frame(word)) for word in tokenize(part.text)]
-
-
-@render.register
-def _(part: Word) -> list[Frame]:
-    return [Frame(part.word, word_frame(part.word))]
-
-
-@render.register
-def _(part: Image) -> list[Frame]:
-    return [keyed(image_frame(part.pixels))]
-
-
-@render.register
-def _(part: Audio) -> list[Frame]:
-    return [keyed(np.repeat(spectrogram(part.wave, part.rate)[..., None], 3, axis=2))]
+    todo = "register a function with @evlib.frames.render.render.register"
+    raise EvlibError(f"No way to render a {type(part).__name__}: {todo}.")
 
 
 @render.register
@@ -96,23 +75,21 @@ def _(part: Clip) -> list[Frame]:
     frames = [image_frame(pixels) for pixels in part.frames]
     boxes = [None] * len(frames) if part.boxes is None else part.boxes
     if len(boxes) != len(frames):
-        raise EvlibError(
-            f"A clip's boxes must be one per frame, with None for no box; found {len(boxes)} for {len(frames)} frames."
-        )
+        found = f"{len(boxes)} for {len(frames)} frames"
+        raise EvlibError(f"A clip's boxes must be one per frame, with None for no box; found {found}.")
     return [keyed(frame if box is None else render_box(frame, box)) for frame, box in zip(frames, boxes)]
 
 
-@render.register
-def _(part: End) -> list[Frame]:
-    return [blank()]
+render.register(Text, lambda part: [Frame(word, word_frame(word)) for word in tokenize(part.text)])
+render.register(Word, lambda part: [Frame(part.word, word_frame(part.word))])
+render.register(Image, lambda part: [keyed(image_frame(part.pixels))])
+render.register(Audio, lambda part: [keyed(np.repeat(spectrogram(part.wave, part.rate)[..., None], 3, axis=2))])
+render.register(End, lambda part: [blank()])
 
 
 def keyed(pixels: np.ndarray) -> Frame:
     """A frame, uint8 (64, 64, 3), under the hash of its pixels."""
     return Frame(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), pixels)
-
-
-# ---- words -----------------------------------------------------------------------------------------------------------
 
 
 def tokenize(text: str) -> list[str]:
@@ -122,8 +99,8 @@ def tokenize(text: str) -> list[str]:
 
 @lru_cache(maxsize=32_768)
 def word_frame(word: str, size: int = SIZE) -> np.ndarray:
-    """One word, as large as the frame's width allows, centered: uint8 (64, 64, 3), read-only. Another `size` is for
-    comparisons only. Raises EvlibError naming a character that the font lacks."""
+    """One word, as large as the frame's width allows, centered: uint8 (64, 64, 3), read-only; `size`: another side.
+    Raises EvlibError naming a character that the font lacks."""
     word = _renderable(word)
     image = Pillow.new("L", (size, size), PAPER)
     ImageDraw.Draw(image).text((size / 2, size / 2), word, fill=INK, font=_font(len(word), size), anchor="mm")
@@ -147,9 +124,8 @@ def _renderable(word: str) -> str:
     plain = "".join(c if ord(c) in _glyphs() else unicodedata.normalize("NFKC", c) for c in word)
     for c in plain:
         if ord(c) not in _glyphs():
-            raise EvlibError(
-                f"The font {FONT} has no glyph for {c!r} (U+{ord(c):04X}) in {word!r}: replace the character."
-            )
+            missing = f"{c!r} (U+{ord(c):04X}) in {word!r}"
+            raise EvlibError(f"The font {FONT} has no glyph for {missing}: replace the character.")
     return plain
 
 
@@ -168,8 +144,7 @@ def font_file() -> Path:
 
 @cache
 def _font(n_characters: int, width: int = SIZE) -> ImageFont.FreeTypeFont:
-    """In a fixed-width font the size follows from the number of characters alone: the largest, in quarters of a
-    pixel, whose rounded advances fit the frame."""
+    """The largest size, in quarters of a pixel, at which so many characters of a fixed-width font fit the frame."""
     size = TALLEST * width / SIZE
     while True:
         # The basic layout engine is the same on every machine; the other one depends on an optional system library.

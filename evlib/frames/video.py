@@ -10,7 +10,6 @@ Only the chosen frames are converted, so a long video takes no more memory than 
 
 from __future__ import annotations
 
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from av.stream import Disposition
 from PIL import Image as Pillow
 
 from evlib.config import SIZE
-from evlib.frames.image import over_white, read_image, resize
+from evlib.frames.image import UNREADABLE, image_frame, over_white, read_image
 from evlib.utils.errors import EvlibError, UnreadableFile
 
 Choose = Callable[[int], Sequence[int]]  # number of frames in the file -> indices, ascending, repeats allowed
@@ -32,7 +31,6 @@ Choose = Callable[[int], Sequence[int]]  # number of frames in the file -> indic
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Pillow lays their partial frames over each other
 STILL = ("JPEG", "BMP", "TIFF")  # FFmpeg would take one for a video of one frame
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
-UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)  # what Pillow raises
 EXACT = {"mov", "matroska"}  # containers whose time stamps identify frames without doubt
 LOSS = 2  # frames that may be missing at the end of a video
 WORTH_A_SEEK = 8  # frames; decoding fewer is as fast as jumping over them
@@ -40,55 +38,36 @@ LARGE = 640 * 480  # pixels; decoding larger frames gains from threads
 av.logging.set_level(None)  # FFmpeg's messages arrive as exceptions; stderr stays clean
 
 
-# ---- which frames ----------------------------------------------------------------------------------------------------
-
-
 def spread(count: int) -> Choose:
-    """`count` frames spread evenly over the file, the first one included: i * n // count. A clip of fewer frames
-    repeats some."""
-    _positive(count)
+    """`count` frames spread evenly over the file, from the first on: i * n // count. A shorter clip repeats some."""
     return lambda n: [i * n // count for i in range(count)]
 
 
 def first(count: int) -> Choose:
     """The first `count` frames; a shorter clip repeats its last one."""
-    _positive(count)
-    return lambda n: [min(i, n - 1) for i in range(count)]
+    return at(*range(count))
 
 
 def at(*indices: int) -> Choose:
     """The frames at these indices, counted from 0, ascending; beyond the end it is the last frame."""
-    if not indices or indices[0] < 0 or list(indices) != sorted(indices):
-        raise EvlibError(f"at() takes frame numbers from 0 on, in ascending order; found {indices}.")
     return lambda n: [min(i, n - 1) for i in indices]
-
-
-def _positive(count: int) -> None:
-    if count < 1:
-        raise EvlibError(f"The number of frames must be at least 1; found {count}.")
-
-
-# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def read_video(path: str | Path, choose: Choose, size: int | None = SIZE) -> np.ndarray:
     """A video (mp4, avi, mpeg, mov, mkv, webm, ...), an animation (gif, webp, apng) or a folder of images in natural
     order (2 before 10) -> the chosen frames: uint8 (len(choice), size, size, 3) RGB, 0..255, upright, stretched to a
-    square.
+    square; `size=None` keeps the file's own height and width. Transparency is laid over white.
 
-    `size=None` keeps the file's own height and width. Transparency is laid over white. The content decides what a file
-    is, not its name. Raises UnreadableFile if it is missing, empty, cut short, a still image or anything else that
-    cannot be read; a video that lost no more than its last two frames is read, with its last whole frame instead.
+    The content decides what a file is, not its name. Raises UnreadableFile if it is missing, empty, cut short, a still
+    image or anything else that cannot be read; the last two frames may be lost, and are the last whole one instead.
     """
     source = _source(path)
-    indices = list(choose(len(source)))
-    if not indices or indices != sorted(indices) or indices[0] < 0 or indices[-1] >= len(source):
-        raise EvlibError(
-            f"{path}: expected a choice of ascending frame numbers from 0 to {len(source) - 1}, found {indices}."
-        )
+    indices, last = list(choose(source.count)), source.count - 1
+    if not indices or indices != sorted(indices) or indices[0] < 0 or indices[-1] > last:
+        raise EvlibError(f"{path}: expected a choice of ascending frame numbers from 0 to {last}, found {indices}.")
     distinct, frames = sorted(set(indices)), {}
     for i, pixels in zip(distinct, source.read(distinct), strict=True):
-        frames[i] = pixels if size is None else resize(pixels, size)
+        frames[i] = pixels if size is None else image_frame(pixels, size)
     if len({frame.shape for frame in frames.values()}) > 1:
         raise UnreadableFile(f"{path}: expected frames of one size, found several; name the size to bring them to.")
     return np.stack([frames[i] for i in indices])
@@ -96,7 +75,7 @@ def read_video(path: str | Path, choose: Choose, size: int | None = SIZE) -> np.
 
 def count_frames(path: str | Path) -> int:
     """The number of frames of whatever `read_video` reads, without decoding them. Raises UnreadableFile as it does."""
-    return len(_source(path))
+    return _source(path).count
 
 
 def _source(path: str | Path) -> _Folder | _Animation | _Film:
@@ -120,32 +99,22 @@ def _source(path: str | Path) -> _Folder | _Animation | _Film:
 
 
 def _broken(path: Path, found: object) -> UnreadableFile:
-    return UnreadableFile(
-        f"{path}: expected a whole video file (mp4, avi, mpeg, mov, mkv, webm, gif, ...), found one that cannot be "
-        f"read ({found}); fetch it again, or leave it out."
-    )
+    found = f"one that cannot be read ({found}); fetch it again, or leave it out"
+    return UnreadableFile(f"{path}: expected a whole video file (mp4, avi, webm, gif, ...), found {found}.")
 
 
 def _still(path: Path, kind: str) -> UnreadableFile:
-    return UnreadableFile(
-        f"{path}: expected moving pictures, found a still one ({kind}); read it with evlib.frames.image.read_image."
-    )
-
-
-# ---- folders of images -----------------------------------------------------------------------------------------------
+    todo = "read it with evlib.frames.image.read_image"
+    return UnreadableFile(f"{path}: expected moving pictures, found a still one ({kind}); {todo}.")
 
 
 class _Folder:
     def __init__(self, path: Path):
         images = (file for file in path.iterdir() if file.suffix.lower() in IMAGES and not file.name.startswith("."))
         self.files = sorted(images, key=_natural)
+        self.count = len(self.files)
         if not self.files:
-            raise UnreadableFile(
-                f"{path}: expected a folder of images (jpg, png, ...), found none in it; check the path."
-            )
-
-    def __len__(self) -> int:
-        return len(self.files)
+            raise UnreadableFile(f"{path}: expected a folder of images (jpg, png, ...), found none in it.")
 
     def read(self, indices: list[int]) -> Iterator[np.ndarray]:
         for i in indices:
@@ -160,9 +129,6 @@ def _natural(file: Path) -> tuple:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name.lower())], file.name
 
 
-# ---- animations ------------------------------------------------------------------------------------------------------
-
-
 class _Animation:
     def __init__(self, path: Path):
         self.path = path
@@ -171,12 +137,9 @@ class _Animation:
             self.count = getattr(image, "n_frames", 1) - self.skipped
             if self.count == 1 and image.format != "GIF":
                 raise _still(path, image.format)
-            if image.format == "GIF" and not _ends_with_trailer(path):
+            if image.format == "GIF" and not path.read_bytes()[-64:].rstrip(b"\0").endswith(b";"):
                 image.seek(self.count - 1)  # many lack nothing but the trailer; where the last image
                 image.load()  # is not whole either, the number of frames is wrong
-
-    def __len__(self) -> int:
-        return self.count
 
     def read(self, indices: list[int]) -> Iterator[np.ndarray]:
         with self._open() as image:
@@ -191,15 +154,6 @@ class _Animation:
                 yield image
         except (*UNREADABLE, EOFError, IndexError) as error:
             raise _broken(self.path, error) from None
-
-
-def _ends_with_trailer(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-min(64, path.stat().st_size), os.SEEK_END)
-        return file.read().rstrip(b"\0").endswith(b";")
-
-
-# ---- films -----------------------------------------------------------------------------------------------------------
 
 
 class _Film:
@@ -224,9 +178,6 @@ class _Film:
                 self.times = sorted(times)
                 self.numbers = {time: i for i, time in enumerate(self.times)}
                 self.keys = sorted(self.numbers[time] for time in key_times)
-
-    def __len__(self) -> int:
-        return self.count
 
     def _check_whole(self, container, stream, times: list[int | None], ends: dict) -> None:
         """A film is cut short if its header promises more than its packets hold. (MPEG streams have no header.)"""
@@ -279,10 +230,8 @@ class _Film:
                 streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
                 if not streams:  # cover art is no video
                     found = " and ".join(sorted({stream.type for stream in container.streams})) or "a header"
-                    raise UnreadableFile(
-                        f"{self.path}: expected moving pictures, found a file with no more than {found} in it; "
-                        "fetch it again, or leave it out."
-                    )
+                    found = f"a file with no more than {found} in it; fetch it again, or leave it out"
+                    raise UnreadableFile(f"{self.path}: expected moving pictures, found {found}.")
                 context = streams[0].codec_context
                 if context is None:
                     raise _broken(self.path, "FFmpeg has no decoder for it")

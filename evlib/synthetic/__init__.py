@@ -1,10 +1,8 @@
 """Small data sets made by code, in the files of the official ones, so that no loader can tell which it reads.
 
-    synthetic.write(Path("data"))                    # all of them, a minute or two
-    synthetic.write(Path("data"), names=["sst2"])    # only the reviews
+    synthetic.write(Path("data"), names=["sst2"])    # only the reviews; without names all, in a minute or two
 
-A file MINIATURE.json in each folder tells people and programs. A module is named after the task that it imitates; to
-add one, write its function `fill` and name it in MINIATURES.
+A file MINIATURE.json in each folder tells people and programs. To add one, write its `fill` and name it in MINIATURES.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from evlib.config import nearest
-from evlib.data.sources import MINIATURE
+from evlib.data.sources import MINIATURE, is_miniature
 from evlib.synthetic import audiomnist, cifar10, clevrer, lasot, sst2, tgifqa, tinyvirat
 from evlib.utils import files, progress
 from evlib.utils.errors import EvlibError
@@ -32,8 +30,7 @@ class Miniature:
     name: str  # how callers ask for it
     folder: str  # the folder of the real data set, created under the data root
     version: int  # raise it whenever the same seed would give other bytes
-    write: Callable[[Path, np.random.Generator], tuple[int, int]]
-    """Writes the files into an existing empty folder; returns (training examples, test examples)."""
+    write: Callable[[Path, np.random.Generator], tuple[int, int]]  # files into an empty folder -> train, test examples
     about: str  # for people who find the folder on their disk
 
     def rng(self, seed: int) -> np.random.Generator:
@@ -62,17 +59,17 @@ MINIATURES = {
 def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Callable[[str], None] = log_line) -> None:
     """Write the named miniatures (default: all) under `out`, each in the folder its real data set would have.
 
-    A set that is already there with the same version and seed is left alone. One with another version or seed is
-    replaced. A folder without MINIATURE.json may be somebody's real data: EvlibError, and nothing in it is touched.
-    With the same numpy and Pillow, a seed gives byte-identical files, whichever other sets are written beside them.
-    """
-    chosen = [_find(name) for name in (MINIATURES if names is None else names)]
-    for miniature in chosen:  # refuse before anything is written
-        target = Path(out) / miniature.folder
-        if target.exists() and describe(target) is None:
-            raise EvlibError(
-                f"{target} exists without {MINIATURE}, so it may be real data: move it away or choose another folder."
-            )
+    A set that is there with the same version and seed is left alone, another one is replaced; a folder without
+    MINIATURE.json may be somebody's real data: EvlibError. With the same libraries a seed gives the same bytes."""
+    chosen = []
+    for name in MINIATURES if names is None else names:
+        if name not in MINIATURES:
+            raise EvlibError(f"No miniature is called {name!r}{nearest(name, list(MINIATURES))}")
+        chosen.append(MINIATURES[name])
+        target = Path(out) / MINIATURES[name].folder
+        if target.exists() and not is_miniature(target):
+            todo = "move it away or choose another folder"
+            raise EvlibError(f"{target} exists without {MINIATURE}, so it may be real data: {todo}.")
     with progress.bar("miniatures", len(chosen), "data sets", log) as bar:
         for miniature in chosen:
             bar.set_postfix_str(miniature.name)
@@ -80,17 +77,9 @@ def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Cal
             bar.update()
 
 
-def describe(folder: Path) -> dict | None:
-    """The contents of a folder's MINIATURE.json, or None where there is none (real data, or no folder)."""
-    try:
-        return json.loads((Path(folder) / MINIATURE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
 def _write_one(miniature: Miniature, target: Path, seed: int, log: Callable[[str], None]) -> None:
     key = {"seed": seed, "version": miniature.version}
-    if key.items() <= (describe(target) or {}).items():
+    if is_miniature(target) and key.items() <= json.loads((target / MINIATURE).read_text(encoding="utf-8")).items():
         log(f"{miniature.name}: miniature already in {target} (version {miniature.version}, seed {seed})")
         return
     start = time.perf_counter()
@@ -101,9 +90,3 @@ def _write_one(miniature: Miniature, target: Path, seed: int, log: Callable[[str
         marker = {"miniature": True, **key, "train": train, "test": test, "about": about}
         (draft / MINIATURE).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
     log(f"{miniature.name}: {train} training and {test} test examples in {target}, {time.perf_counter() - start:.1f} s")
-
-
-def _find(name: str) -> Miniature:
-    if name not in MINIATURES:
-        raise EvlibError(f"No miniature is called {name!r}{nearest(name, list(MINIATURES))}")
-    return MINIATURES[name]

@@ -23,10 +23,7 @@ FSDD_INDICES = 20  # recordings of a digit by a speaker (50 in the real set)
 
 
 def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
-    """Write data/<SS>/<digit>_<SS>_<r>.wav and data/audioMNIST_meta.txt.
-
-    The counts returned are those of the authors' folds: 36 speakers train, 12 validate, 12 test.
-    """
+    """Write data/<SS>/<digit>_<SS>_<r>.wav and data/audioMNIST_meta.txt; counts as in the authors' folds."""
     meta = {}
     for speaker in range(1, SPEAKERS + 1):
         name = f"{speaker:02d}"
@@ -38,7 +35,7 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
                 _record(home / f"{digit}_{name}_{repetition}.wav", digit, voice, rng)
         meta[name] = dict.fromkeys(META, "synthetic")
     (folder / "data" / "audioMNIST_meta.txt").write_bytes((json.dumps(meta, indent=4) + "\n").encode())
-    return 36 * 10 * REPETITIONS, 12 * 10 * REPETITIONS
+    return 36 * 10 * REPETITIONS, 12 * 10 * REPETITIONS  # and 12 speakers validate
 
 
 def fill_fsdd(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
@@ -58,7 +55,5 @@ def _record(path: Path, digit: int, voice: Voice, rng: np.random.Generator) -> N
     samples = np.rint(32767 * speak(digit, voice, rng)).astype("<i2")
     # The standard library writes thousands of small files far faster than libsndfile does.
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setparams((1, 2, RATE, 0, "NONE", None))
         file.writeframes(samples.tobytes())

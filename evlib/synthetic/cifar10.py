@@ -27,10 +27,7 @@ _Y, _X = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
 
 
 def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
-    """Write data_batch_1..5.bin, test_batch.bin and batches.meta.txt.
-
-    A record is 1 label byte and 3072 pixel bytes: the 32x32 red plane row by row, then green, then blue.
-    """
+    """Write data_batch_1..5.bin, test_batch.bin and batches.meta.txt; records of a label and three planes of pixels."""
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
     for name in names:
         labels = rng.permutation(np.arange(PER_FILE) % len(FIGURES)).astype(np.uint8)

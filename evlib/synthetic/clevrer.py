@@ -6,9 +6,7 @@
 
 Every answer is true of the simulation and visible in four frames of the film. A question alone says nothing: the same
 words are answered in every possible way, equally often. Beside the frames there is room for 16 tokens; some questions
-are longer and lose their first words, but not what they ask for:
-
-    What is the material of the object to collide with the red cube that enters the scene?        metal
+are longer and lose their first words, but not what they ask for.
 """
 
 from __future__ import annotations
@@ -26,10 +24,8 @@ from evlib.synthetic.scenes import FRAMES, Scene, Solid, deal, film, sight, stat
 from evlib.synthetic.sprites import COLORS, MATERIALS, SHAPES
 from evlib.synthetic.video_writer import in_parallel, write_mp4
 
-SPLITS = {
-    "train": (5000, 0),
-    "validation": (200, 10000),
-}  # films (10,000 and 5,000 in the real set), the first one's index
+# Films (10,000 and 5,000 in the real set), and the first one's index.
+SPLITS = {"train": (5000, 0), "validation": (200, 10000)}
 ASKED = 5  # descriptive questions about each film
 RATE = 25  # frames a second
 
@@ -37,23 +33,23 @@ SHARES = {"query_color": 0.30, "query_shape": 0.20, "query_material": 0.12, "exi
 LENGTHS = {12: 0.75, 16: 0.18, 18: 0.07}  # share of the questions of every subtype with so many tokens at most
 TOGETHER = 2  # questions of the same subtype about a film, at most
 
-ANSWERS = {
-    "query_color": tuple(COLORS),
-    "query_shape": SHAPES,
-    "query_material": MATERIALS,
-    "exist": ("yes", "no"),
-    "count": ("0", "1", "2"),
-}
+ANSWERS = {"query_color": tuple(COLORS), "query_shape": SHAPES, "query_material": MATERIALS}
+ANSWERS |= {"exist": ("yes", "no"), "count": ("0", "1", "2")}
 STATES = ("moving", "stationary")
 OPENINGS = {  # "What shape is" leaves room for a long name, "What is the shape of" does not
     "color": ("What color is", "What is the color of"),
     "shape": ("What shape is", "What is the shape of"),
     "material": ("What is the material of",),
 }
-NAMED_BY = {  # an attribute is asked for by the name of a solid that does not give it away
-    "color": [("", shape) for shape in SHAPES] + [(m, noun) for m in MATERIALS for noun in ("object", *SHAPES)],
-    "shape": [(word, "object") for word in (*COLORS, *MATERIALS)],
-    "material": [("", shape) for shape in SHAPES] + [(color, "object") for color in COLORS],
+# Names of solids: adjective and noun.
+ALL_SHAPES = [("", shape) for shape in SHAPES]
+ALL_COLORS = [(color, "object") for color in COLORS]
+ALL_MATERIALS = [(material, "object") for material in MATERIALS]
+EXACT = [(material, shape) for material in MATERIALS for shape in SHAPES]
+NAMED_BY = {  # an attribute is asked for by a name that does not give it away
+    "color": ALL_SHAPES + [(material, noun) for material in MATERIALS for noun in ("object", *SHAPES)],
+    "shape": ALL_COLORS + ALL_MATERIALS,
+    "material": ALL_SHAPES + ALL_COLORS,
 }
 
 
@@ -74,6 +70,11 @@ class Question:
         """The first of LENGTHS that it does not exceed; the question mark is a token, too."""
         return next(length for length in LENGTHS if len(self.text.split()) < length)
 
+    def entry(self) -> dict:
+        """What the question file says."""
+        kinds = {"question_type": "descriptive", "question_subtype": self.subtype}
+        return {"question": self.text, **kinds, "program": list(self.program), "answer": self.answer}
+
 
 def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
     """Write video_<split>/video_<lo>-<hi>/video_<index>.mp4 and questions/<split>.json; counts simple questions."""
@@ -85,8 +86,7 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
             low = entry["scene_index"] // 1000 * 1000
             yield folder / f"video_{split}/video_{low:05d}-{low + 1000:05d}" / entry["video_filename"], scene
 
-    for _ in in_parallel(_shoot, films()):
-        pass
+    in_parallel(_shoot, films())
     (folder / "questions").mkdir()
     for split, scenes in entries.items():
         (folder / "questions" / f"{split}.json").write_bytes((json.dumps(scenes) + "\n").encode())
@@ -98,8 +98,11 @@ def compose(rng: np.random.Generator) -> Iterator[tuple[str, Scene, dict]]:
     """Every film: its split, its scene, and what the question file says about it."""
     for split, (number, first) in SPLITS.items():
         scenes, host = deal(rng, number), Host(rng)
-        for i, scene in enumerate(scenes):
-            yield split, scene, _entry(first + i, scene, host)
+        for index, scene in enumerate(scenes, start=first):
+            asked = [q.entry() for q in host.choose(list(descriptive(scene)))] + list(explanatory(scene))
+            questions = [{"question_id": i, **question} for i, question in enumerate(asked)]
+            name = f"video_{index:05d}.mp4"
+            yield split, scene, {"scene_index": index, "video_filename": name, "questions": questions}
 
 
 def _shoot(job: tuple[Path, Scene]) -> None:
@@ -107,28 +110,9 @@ def _shoot(job: tuple[Path, Scene]) -> None:
     write_mp4(path, film(scene), rate=RATE, group=FRAMES)
 
 
-def _entry(index: int, scene: Scene, host: Host) -> dict:
-    asked: list[dict] = [
-        {
-            "question": q.text,
-            "question_type": "descriptive",
-            "question_subtype": q.subtype,
-            "program": list(q.program),
-            "answer": q.answer,
-        }
-        for q in host.choose(list(descriptive(scene)))
-    ]
-    asked += explanatory(scene)
-    questions = [{"question_id": i, **question} for i, question in enumerate(asked)]
-    return {"scene_index": index, "video_filename": f"video_{index:05d}.mp4", "questions": questions}
-
-
 class Host:
-    """Asks the questions of a split so that their words give nothing away.
-
-    For every form of question it holds a shuffled deck of the possible answers, and prefers the questions whose answer
-    lies on top. A deck is reshuffled when it is used up: each answer is given about equally often, at every moment.
-    """
+    """Asks the questions of a split so that their words give nothing away: for every form of question it holds a
+    shuffled deck of the answers, prefers a question whose answer lies on top, and shuffles again at the deck's end."""
 
     def __init__(self, rng: np.random.Generator):
         self.rng = rng
@@ -180,43 +164,36 @@ def _queries(scene: Scene) -> Iterator[Question]:
     """What color, shape or material something is: asked where the name fits one solid alone."""
     everything = scene.solids
     entering = [s for s in everything if s.enters]
-    first = _at_first(scene)
     for attribute, names in NAMED_BY.items():
         subtype = f"query_{attribute}"
         phrases = [(_phrase(*name), _program(*name), _those(everything, *name), 1.0) for name in names]
         phrases += [(_phrase(state, "object"), _program(state), _those(everything, state), 0.7) for state in STATES]
-        phrases.append(
-            ("object that enters the scene", ("events", "objects", "filter_in", "get_object"), entering, 0.7)
-        )
-        for adjective, noun in (
-            [(color, "object") for color in COLORS] if attribute == "shape" else [("", shape) for shape in SHAPES]
-        ):
-            striker = (*_program(adjective, noun), "unique")
-            program = ("events", *striker, "filter_collision", "unique", *striker, "get_col_partner")
-            partners = _partners(scene, _those(everything, adjective, noun))
-            phrases.append((f"object to collide with the {_phrase(adjective, noun)}", program, partners, 0.4))
-        for state, there in first.items():
+        program = ("events", "objects", "filter_in", "get_object")
+        phrases.append(("object that enters the scene", program, entering, 0.7))
+        for name in ALL_COLORS if attribute == "shape" else ALL_SHAPES:
+            partners = _partners(scene, _those(everything, *name))
+            program = _collision(*_program(*name), "unique")
+            phrases.append((f"object to collide with the {_phrase(*name)}", program, partners, 0.4))
+        for state, there in _at_first(scene).items():
             for name in [("", "object"), *names]:
                 program = (*_program(*name), "start", f"filter_{state}")
-                phrases.append(
-                    (f"{_phrase(*name)} that is {state} when the video begins", program, _those(there, *name), 1.0)
-                )
-        for name in [*((color, "object") for color in COLORS), *((m, shape) for m in MATERIALS for shape in SHAPES)]:
-            striker = ("events", *_program(*name), "filter_in", "get_object", "unique")
-            program = ("events", *striker, "filter_collision", "unique", *striker, "get_col_partner")
+                text = f"{_phrase(*name)} that is {state} when the video begins"
+                phrases.append((text, program, _those(there, *name), 1.0))
+        for name in [*ALL_COLORS, *EXACT]:
+            program = _collision("events", *_program(*name), "filter_in", "get_object", "unique")
             text = f"object to collide with the {_phrase(*name)} that enters the scene"
             phrases.append((text, program, _partners(scene, _those(entering, *name)), 1.0))
         for phrase, program, found, weight in phrases:
             if len(found) == 1:
+                answer, program = getattr(found[0], attribute), (*program, "unique", subtype)
                 for opening in OPENINGS[attribute]:
-                    yield Question(
-                        subtype,
-                        f"{opening} the {phrase}?",
-                        getattr(found[0], attribute),
-                        (*program, "unique", subtype),
-                        ANSWERS[subtype],
-                        weight,
-                    )
+                    text = f"{opening} the {phrase}?"
+                    yield Question(subtype, text, answer, program, ANSWERS[subtype], weight)
+
+
+def _collision(*striker: str) -> tuple[str, ...]:
+    """The program that names the partner of a solid in its collision."""
+    return ("events", *striker, "filter_collision", "unique", *striker, "get_col_partner")
 
 
 def _existence(scene: Scene) -> Iterator[Question]:
@@ -224,19 +201,18 @@ def _existence(scene: Scene) -> Iterator[Question]:
         answer, form = "yes" if found else "no", f"Are there any {text}"
         return Question("exist", f"{form}{event}?", answer, (*program, "exist"), ANSWERS["exist"], form=form)
 
-    short = [("", shape) for shape in SHAPES] + [(word, "object") for word in (*COLORS, *MATERIALS)]
-    exact = [(material, shape) for material in MATERIALS for shape in SHAPES]
-    for name in [*short, *((state, noun) for state in STATES for noun in ("object", *SHAPES)), *exact]:
+    short = ALL_SHAPES + ALL_COLORS + ALL_MATERIALS
+    for name in [*short, *((state, noun) for state in STATES for noun in ("object", *SHAPES)), *EXACT]:
         yield exist(f"{_phrase(*name)}s", _those(scene.solids, *name), _program(*name))
     for noun in ("object", *SHAPES):
         entering = [s for s in _those(scene.solids, noun) if s.enters]
         yield exist(f"{noun}s that enter the scene", entering, ("events", *_program(noun), "filter_in"))
     for state, there in _at_first(scene).items():
-        for name in [("", "object"), *short, *exact]:
+        for name in [("", "object"), *short, *EXACT]:
             text = f"{_phrase(*name)}s that are {state} when the video begins"
             yield exist(text, _those(there, *name), (*_program(*name), "start", f"filter_{state}"))
     for event, program, resting in _entrances(scene):
-        for name in [("", "object"), *short[: len(SHAPES)], *((m, "object") for m in MATERIALS), *exact]:
+        for name in [("", "object"), *ALL_SHAPES, *ALL_MATERIALS, *EXACT]:
             text = f"{_phrase(*name)}s that are stationary when the "
             yield exist(text, _those(resting, *name), (*_program(*name), *program, "filter_stationary"), event)
 
@@ -246,7 +222,7 @@ def _counts(scene: Scene) -> Iterator[Question]:
         form = f"How many {text}"
         return Question("count", f"{form}{event}?", str(number), (*program, "count"), answers, form=form)
 
-    names = [("", shape) for shape in SHAPES] + [(material, "object") for material in MATERIALS]
+    names = ALL_SHAPES + ALL_MATERIALS
     for name in names:
         yield count(f"{_phrase(*name)}s are there", len(_those(scene.solids, *name)), _program(*name))
     yield count("objects are there", len(scene.solids), ("objects",), answers=("1", "2", "3"))
@@ -257,11 +233,8 @@ def _counts(scene: Scene) -> Iterator[Question]:
     for state, there in _at_first(scene).items():
         for name in [("", "object"), *names]:
             program = (*_program(*name), "start", f"filter_{state}")
-            yield count(
-                f"{_phrase(*name)}s that are {state} are there when the video begins",
-                len(_those(there, *name)),
-                program,
-            )
+            text = f"{_phrase(*name)}s that are {state} are there when the video begins"
+            yield count(text, len(_those(there, *name)), program)
     for event, program, resting in _entrances(scene):
         for name in [("", "object"), *names]:
             text = f"{_phrase(*name)}s are stationary when the "
@@ -297,19 +270,17 @@ def explanatory(scene: Scene) -> Iterator[dict]:
     for k, solid in enumerate(scene.solids):
         if k in last:
             text, program = f"The {names[k]}'s entering the scene", ["events", *programs[k], "filter_in", "unique"]
-            answer = "correct" if solid.enters else "wrong"
+            correct = solid.enters
         else:
             text, program = f"The presence of the {names[k]}", [*programs[k]]
-            answer = "correct" if any(k in pair for pair in earlier) else "wrong"
+            correct = any(k in pair for pair in earlier)
+        answer = "correct" if correct else "wrong"
         choices.append({"choice_id": k, "choice": text, "program": program, "answer": answer})
     (one, other), hit = last, "filter_collision"
-    collision = f"the collision between the {names[one]} and the {names[other]}"
-    yield {
-        "question": f"Which of the following is responsible for {collision}?",
-        "question_type": "explanatory",
-        "program": ["events", *programs[one], hit, *programs[other], hit, "unique", "filter_ancestor"],
-        "choices": choices,
-    }
+    text = f"the collision between the {names[one]} and the {names[other]}"
+    program = ["events", *programs[one], hit, *programs[other], hit, "unique", "filter_ancestor"]
+    question = {"question": f"Which of the following is responsible for {text}?", "question_type": "explanatory"}
+    yield {**question, "program": program, "choices": choices}
 
 
 def _phrase(adjective: str, noun: str) -> str:
@@ -329,11 +300,7 @@ def _program(*words: str) -> tuple[str, ...]:
         if word in STATES:
             program += ["null", f"filter_{word}"]  # at no moment in particular
         elif word not in ("", "object"):
-            kind = next(
-                kind
-                for kind, values in (("color", COLORS), ("shape", SHAPES), ("material", MATERIALS))
-                if word in values
-            )
+            kind = "color" if word in COLORS else "shape" if word in SHAPES else "material"
             program += [word, f"filter_{kind}"]
     return tuple(program)
 

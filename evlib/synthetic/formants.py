@@ -6,10 +6,8 @@ The classic source-filter model of speech, worked out frame by frame in the freq
                                                     + ──► microphone ──► overlap-add ──► room noise
     white noise ─────► x noise band ────────────────┘
 
-A word is a row of phonemes. Each phoneme has targets for its parameters, and the parameters glide from one target to
-the next, which is what makes the words sound (and their spectrograms look) connected.
-
-F is the number of analysis frames of a recording, K = WINDOW // 2 + 1 the number of frequency bins.
+A word is a row of phonemes, each with targets for its parameters, which glide from one target to the next. F is the
+number of analysis frames of a recording, K = WINDOW // 2 + 1 the number of frequency bins.
 """
 
 from __future__ import annotations
@@ -124,21 +122,18 @@ def speak(digit: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
     pulses = _pulses(voice, samples, rng) + voice.breath * rng.standard_normal(samples)
     hiss = rng.standard_normal(samples)
     spectrum = _frames(pulses) * _resonances(tracks, voice) + _frames(hiss) * _noise_band(tracks, voice)
-    speech = _overlap_add(spectrum * _microphone(rng), samples)
+    ripple = np.sin(2 * np.pi * (rng.uniform(0.5, 2.0) * BINS / BINS[-1] + rng.random()))
+    microphone = 10 ** (rng.uniform(0, MICROPHONE) * ripple / 20)  # a cheap one: its gain varies gently over frequency
+    speech = _overlap_add(spectrum * microphone, samples)
     speech /= np.abs(speech).max()
 
     speech += 10 ** (rng.uniform(*ROOM) / 20) * rng.standard_normal(samples)
     return np.clip(10 ** (rng.uniform(*LOUDNESS) / 20) * speech, -1.0, 1.0)
 
 
-def _tracks(
-    symbols: tuple[str, ...], bounds: np.ndarray, samples: int, voice: Voice, rng: np.random.Generator
-) -> np.ndarray:
-    """Parameters over time, (7, F): three formants, voicing, noise, noise center, noise half width.
-
-    bounds are the phonemes' limits in seconds. Silence before and after keeps the neighbor's formants, so the word
-    fades in and out without a sweep.
-    """
+def _tracks(symbols: tuple, bounds: np.ndarray, samples: int, voice: Voice, rng: np.random.Generator) -> np.ndarray:
+    """Parameters over time, (7, F): three formants, voicing, noise, noise center, noise half width. `bounds` are the
+    phonemes' limits in seconds; silence keeps its neighbor's formants, so that the word fades without a sweep."""
     lazy = rng.uniform(*LAZINESS)
     strength = 10 ** (rng.uniform(*CONSONANTS, len(symbols)) / 20)
     times, targets = [], []
@@ -190,12 +185,6 @@ def _noise_band(tracks: np.ndarray, voice: Voice) -> np.ndarray:
     """Gain on the noise source, (F, K): a bell around the band's center."""
     center, width = tracks[5][:, None] / voice.tract**0.5, tracks[6][:, None]
     return tracks[4][:, None] * np.exp(-0.5 * ((BINS - center) / width) ** 2)
-
-
-def _microphone(rng: np.random.Generator) -> np.ndarray:
-    """Gain of a cheap microphone, (K,): a gentle ripple over frequency."""
-    ripple = np.sin(2 * np.pi * (rng.uniform(0.5, 2.0) * BINS / BINS[-1] + rng.random()))
-    return 10 ** (rng.uniform(0, MICROPHONE) * ripple / 20)
 
 
 def _frames(signal: np.ndarray) -> np.ndarray:

@@ -1,8 +1,5 @@
 """Things that fly about in front of a still background, in the files of LaSOT: one object to follow in each sequence.
 
-    LaSOT/fish/fish-7/img/00000001.jpg ...      96x96 pictures
-    LaSOT/fish/fish-7/groundtruth.txt           41,30,27,15 in every line: x, y, w, h of what can be seen of the object
-
 The object moves fast: the first frame's box, kept for the next 19, has a mean IoU of 0.34. It turns, bounces off the
 borders, grows and shrinks slowly, and passes behind a bar or a post that hides a part of it. Its colors are vivid and
 everything else is muted, but no object is red: red is left to the box.
@@ -76,8 +73,7 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
             name = f"{kind}-{number}"
             (train if number % 7 else test).append(name)
             jobs.append((folder / kind / name, int(rng.integers(2**63))))
-    for _ in in_parallel(write_sequence, jobs):
-        pass
+    in_parallel(write_sequence, jobs)
     for file, names in (("training_set.txt", train), ("testing_set.txt", test)):
         (folder / file).write_bytes(("\n".join(names) + "\n").encode())
     return len(train), len(test)
@@ -108,7 +104,7 @@ def sequence(kind: str, frames: int, rng: np.random.Generator) -> tuple[np.ndarr
     palette = Palette(_shade(first, rng), _shade(second, rng), INK)
     scene, cover = texture(rng), texture(rng)
     poses = zip(*path(frames, rng), angles(kind, frames, rng), strict=True)
-    layers = np.stack([layer(kind, palette, *pose) for pose in poses])
+    layers = np.stack([_layer(kind, palette, *pose) for pose in poses])  # RGB and opacity
     masks = layers[..., 3] > 127
     bar = _bar(masks, rng)
     still = np.where(bar[..., None], cover, scene)
@@ -148,8 +144,7 @@ def angles(kind: str, frames: int, rng: np.random.Generator) -> np.ndarray:
     return start + rate * t if kind == "ball" else 0.2 * np.sin(start + rate * t)
 
 
-def layer(kind: str, palette: Palette, center: np.ndarray, radius: float, angle: float) -> np.ndarray:
-    """The object alone: uint8 (96, 96, 4), RGB and opacity."""
+def _layer(kind: str, palette: Palette, center: np.ndarray, radius: float, angle: float) -> np.ndarray:
     matrix, origin = radius * OVERSAMPLING * turn(angle), center * OVERSAMPLING
     return np.asarray(cutout(OBJECTS[kind], palette, SIDE * OVERSAMPLING, matrix, origin, by=OVERSAMPLING))
 

@@ -1,9 +1,5 @@
 """What a fixed camera sees: a street of a few materials, people of a few limbs, and vehicles that turn in space.
 
-    street(rng)                                  -> the empty scene, uint8 (256, 256, 3)
-    person(pen, pose, outfit)                    paints a figure one unit tall, facing right, its feet at (0, 0)
-    vehicle(pen, VEHICLES["van"], heading=90)    paints a van one unit long from behind, driving away
-
 Colors are strong, and each follows from what a gray picture still shows: a material from its pattern, a vehicle from
 its shape, clothes from their brightness or their stripes. So a network that colors gray films has something to learn.
 """
@@ -20,7 +16,6 @@ from evlib.synthetic.figures import Color, Pen, Point, enlarged
 
 RESOLUTION = 256  # side of the empty scene, in pixels; clips are smaller
 
-# ---- places ----------------------------------------------------------------------------------------------------------
 
 GRASS, BRICK, MORTAR, TRUNK, LEAVES = (64, 139, 55), (175, 70, 50), (198, 112, 88), (92, 48, 10), (22, 86, 54)
 ROAD, MARKING, PAVING, JOINT = (72, 54, 114), (226, 214, 255), (226, 184, 104), (196, 152, 78)
@@ -36,7 +31,8 @@ def street(rng: np.random.Generator) -> np.ndarray:
     horizon, kerb, edge = rng.uniform(0.34, 0.38), 0.52, 0.84
     strips = (_grass, lambda rng: _tiled(PAVING, JOINT, 0.11, 0.09, 0.0, rng))
     near, far = [strips[i](rng) for i in rng.permutation([0, rng.integers(2)])]
-    picture = _sky(rng)
+    haze = np.clip(_down[..., None] * 2.2 + 0.25 * _blots(4, rng), 0, 1)
+    picture = (1 - haze) * np.array(ZENITH) + haze * np.array(HAZE)
     for _ in range(rng.integers(1, 3)):
         _tree(picture, rng.random(), horizon, rng)
     start, width = rng.uniform(-0.3, 0.7), rng.uniform(0.4, 0.8)
@@ -51,11 +47,6 @@ def street(rng: np.random.Generator) -> np.ndarray:
 def _blots(cells: int, rng: np.random.Generator) -> np.ndarray:
     """Soft noise around 0, (256, 256, 1): about `cells` blots from edge to edge."""
     return enlarged(rng.uniform(-1, 1, (cells, cells)), RESOLUTION)[..., None]
-
-
-def _sky(rng: np.random.Generator) -> np.ndarray:
-    mix = np.clip(_down[..., None] * 2.2 + 0.25 * _blots(4, rng), 0, 1)
-    return (1 - mix) * np.array(ZENITH) + mix * np.array(HAZE)
 
 
 def _grass(rng: np.random.Generator) -> np.ndarray:
@@ -83,8 +74,6 @@ def _tree(picture: np.ndarray, x: float, foot: float, rng: np.random.Generator) 
     crown = np.hypot(_across - x, _down - top) < radius * (1 + 0.3 * _blots(14, rng)[..., 0])
     picture[crown] = (np.array(LEAVES) * (1 + 0.3 * _blots(20, rng)))[crown]
 
-
-# ---- people ----------------------------------------------------------------------------------------------------------
 
 SKINS = ((255, 196, 150), (204, 132, 86), (120, 66, 36))
 LIGHT, DARK, STRIPED = ((255, 172, 30),), ((124, 0, 124),), ((255, 236, 236), (214, 22, 60))  # shirts: bands of color
@@ -168,8 +157,6 @@ def _bicycle(pen: Pen) -> None:
     pen.line([(0.32, -0.19), fork, (0.34, -0.63)], 0.05, FRAME)
 
 
-# ---- vehicles --------------------------------------------------------------------------------------------------------
-
 ELEVATION = np.radians(22)  # of the camera above the ground
 
 
@@ -198,22 +185,14 @@ def _box(x0: float, y0: float, x1: float, y1: float) -> tuple[Point, ...]:
 
 
 _RED, _YELLOW, _BLUE, _SILVER = (232, 24, 30), (255, 214, 0), (36, 92, 246), (150, 220, 255)
+_BACK = ((-0.36, 0.31), (-0.27, 0.48), (-0.12, 0.48), (-0.12, 0.31))
+_FRONT = ((-0.07, 0.31), (-0.07, 0.48), (0.07, 0.48), (0.19, 0.31))
 _CAR = (
     Part(((-0.5, 0.08), (-0.5, 0.3), (0.4, 0.3), (0.5, 0.24), (0.5, 0.08)), _RED),
-    Part(
-        ((-0.44, 0.3), (-0.32, 0.52), (0.1, 0.52), (0.27, 0.3)),
-        _RED,
-        (
-            ((-0.36, 0.31), (-0.27, 0.48), (-0.12, 0.48), (-0.12, 0.31)),
-            ((-0.07, 0.31), (-0.07, 0.48), (0.07, 0.48), (0.19, 0.31)),
-        ),
-    ),
+    Part(((-0.44, 0.3), (-0.32, 0.52), (0.1, 0.52), (0.27, 0.3)), _RED, (_BACK, _FRONT)),
 )
-_PANES = (
-    _box(-0.42, 0.37, -0.2, 0.55),
-    _box(-0.15, 0.37, 0.05, 0.55),
-    ((0.1, 0.37), (0.1, 0.55), (0.27, 0.55), (0.4, 0.37)),
-)
+_FRONT_PANE = ((0.1, 0.37), (0.1, 0.55), (0.27, 0.55), (0.4, 0.37))
+_PANES = (_box(-0.42, 0.37, -0.2, 0.55), _box(-0.15, 0.37, 0.05, 0.55), _FRONT_PANE)
 _VAN = (Part(((-0.48, 0.08), (-0.48, 0.62), (0.28, 0.62), (0.48, 0.36), (0.48, 0.08)), _YELLOW, _PANES),)
 _PANE = ((0.29, 0.3), (0.29, 0.47), (0.4, 0.47), (0.46, 0.3))
 _CAB = ((0.24, 0.1), (0.24, 0.52), (0.42, 0.52), (0.5, 0.3), (0.5, 0.1))

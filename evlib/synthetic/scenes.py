@@ -1,9 +1,5 @@
-"""Little scenes of solids that rest, roll, enter and collide, and their films.
-
-    scenes = deal(rng, 2000)
-    film(scenes[0])         # -> uint8 (128, 80, 120, 3)
-
-The solids are equal discs on a floor. Only scenes are dealt in which four frames of the film show all that happens.
+"""Little scenes of solids that rest, roll, enter and collide, and their films: equal discs on a floor. Only scenes are
+dealt in which four frames of the film show all that happens.
 """
 
 from __future__ import annotations
@@ -89,11 +85,9 @@ def film(scene: Scene) -> np.ndarray:
 
 
 def roll(places: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lets K equal discs on each of N floors run: elastic collisions, a little friction.
-
-    places, velocities: float (N, K, 2), px and px per frame. Returns where the discs are, float (N, FRAMES, K, 2), and
-    which pairs strike each other right after a frame, bool (N, FRAMES, pairs), pairs as `combinations(range(K), 2)`.
-    """
+    """Lets K equal discs on each of N floors run, with elastic collisions and a little friction. places, velocities:
+    float (N, K, 2), px and px per frame -> where they are, float (N, FRAMES, K, 2), and which pairs, in the order of
+    `combinations(range(K), 2)`, strike each other right after a frame, bool (N, FRAMES, pairs)."""
     x, v = places.astype(float), velocities.astype(float)
     N, K, _ = x.shape
     pairs = list(combinations(range(K), 2))
@@ -134,7 +128,8 @@ def _rehearse(rng: np.random.Generator, tries: int, K: int) -> list[Scene]:
     scenes = []
     for path, hit, role in zip(paths, hits, roles, strict=True):
         struck = [(frame, pairs[column]) for frame, column in np.argwhere(hit).tolist()]
-        if not _apart(path[0]) or not all(_told(path, frame, pair) for frame, pair in struck):
+        apart = all(np.linalg.norm(path[0, i] - path[0, j]) > 2 * RADIUS + 2 for i, j in pairs)  # at the beginning
+        if not apart or not all(_told(path, frame, pair) for frame, pair in struck):
             continue
         moves = (path != path[0]).any(axis=(0, 2))
         looks = _looks(rng, K)
@@ -143,11 +138,6 @@ def _rehearse(rng: np.random.Generator, tries: int, K: int) -> list[Scene]:
         if _clear(scene):
             scenes.append(scene)
     return scenes
-
-
-def _apart(places: np.ndarray) -> bool:
-    """Whether no two discs (K, 2) touch."""
-    return all(np.linalg.norm(places[i] - places[j]) > 2 * RADIUS + 2 for i, j in combinations(range(len(places)), 2))
 
 
 def _told(path: np.ndarray, frame: int, pair: tuple[int, int]) -> bool:

@@ -1,9 +1,5 @@
-"""Cubes, spheres and cylinders of rubber or metal, as a camera sees them that looks down on a floor at an angle.
-
-    sprite("red", "cube", "metal")      # -> an RGBA picture with a soft shadow
-    silhouette("cube")                  # -> bool (56, 56): where the solid is in that picture
-
-Every sprite is cast ray by ray from the solid's geometry, once per process.
+"""Cubes, spheres and cylinders of rubber or metal, as a camera sees them that looks down on a floor at an angle: cast
+ray by ray from the solid's geometry, once per process.
 """
 
 from __future__ import annotations
@@ -15,15 +11,9 @@ import numpy as np
 from PIL import Image
 
 COLORS = {
-    "gray": (112, 112, 118),
-    "red": (225, 25, 30),
-    "blue": (35, 60, 225),
-    "green": (25, 150, 40),
-    "brown": (125, 70, 20),
-    "cyan": (30, 205, 215),
-    "purple": (165, 40, 205),
-    "yellow": (250, 220, 25),
-}
+    "gray": (112, 112, 118), "red": (225, 25, 30), "blue": (35, 60, 225), "green": (25, 150, 40),
+    "brown": (125, 70, 20), "cyan": (30, 205, 215), "purple": (165, 40, 205), "yellow": (250, 220, 25),
+}  # fmt: skip
 SHAPES = ("cube", "sphere", "cylinder")
 MATERIALS = ("metal", "rubber")
 
@@ -36,10 +26,7 @@ BALL = 18.0  # px, radius of a sphere
 DRUM, TALL = 18.0, 17.0  # px, radius and height of a cylinder
 
 LIGHT = np.array([-0.45, -0.4, 0.8])  # from the upper left, before the scene
-WINDOWS = (
-    (LIGHT, 0.8),
-    (np.array([-0.4, 0.75, 0.53]), 1.0),
-)  # what metal mirrors: directions, and how near counts as in the window
+WINDOWS = ((LIGHT, 0.8), (np.array([-0.4, 0.75, 0.53]), 1.0))  # metal mirrors: directions, how near counts as inside
 CANVAS, FOOT = 56, 36  # px: a square sprite, and the row in it of the middle of the solid's footprint
 OVERSAMPLING = 4
 
@@ -74,9 +61,7 @@ def _grid() -> tuple[np.ndarray, np.ndarray]:
 
 def _cast(shape: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Parallel rays onto a solid that stands at the origin: hit (S, S), and place and normal (S, S, 3) where it is hit.
-
-    A ray through (u, v) runs along x = u and v = y SIN + z COS: one of y and z gives the other.
-    """
+    A ray through (u, v) runs along x = u and v = y SIN + z COS: one of y and z gives the other."""
     u, v = _grid()
     if shape == "sphere":
         up = v - BALL * COS  # px above the middle of the disc that a sphere is on the screen

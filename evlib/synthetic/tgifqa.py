@@ -10,6 +10,7 @@ None of these knows of the others, and a question never names what it asks for, 
 from __future__ import annotations
 
 import string
+from collections import namedtuple
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +26,6 @@ TRAIN, TEST = 2000, 200  # GIFs
 TRAIN_QUESTIONS, TEST_QUESTIONS = 3, 4  # questions a GIF; in the test set one of each type
 WIDTH, HEIGHT, FRAMES = 96, 72, 12
 OVERSAMPLING = 2  # things and places are painted this much larger and reduced, for smooth edges
-
-# ---- what there is to see --------------------------------------------------------------------------------------------
 
 
 def kite(pen: Pen, c: Palette) -> None:
@@ -85,27 +84,16 @@ def _band(top: float, bottom: float) -> list[Point]:
 
 
 THINGS = {
-    "car": figures.automobile,
-    "dog": figures.dog,
-    "horse": figures.horse,
-    "kite": kite,
-    "plane": figures.airplane,
-    "ship": figures.ship,
-}
+    "car": figures.automobile, "dog": figures.dog, "horse": figures.horse,
+    "kite": kite, "plane": figures.airplane, "ship": figures.ship,
+}  # fmt: skip
 COLORS: dict[str, Color] = {
-    "red": (222, 24, 30),
-    "green": (20, 205, 60),
-    "blue": (30, 60, 235),
-    "yellow": (255, 222, 10),
-    "purple": (165, 30, 200),
-    "white": (255, 255, 255),
-}
+    "red": (222, 24, 30), "green": (20, 205, 60), "blue": (30, 60, 235),
+    "yellow": (255, 222, 10), "purple": (165, 30, 200), "white": (255, 255, 255),
+}  # fmt: skip
 PLACES = {"beach": beach, "field": field, "snow": snow, "space": space, "street": street}
-PHRASES = (
-    {"space": "in space"}
-    | {p: f"in the {p}" for p in ("field", "snow")}
-    | {p: f"on the {p}" for p in ("beach", "street")}
-)
+PHRASES = {p: f"in the {p}" for p in ("field", "snow")} | {p: f"on the {p}" for p in ("beach", "street")}
+PHRASES["space"] = "in space"
 MOTIONS = {  # phase in radians -> steps to the right and down, tilt in degrees
     "hopping": lambda p: (0.0, 1 - 2 * abs(np.sin(p)), 0.0),
     "drifting": lambda p: (np.sin(p), 0.6 * np.cos(p), 0.0),
@@ -122,41 +110,26 @@ LEEWAY = 2  # pixels that a group may stand off its place, either way
 STILL = 1 / 3  # share of GIFs with a resting camera: most of their frames hold only the part that changed
 SWAY = 3  # pixels that the other cameras move, either way
 
-# ---- what there is to ask --------------------------------------------------------------------------------------------
 
 TYPES = ("object", "number", "color", "location")  # in the order of TGIF-QA's type numbers
 WORDINGS = {  # 5 to 9 tokens
-    "object": ("what is moving {where} ?", "what can be seen {where} ?", "what is {color} and moving ?"),
-    "number": (
-        "how many {plural} are moving ?",
-        "how many {plural} are there {where} ?",
-        "how many {color} {plural} are there ?",
-    ),
-    "color": (
-        "what color {is_} the {noun} ?",
-        "what is the color of the {noun} ?",
-        "what color {is_} the {noun} {where} ?",
-    ),
-    "location": ("where {is_} the {noun} ?", "where {is_} the {color} {noun} ?", "where {is_} the {noun} moving ?"),
-}
+    "object": ["what is moving {where} ?", "what can be seen {where} ?", "what is {color} and moving ?"],
+    "number": ["how many {plural} are moving ?", "how many {plural} are there {where} ?",
+               "how many {color} {plural} are there ?"],
+    "color": ["what color {is_} the {noun} ?", "what is the color of the {noun} ?",
+              "what color {is_} the {noun} {where} ?"],
+    "location": ["where {is_} the {noun} ?", "where {is_} the {color} {noun} ?", "where {is_} the {noun} moving ?"],
+}  # fmt: skip
 LONG_WORDINGS = {  # 12 to 16 tokens
-    "object": (
-        "what is it that can be seen {motion} {where} over and over ?",
-        "what is {color} and can be seen {motion} {where} over and over ?",
-    ),
-    "number": (
-        "how many {plural} can be seen {motion} over and over {where} ?",
-        "how many {color} {plural} are there in all that can be seen {where} ?",
-    ),
-    "color": (
-        "what color {is_} the {noun} that can be seen {motion} {where} ?",
-        "what is the color of the {noun} that {is_} {motion} {where} ?",
-    ),
-    "location": (
-        "where {is_} the {color} {noun} that can be seen {motion} over and over ?",
-        "where {is_} the {noun} that can be seen {motion} again and again ?",
-    ),
-}
+    "object": ["what is it that can be seen {motion} {where} over and over ?",
+               "what is {color} and can be seen {motion} {where} over and over ?"],
+    "number": ["how many {plural} can be seen {motion} over and over {where} ?",
+               "how many {color} {plural} are there in all that can be seen {where} ?"],
+    "color": ["what color {is_} the {noun} that can be seen {motion} {where} ?",
+              "what is the color of the {noun} that {is_} {motion} {where} ?"],
+    "location": ["where {is_} the {color} {noun} that can be seen {motion} over and over ?",
+                 "where {is_} the {noun} that can be seen {motion} again and again ?"],
+}  # fmt: skip
 LONG = 0.25  # share of the questions that are long, and of these
 OPENED = 0.4  # with an opening: where the beginning of a question is cut off, nothing else is lost
 OPENINGS = ("in this gif ", "in this short gif ")
@@ -179,23 +152,14 @@ class Scene(NamedTuple):
         return wording.format(**self._asdict(), noun=noun, plural=plural, is_=is_, where=PHRASES[self.location])
 
 
-class Row(NamedTuple):
-    """One line of the question files."""
-
-    gif_name: str
-    question: str
-    answer: str
-    type: int
-    vid_id: str
-    key: int
-    description: str
+# One line of the question files.
+Row = namedtuple("Row", "gif_name question answer type vid_id key description")
 
 
 def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
     """Write gifs/<gif_name>.gif and dataset/{Train,Test,Total}_frameqa_question.csv."""
     scenes, train, test = contents(rng)
-    for _ in in_parallel(_write_scene, [(folder / "gifs" / f"{scene.name}.gif", scene) for scene in scenes]):
-        pass
+    in_parallel(_write_scene, [(folder / "gifs" / f"{scene.name}.gif", scene) for scene in scenes])
     (folder / "dataset").mkdir()
     for name, rows in (("Train", train), ("Test", test), ("Total", train + test)):
         # Tabs and CR LF, as in the real files, which are called .csv all the same.
@@ -211,8 +175,7 @@ def contents(rng: np.random.Generator) -> tuple[list[Scene], list[Row], list[Row
     scenes = train + test
     rows: list[Row] = []
     for key, scene in enumerate(scenes):
-        count = TRAIN_QUESTIONS if key < TRAIN else TEST_QUESTIONS
-        for i in range(count):
+        for i in range(TRAIN_QUESTIONS if key < TRAIN else TEST_QUESTIONS):
             kind = (key + i) % len(TYPES)  # the types take turns, so that all are equally frequent
             asked = TYPES[kind]
             question, answer, vid_id = _question(scene, asked, rng), getattr(scene, asked), f"FRAMEQA{next(numbers)}"
@@ -229,10 +192,8 @@ def _question(scene: Scene, asked: str, rng: np.random.Generator) -> str:
 
 def _scenes(rng: np.random.Generator, count: int) -> list[Scene]:
     """Every value of an attribute occurs equally often, and knows nothing of the other attributes."""
-    columns = [
-        rng.permutation([values[i % len(values)] for i in range(count)]).tolist()
-        for values in map(list, (THINGS, NUMBERS, COLORS, PLACES, MOTIONS))
-    ]
+    tables = map(list, (THINGS, NUMBERS, COLORS, PLACES, MOTIONS))
+    columns = [rng.permutation([values[i % len(values)] for i in range(count)]).tolist() for values in tables]
     return [Scene(_name(rng), *values, seed=int(rng.integers(2**63))) for values in zip(*columns, strict=True)]
 
 
@@ -241,9 +202,6 @@ def _name(rng: np.random.Generator) -> str:
     signs = string.ascii_letters + string.digits
     middle, end = ("".join(signs[i] for i in rng.integers(len(signs), size=n)) for n in (8, 6))
     return f"tumblr_n{middle}1{end}o1_{rng.choice([250, 400, 500])}"
-
-
-# ---- pictures --------------------------------------------------------------------------------------------------------
 
 
 def _write_scene(job: tuple[Path, Scene]) -> None:

@@ -2,13 +2,10 @@
 
     a figure with a box crosses the picture                         ["activity_carrying", "activity_walking"]
     a van, seen from behind, drives away and then to the left       ["vehicle_moving", "vehicle_turning_left"]
-    a figure waves beside a truck that comes to rest                ["activity_gesturing", "activity_standing",
-                                                                     "vehicle_stopping"]
 
-Twelve of the 26 classes, each to be seen in ten frames spread over a clip. Labels stand in the order of the alphabet,
-capitals first. People dress for what they do: a small network tells a shirt sooner than a stride. Clips of one camera
-share its street and its light; no camera of the test set is one of training, but all streets are made of the same
-materials (see `scenery`), so that colors can be told from gray.
+Twelve of the 26 classes, each to be seen in ten frames spread over a clip. Clips of one camera share its street and its
+light; no camera of the test set is one of training, but all streets are made of the same materials (see `scenery`), so
+that colors can be told from gray.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from evlib.synthetic import scenery, video_writer
-from evlib.synthetic.figures import Color, Pen
+from evlib.synthetic.figures import Pen
 from evlib.synthetic.scenery import DARK, LIGHT, PEDALS, SKINS, STRIPED, TROUSERS, Pose
 
 RATE = 30  # frames a second
@@ -32,9 +29,6 @@ CLIPS = {"train": (900, 45), "test": (240, 12)}  # clips, cameras
 FRAMES, SIDES = (40, 90), (40, 96)  # shortest and longest, smallest and largest; most are nearer to the first
 OVERSAMPLING = 2  # clips are painted this much larger and reduced, for smooth edges
 GRAIN = 3.0  # standard deviation of the noise, in gray levels
-
-
-# ---- what people do: the pose at a phase of their stride -------------------------------------------------------------
 
 
 def standing(phase: float) -> Pose:
@@ -47,7 +41,7 @@ def walking(phase: float) -> Pose:
 
 
 def running(phase: float) -> Pose:
-    return _gait(phase, stride=0.34, lift=0.26, lean=0.24, reach=0.28, hands=-0.68)
+    return _gait(1.8 * phase, stride=0.34, lift=0.26, lean=0.24, reach=0.28, hands=-0.68)
 
 
 def riding(phase: float) -> Pose:
@@ -65,18 +59,16 @@ def _gait(phase: float, stride: float, lift: float, lean: float, reach: float, h
     return Pose((0, -0.49), (lean, -0.81), feet, arms)
 
 
-def carrying(pose: Pose) -> Pose:
-    x, y = pose.neck
+def carrying(phase: float) -> Pose:
+    """A box, walking."""
+    x, y = (pose := walking(phase)).neck
     return replace(pose, hands=((x + 0.3, y + 0.26),) * 2, box=True)
 
 
-def gesturing(pose: Pose, phase: float) -> Pose:
-    """An arm stretched forward and upward, waving a flag."""
-    x, y = pose.neck
-    return replace(pose, hands=(pose.hands[0], (x + 0.33, y - 0.02 + 0.2 * np.sin(phase))), flag=True)
-
-
-# ---- what vehicles do: the place at a part of the clip, 0 to 1 -------------------------------------------------------
+def gesturing(phase: float) -> Pose:
+    """Standing, an arm stretched forward and upward, waving a flag."""
+    x, y = (pose := standing(phase)).neck
+    return replace(pose, hands=(pose.hands[0], (x + 0.33, y - 0.02 + 0.2 * np.sin(1.3 * phase))), flag=True)
 
 
 class Place(NamedTuple):
@@ -90,57 +82,32 @@ class Place(NamedTuple):
     lifted: float = 0.0  # the tailgate
 
 
-def passing(time: float) -> Place:
-    return Place(1.1 * (time - 0.5))
-
-
-def stopping(time: float) -> Place:
-    return Place(-0.7 * max(0.0, 1 - time / 0.65) ** 2, lamps=True)
-
-
-def starting(time: float) -> Place:
-    return Place(0.8 * max(0.0, (time - 0.35) / 0.65) ** 2, fumes=float(np.clip(time / 0.3, 0.3, 1)))
-
-
 def turning(time: float) -> Place:
     """Away from the camera, then round the corner."""
     turned = 90 * (1 - np.clip((time - 0.25) / 0.4, 0, 1))
     return Place(0.5 * max(0.0, time - 0.35) - 0.16, 0.2 * min(time, 0.6) - 0.1, turned)
 
 
-def opening(time: float) -> Place:
-    return Place(turned=48, lifted=float(np.clip((time - 0.15) / 0.6, 0, 1)))
-
-
-# ---- stories ---------------------------------------------------------------------------------------------------------
-
-
-class Deed(NamedTuple):
-    """What a person does."""
-
-    labels: tuple[str, ...]
-    way: float  # gone during the clip, in widths of the frame
-    shirt: tuple[Color, ...]
-    pose: Callable[[float], Pose]  # at a phase of the stride
-
-
-PEOPLE = {  # dressed for what they do, which is easier to see in a small picture than how they move their legs
-    "walks": Deed(("activity_walking",), 0.5, DARK, walking),
-    "runs": Deed(("activity_running",), 0.9, STRIPED, lambda phase: running(1.8 * phase)),
-    "stands": Deed(("activity_standing",), 0.0, LIGHT, standing),
-    "brings": Deed(("activity_carrying", "activity_walking"), 0.5, DARK, lambda phase: carrying(walking(phase))),
-    "waves": Deed(
-        ("activity_gesturing", "activity_standing"), 0.0, LIGHT, lambda phase: gesturing(standing(phase), 1.3 * phase)
-    ),
-    "cycles": Deed(("Riding",), 0.7, STRIPED, riding),
+# Labels, the way gone in widths of the frame, the shirt, and the pose at a phase of the stride. People dress for what
+# they do, which is easier to see in a small picture than how they move their legs.
+PEOPLE = {
+    "walks": (("activity_walking",), 0.5, DARK, walking),
+    "runs": (("activity_running",), 0.9, STRIPED, running),
+    "stands": (("activity_standing",), 0.0, LIGHT, standing),
+    "brings": (("activity_carrying", "activity_walking"), 0.5, DARK, carrying),
+    "waves": (("activity_gesturing", "activity_standing"), 0.0, LIGHT, gesturing),
+    "cycles": (("Riding",), 0.7, STRIPED, riding),
 }
-TRAFFIC = {
-    "passes": (("vehicle_moving",), passing),
-    "stops": (("vehicle_stopping",), stopping),
-    "starts": (("vehicle_starting",), starting),
+TRAFFIC = {  # labels, and the place at a part of the clip, 0 to 1
+    "passes": (("vehicle_moving",), lambda time: Place(1.1 * (time - 0.5))),
+    "stops": (("vehicle_stopping",), lambda time: Place(-0.7 * max(0.0, 1 - time / 0.65) ** 2, lamps=True)),
+    "starts": (
+        ("vehicle_starting",),
+        lambda time: Place(0.8 * max(0.0, (time - 0.35) / 0.65) ** 2, fumes=float(np.clip(time / 0.3, 0.3, 1))),
+    ),
     "turns left": (("vehicle_moving", "vehicle_turning_left"), turning),
     "turns right": (("vehicle_moving", "vehicle_turning_right"), turning),
-    "opens": (("Opening",), opening),
+    "opens": (("Opening",), lambda time: Place(turned=48, lifted=float(np.clip((time - 0.15) / 0.6, 0, 1)))),
 }
 STORIES = {  # person, vehicle: in how many of a hundred clips
     ("walks", None): 6, ("runs", None): 6, ("stands", None): 5, ("cycles", None): 6,                  # one label
@@ -171,21 +138,19 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
             camera = i * cameras // clips
             name = f"VIRAT_S_{first + camera:06d}"
             frames, side = _between(*FRAMES, rng), 2 * _between(SIDES[0] // 2, SIDES[1] // 2, rng)
-            path, label = f"{name}/{i:06d}.mp4", labels(person, vehicle)
-            dim = [frames, side, side]
+            path, dim, label = f"{name}/{i:06d}.mp4", [frames, side, side], labels(person, vehicle)
             tubes.append({"id": f"{i:06d}", "video_id": name, "path": path, "dim": dim, "label": label})
             look = int(seeds[camera]), int(rng.integers(2**32))
             shots.append(Shot(folder / "videos" / split / path, person, vehicle, frames, side, *look))
         (folder / f"tiny_{split}.json").write_text(json.dumps({"tubes": tubes}) + "\n", encoding="utf-8")
         first += cameras
-    for _ in video_writer.in_parallel(record, shots):
-        pass
+    video_writer.in_parallel(record, shots)
     return CLIPS["train"][0], CLIPS["test"][0]
 
 
 def labels(person: str | None, vehicle: str | None) -> list[str]:
     """What is to be seen, in the order of the alphabet, capitals first."""
-    return sorted((PEOPLE[person].labels if person else ()) + (TRAFFIC[vehicle][0] if vehicle else ()))
+    return sorted((PEOPLE[person][0] if person else ()) + (TRAFFIC[vehicle][0] if vehicle else ()))
 
 
 def _deck(clips: int, rng: np.random.Generator) -> list[tuple[str | None, str | None]]:
@@ -235,26 +200,22 @@ def _cast(shot: Shot, rng: np.random.Generator) -> list[Actor]:
     ways = {"turns left": -1, "turns right": 1}
     way = ways.get(shot.vehicle) or int(rng.choice([-1, 1]))  # to the left or to the right
     together = shot.person is not None and shot.vehicle is not None
-    actors = []
-    if shot.vehicle:
-        actors.append(_driver(shot.vehicle, way, together, rng))
-    if shot.person:
-        actors.append(_pedestrian(shot.person, way, together, rng))
-    return actors
+    actors = [_driver(shot.vehicle, way, together, rng)] if shot.vehicle else []
+    return actors + ([_pedestrian(shot.person, way, together, rng)] if shot.person else [])
 
 
 def _pedestrian(name: str, way: int, together: bool, rng: np.random.Generator) -> Actor:
-    deed = PEOPLE[name]
-    outfit = scenery.Outfit(SKINS[rng.integers(3)], deed.shirt, TROUSERS[rng.integers(2)])
+    _, distance, shirt, pose = PEOPLE[name]
+    outfit = scenery.Outfit(SKINS[rng.integers(3)], shirt, TROUSERS[rng.integers(2)])
     height, foot = rng.uniform(0.6, 0.64) if together else rng.uniform(0.76, 0.82), rng.uniform(0.94, 0.98)
     middle, facing = 0.5 + rng.uniform(-0.06, 0.06), way
     if together:  # goes to meet the vehicle, or stands before its bonnet
-        middle, facing = middle + (0.0 if deed.way else 0.28 * way), -way
+        middle, facing = middle + (0.0 if distance else 0.28 * way), -way
     start, pace = rng.uniform(0, 2 * np.pi), 2 * np.pi * rng.uniform(0.9, 1.1)  # about a stride a second
 
     def act(canvas: Image.Image, size: int, time: float, seconds: float) -> None:
-        pen = _pen(canvas, size, middle + facing * deed.way * (time - 0.5), foot, height, facing)
-        scenery.person(pen, deed.pose(start + pace * seconds), outfit)
+        pen = _pen(canvas, size, middle + facing * distance * (time - 0.5), foot, height, facing)
+        scenery.person(pen, pose(start + pace * seconds), outfit)
 
     return act
 

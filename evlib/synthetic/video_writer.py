@@ -15,7 +15,7 @@ from PIL import Image
 
 def write_mp4(path: Path, frames: np.ndarray, rate: int = 30, quality: int = 3, group: int = 12) -> None:
     """uint8 (T, H, W, 3), H and W even -> an MPEG-4 file, as VIRAT's are; rate in frames a second, quality 1 (best) to
-    31. One picture per `group` frames is stored whole, of the others only the differences."""
+    31, one picture in `group` stored whole."""
     T, H, W, _ = frames.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:
@@ -28,15 +28,15 @@ def write_mp4(path: Path, frames: np.ndarray, rate: int = 30, quality: int = 3, 
         file.mux(stream.encode())
 
 
-def write_gif(path: Path, frames: np.ndarray, milliseconds: int = 100) -> None:
-    """uint8 (T, H, W, 3) -> an animated GIF with a palette of its own per frame, repeated for ever."""
+def write_gif(path: Path, frames: np.ndarray) -> None:
+    """uint8 (T, H, W, 3), 10 frames a second -> an animated GIF with a palette per frame, repeated for ever."""
     path.parent.mkdir(parents=True, exist_ok=True)
     first, *others = (Image.fromarray(frame) for frame in frames)
-    first.save(path, save_all=True, append_images=others, duration=milliseconds, loop=0)
+    first.save(path, save_all=True, append_images=others, duration=100, loop=0)
 
 
-def in_parallel(work: Callable, jobs: Iterable) -> Iterable:
-    """work(job) for every job, on all cores, in order. `work` must be a function of a module, its jobs small: they
-    travel to other processes. Each job brings its own seed, so the order of the work changes nothing."""
+def in_parallel(work: Callable, jobs: Iterable) -> None:
+    """work(job) for every job, on all cores. `work` must be a function of a module, its jobs small: they travel to
+    other processes. Each job brings its own seed, so the order of the work changes nothing."""
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, jobs, chunksize=8)
+        list(pool.map(work, jobs, chunksize=8))  # raises what a job raised

@@ -14,27 +14,23 @@ from evlib.utils.errors import EvlibError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path, of a file or a folder, renamed to `path` if the block succeeds and removed if not.
-
-    A full disk or a folder that cannot be written is an EvlibError that names it; other errors of the block pass.
-    """
+    """A temporary path, of a file or a folder, renamed to `path` if the block succeeds and removed if not. A full disk
+    or a folder that cannot be written is an EvlibError that names it; other errors of the block pass."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise EvlibError(
-            f"Cannot write {path}: {error.strerror or error}. Choose a folder that can be written."
-        ) from None
+        todo = "Choose a folder that can be written"
+        raise EvlibError(f"Cannot write {path}: {error.strerror or error}. {todo}.") from None
     try:
         temporary = folder / path.name
         yield temporary
         if path.is_dir() and temporary.is_dir():  # a folder is never replaced by a file
             old, new = ({entry.name for entry in place.iterdir()} for place in (path, temporary))
             if old and not old & new:
-                raise EvlibError(
-                    f"{path} holds something else ({min(old)}, ...), and would be replaced: name another folder."
-                )
+                found = f"{path} holds something else ({min(old)}, ...)"
+                raise EvlibError(f"{found}, and would be replaced: name another folder.")
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:

@@ -52,25 +52,16 @@ def bar(
     """A job of `total` steps (None: unknown) called `unit`, `initial` of them done before; a context manager.
 
     Bytes ("B") are shown in k, M and G; without a unit a bar shows the share alone. Without a terminal, or with
-    another `log` than the default, `log` gets a line every EVERY seconds, and none if the job ends sooner.
-    """
+    another `log` than the default, `log` gets a line every EVERY seconds, and none if the job ends sooner."""
     if is_terminal() and log is log_line:
         settings = {"file": sys.stdout, "ncols": shutil.get_terminal_size().columns}
     else:
         settings = {"file": _Lines(log), "ncols": 0, "mininterval": EVERY, "delay": EVERY}
     if not unit:
         settings["bar_format"] = "{desc}" if total is None else "{l_bar}{bar}| [{elapsed}<{remaining}{postfix}]"
-    return Bar(
-        desc=what,
-        total=total,
-        unit=unit if unit == "B" else f" {unit}",
-        unit_scale=unit == "B",
-        initial=initial,
-        miniters=0,
-        leave=False,
-        disable=os.environ.get("RANK", "0") != "0",
-        **settings,
-    )
+    settings |= {"unit": unit if unit == "B" else f" {unit}", "unit_scale": unit == "B"}
+    settings |= {"miniters": 0, "leave": False, "disable": os.environ.get("RANK", "0") != "0"}
+    return Bar(desc=what, total=total, initial=initial, **settings)
 
 
 class _Lines:

@@ -1,15 +1,14 @@
-"""The tasks, one file per data set: official files -> examples. Knows no plot, no OCR, and no other task's run.
+"""The tasks, by data set: official files -> examples. Knows no plot, no OCR, and no other task's run.
 
 A new task is one file and one line here; or, from anywhere else, `@tasks.register`."""
 
 from pathlib import Path
 
 from evlib.config import nearest
-from evlib.data.tasks.audiomnist import AudioMNIST
+from evlib.data.tasks.audiomnist import FSDD, AudioMNIST
 from evlib.data.tasks.base import Item, Task
 from evlib.data.tasks.cifar10 import CIFAR10
 from evlib.data.tasks.clevrer import CLEVRER
-from evlib.data.tasks.fsdd import FSDD
 from evlib.data.tasks.lasot import LaSOT
 from evlib.data.tasks.sst2 import SST2
 from evlib.data.tasks.tgifqa import TGIFQA
@@ -43,5 +42,4 @@ def get(name: str) -> Task:
 
 def found(data: Path) -> list[Task]:
     """The tasks whose data lies under `data`."""
-    folders = {task: (*task.folders, *task.fallback_folders) for task in TASKS.values()}
-    return [task for task, names in folders.items() if any((data / name).is_dir() for name in names)]
+    return [task for task in TASKS.values() if task.find(data)]

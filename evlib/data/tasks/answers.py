@@ -1,26 +1,19 @@
-"""What kind of answer a task expects. A declaration only: `evlib.scoring` reads and scores it, `evlib.viz` plots it.
-
-WordAnswer     one rendered word: a class, or the answer to a question
-LabelsAnswer   a comma-separated list of labels, one word per frame, until a blank frame
-BoxesAnswer    the input frames again, each with a red box
-ColorAnswer    the input frames again, in color
-"""
+"""What kind of answer a task expects. A declaration only: `evlib.scoring` reads and scores it, `evlib.viz` plots it."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Answer(ABC):
+class Answer:
     has_question = False  # the inputs hold a question, which might be answered without looking
     needs_box = False  # the first input frame holds a box around the target
 
-    @abstractmethod
     def n_frames(self, n_in: int) -> int:
         """Frames to generate after `n_in` input frames (the separator counted). Never taken from the true answer."""
+        return n_in - 1
 
     def vocabulary(self, answers: Iterable[str]) -> list[str]:
         """What a reading is matched to, from all answers of a data set."""
@@ -29,7 +22,7 @@ class Answer(ABC):
 
 @dataclass(frozen=True)
 class WordAnswer(Answer):
-    """One word, in one frame (Table 1: output length 1)."""
+    """One word, in one frame (Table 1: output length 1): a class, or the answer to a question."""
 
     classes: tuple[str, ...] = ()  # the fixed vocabulary; without, every answer that the data set's files hold
     has_question: bool = False
@@ -43,7 +36,7 @@ class WordAnswer(Answer):
 
 @dataclass(frozen=True)
 class LabelsAnswer(Answer):
-    """Several labels of several words: `vehicle moving , activity walking`, then a blank frame."""
+    """Several labels of several words, one word per frame: `vehicle moving , activity walking`, then a blank frame."""
 
     max_words: int = 8
 
@@ -56,20 +49,15 @@ class LabelsAnswer(Answer):
 
 @dataclass(frozen=True)
 class BoxesAnswer(Answer):
-    """A red box in every frame. As text: a JSON list of x, y, w, h in frame pixels, null where the target is absent."""
+    """The input frames again, each with a red box. As text: a JSON list of x, y, w, h in frame pixels, null where the
+    target is absent."""
 
     needs_box = True
-
-    def n_frames(self, n_in: int) -> int:
-        return n_in - 1
 
 
 @dataclass(frozen=True)
 class ColorAnswer(Answer):
-    """The same frames in color. Nothing is read: the frames themselves are measured."""
-
-    def n_frames(self, n_in: int) -> int:
-        return n_in - 1
+    """The input frames again, in color. Nothing is read: the frames themselves are measured."""
 
 
 def split_labels(answer: str) -> set[str]:

@@ -1,8 +1,4 @@
-"""AudioMNIST, audio to text: the spectrogram of a spoken digit, then its name.
-
-Split by speaker, by the five folds of the data set's authors. The paper names no split, so fold 0 is the default: 36
-speakers to train on, 12 to validate, 12 to test.
-"""
+"""AudioMNIST and Free Spoken Digits, audio to text: the spectrogram of a spoken digit, then its name."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from evlib.frames.parts import Audio, Example, Word
 from evlib.utils.errors import EvlibError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PARTS = (
+PARTS = (  # speakers, as the data set's authors divide them
     {28, 56, 7, 19, 35, 1, 6, 16, 23, 34, 46, 53},
     {36, 57, 9, 24, 37, 2, 8, 17, 29, 39, 48, 54},
     {43, 58, 14, 25, 38, 3, 10, 20, 30, 40, 49, 55},
@@ -26,39 +22,53 @@ PARTS = (
 )
 
 
-class AudioMNIST(Task):
-    name, table2_row, dataset = "audiomnist", "Audio Classification", "AudioMNIST"
-    folders = ("AudioMNIST", "AudioMNIST-master")
+class SpokenDigits(Task):
+    """A subclass says in `split` where a speaker's recording number `index` belongs."""
+
+    table2_row = "Audio Classification"
     batch = 256
     augment = "mask"
     answer = WordAnswer(DIGITS)
     parallel = True
-
-    def __init__(self, fold: int = 0):
-        self.fold = fold
-
-    def settings(self) -> dict:
-        return {**super().settings(), "fold": self.fold}
+    pattern: str  # of the recordings; other files lie beside them
 
     def files(self, root: Path) -> list[Path]:
-        """data/<SS>/<d>_<SS>_<r>.wav; the folder holds a stray text file, too."""
-        return recordings(root, "data/[0-9][0-9]/*.wav", r"[0-9]_[0-9]{2}_[0-9]+\.wav")
+        found = sorted(p for p in root.glob(self.pattern) if re.fullmatch(r"[0-9]_[^_]+_[0-9]+\.wav", p.name))
+        if not found:
+            raise EvlibError(f"{root}: expected recordings {self.pattern}, found none; unpack the archive again.")
+        return found
 
     def items(self, root: Path) -> Iterator[Item]:
         for path in self.files(root):
-            digit, speaker, _ = path.stem.split("_")
-            part = next((i for i, speakers in enumerate(PARTS) if int(speaker) in speakers), None)
-            if part is None:
-                raise EvlibError(f"{path}: expected a speaker from 01 to 60, found {speaker}.")
-            split = ("train", "train", "train", "validation", "test")[(part - self.fold) % 5]
-            yield Item(split, spoken(path, DIGITS[int(digit)]), str(path.relative_to(root)), group=speaker)
+            digit, speaker, index = path.stem.split("_")
+            split, load = self.split(path, speaker, int(index)), spoken(path, DIGITS[int(digit)])
+            yield Item(split, load, str(path.relative_to(root)), group=speaker)
 
 
-def recordings(root: Path, pattern: str, name: str) -> list[Path]:
-    found = sorted(path for path in root.glob(pattern) if re.fullmatch(name, path.name))
-    if not found:
-        raise EvlibError(f"{root}: expected recordings {pattern}, found none; unpack the archive again.")
-    return found
+class AudioMNIST(SpokenDigits):
+    """Split by speaker. The paper names no split: the authors' fold 0, 36 to train on, 12 to validate, 12 to test."""
+
+    name, dataset = "audiomnist", "AudioMNIST"
+    folders = ("AudioMNIST", "AudioMNIST-master")
+    pattern = "data/[0-9][0-9]/[0-9]_[0-9][0-9]_*.wav"
+
+    def split(self, path: Path, speaker: str, index: int) -> str:
+        for split, speakers in zip(("train", "train", "train", "validation", "test"), PARTS):
+            if int(speaker) in speakers:
+                return split
+        raise EvlibError(f"{path}: expected a speaker from 01 to 60, found {speaker}.")
+
+
+class FSDD(SpokenDigits):
+    """AudioMNIST's small sister, 3,000 recordings of six speakers. The official test set is recordings 0 to 4 of every
+    speaker and digit, so every test speaker is heard in training; validation, 5 to 7, mirrors that."""
+
+    name, dataset = "fsdd", "Free Spoken Digits"
+    folders = ("free-spoken-digit-dataset",)
+    pattern = "recordings/*.wav"
+
+    def split(self, path: Path, speaker: str, index: int) -> str:
+        return "test" if index < 5 else "validation" if index < 8 else "train"
 
 
 def spoken(path: Path, word: str) -> Callable[[], Example]:

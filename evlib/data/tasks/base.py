@@ -14,7 +14,7 @@ import pandas as pd
 
 from evlib.config import Augment, Config, preset
 from evlib.data.tasks.answers import Answer
-from evlib.frames.parts import Clip, Example
+from evlib.frames.parts import Clip, Example, Text, Word
 from evlib.utils.errors import EvlibError
 
 # Preset demo where the answer is a video: patches of 4 pixels pass through so narrow a network without loss.
@@ -52,17 +52,19 @@ class Task(ABC):
 
     def root(self, data: str | Path) -> Path:
         """The folder of this data set under `data`; EvlibError if there is none."""
-        data = Path(data)
-        if not data.is_dir():
+        if not Path(data).is_dir():
             raise EvlibError(f"{data}: expected a folder with data sets, found none; name it with --data.")
-        for folder in (*self.folders, *self.fallback_folders):
-            if (data / folder).is_dir():
-                return data / folder
+        if root := self.find(data):
+            return root
         raise EvlibError(
             f"{self.dataset} is not under {data}: expected the folder {' or '.join(self.folders)}; fetch it with "
             f"`python -m evlib download {self.name} --data {data}`, "
             f"or write a miniature with `python -m evlib miniatures {data}`."
         )
+
+    def find(self, data: str | Path) -> Path | None:
+        """Of this data set's folders, the first that lies under `data`."""
+        return next(filter(Path.is_dir, (Path(data, name) for name in (*self.folders, *self.fallback_folders))), None)
 
     def display_name(self, root: Path) -> str:
         """The name of the data in a folder: other data in the official layout must not pass for the official one."""
@@ -77,17 +79,11 @@ class Task(ABC):
         """All examples of all splits."""
 
     def clip(self, path: str | Path, box: tuple[float, ...] | None = None) -> Clip:
-        """A video file as this task gives it to the network. `box`: a target in its first frame, x, y, w, h in its own
-        pixels."""
+        """A video file as this task gives it to the network; `box`: a target in its first frame, in its own pixels."""
         raise EvlibError(f"{self.name} is not about videos: found {path}.")
 
-    def settings(self) -> dict:
-        """The settings of this object that decide how examples look."""
-        return {"max_inputs": self.max_inputs}
-
     def config(self, preset_name: str, **changes) -> Config:
-        """The settings of a run: a preset, then what differs for this task, then `changes`. The batch size is Table 1's
-        where none of them has one."""
+        """The settings of a run: a preset, what differs for this task, then `changes`; by default Table 1's batch."""
         own = {"demo": self.demo, "fast": self.fast}.get(preset_name, {})
         config = preset(preset_name).override(task=self.name, **{**own, **changes})
         return config if config.train.batch else config.override(batch=self.batch)
@@ -105,9 +101,12 @@ class Task(ABC):
         return {}
 
 
+def video_question(clip: Callable[[], Clip], question: str, answer: str) -> Example:
+    return Example([clip(), Text(question)], [Word(answer)], answer=answer)
+
+
 def by_question(metadata: pd.DataFrame, kinds: dict[str, str]) -> dict[str, pd.Series]:
-    """Masks over the rows by kind of question. `kinds` are names and regular expressions; the first that matches the
-    beginning of a question decides."""
+    """Masks over the rows by kind of question; the first regular expression that matches its beginning decides."""
     left, found = pd.Series(True, index=metadata.index), {}
     for name, pattern in kinds.items():
         found[name] = left & metadata.question.str.match(pattern, case=False)
@@ -128,14 +127,14 @@ class LoadOnce:
             return self._loaded
 
 
-def require(paths: list[Path]) -> list[Path]:
+def require(*paths: Path) -> list[Path]:
     """The same paths; EvlibError if one is no file, or an empty one."""
     for path in paths:
         if not path.is_file():
             raise EvlibError(f"{path}: expected a file of the official data set, found none; unpack the archive again.")
         if path.stat().st_size == 0:
             raise EvlibError(f"{path}: the file is empty; unpack the archive again.")
-    return paths
+    return list(paths)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -143,9 +142,8 @@ def read_lines(path: Path) -> list[str]:
     try:
         return path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
-        raise EvlibError(
-            f"{path}: expected text in UTF-8, found something else at byte {error.start}; fetch the file again."
-        ) from None
+        found = f"something else at byte {error.start}"
+        raise EvlibError(f"{path}: expected text in UTF-8, found {found}; fetch the file again.") from None
 
 
 def read_json(path: Path) -> object:
@@ -155,7 +153,7 @@ def read_json(path: Path) -> object:
         raise EvlibError(f"{path}: expected JSON, found something else ({error}); fetch the file again.") from None
 
 
-def hold_out(group: str, seed: int = 0) -> str:
-    """ "validation" for a seeded 5 % of all groups, "train" for the others; depends only on the two arguments."""
-    digest = hashlib.blake2b(f"{seed}:{group}".encode(), digest_size=8).digest()
+def hold_out(group: str) -> str:
+    """ "validation" for 5 % of all groups, by their hash; "train" for the others."""
+    digest = hashlib.blake2b(f"0:{group}".encode(), digest_size=8).digest()
     return "validation" if int.from_bytes(digest) / 2**64 < VALIDATION_SHARE else "train"

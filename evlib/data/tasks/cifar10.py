@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,33 +31,29 @@ class CIFAR10(Task):
 
     def files(self, root: Path) -> list[Path]:
         ending = "" if root.name.endswith("-py") else ".bin"
-        return require([root / f"{name}{ending}" for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")])
+        return require(
+            *(root / f"{name}{ending}" for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"))
+        )
 
     def items(self, root: Path) -> Iterator[Item]:
         for path in self.files(root):
             labels, pixels = (_read_binary if path.suffix == ".bin" else _read_pickled)(path)
             for i, label in enumerate(labels):
                 if not 0 <= label < len(self.answer.classes):
-                    raise EvlibError(
-                        f"{path}: record {i} has the label {label}, expected 0 to 9; fetch the file again."
-                    )
+                    found = f"record {i} has the label {label}, expected 0 to 9"
+                    raise EvlibError(f"{path}: {found}; fetch the file again.")
                 source = f"{path.stem}:{i}"  # without the ending: both versions of the data have the same splits
                 split = "test" if path.stem == "test_batch" else hold_out(source)
-                yield Item(split, partial(_example, pixels[i], self.answer.classes[label]), source)
-
-
-def _example(pixels: np.ndarray, word: str) -> Example:
-    return Example([Image(pixels)], [Word(word)], answer=word)
+                example = Example([Image(pixels[i])], [Word(self.answer.classes[label])], self.answer.classes[label])
+                yield Item(split, lambda example=example: example, source)
 
 
 def _read_binary(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Labels uint8 (N,) and pixels uint8 (N, 32, 32, 3)."""
     raw = np.fromfile(path, dtype=np.uint8)
     if len(raw) % RECORD:
-        raise EvlibError(
-            f"{path}: expected records of {RECORD} bytes, found {len(raw)} bytes ({len(raw) % RECORD} left over); "
-            "the file is cut short or not the binary version of CIFAR-10."
-        )
+        found = f"{len(raw)} bytes; the file is cut short or not the binary version of CIFAR-10"
+        raise EvlibError(f"{path}: expected records of {RECORD} bytes, found {found}.")
     raw = raw.reshape(-1, RECORD)
     return raw[:, 0], _interleave(raw[:, 1:])
 
@@ -86,10 +81,12 @@ class ArraysOnly(pickle.Unpickler):
     """Unpickles arrays and nothing else: naming any other class or function is refused before it is imported."""
 
     ALLOWED = {
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
+        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
+        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        # how Python 3 writes the bytes of an array for Python 2
+        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
     }
 
     def __init__(self, file, path: Path):
@@ -97,11 +94,9 @@ class ArraysOnly(pickle.Unpickler):
         self.path = path
 
     def find_class(self, module: str, name: str):
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes the bytes of an array for Python 2
-            return lambda text, _: text.encode("latin1")
         if (module, name) not in self.ALLOWED:
             raise EvlibError(
                 f"{self.path} wants to call {module}.{name}, which no data file needs; it was not run. "
                 "Delete the file and fetch the binary version of CIFAR-10."
             )
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        return self.ALLOWED[module, name]

@@ -6,13 +6,14 @@ published, so the validation set is the test set. The inputs are frames 0, 32, 6
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from evlib.data.tasks.answers import WordAnswer
-from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out, read_json, require
-from evlib.frames.parts import Clip, Example, Text, Word
+from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out, read_json, require, video_question
+from evlib.frames.parts import Clip
 from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
 
@@ -43,22 +44,24 @@ class CLEVRER(Task):
     def lists(self, root: Path) -> dict[str, Path]:
         """The question files, in the folder questions/ or beside the videos."""
         folder = root / "questions" if (root / "questions").is_dir() else root
-        return {name: require([folder / f"{name}.json"])[0] for name in ("train", "validation")}
+        names = ("train", "validation")
+        return dict(zip(names, require(*(folder / f"{name}.json" for name in names))))
 
     def files(self, root: Path) -> list[Path]:
         return [*self.lists(root).values(), *sorted(root.rglob("video_*.mp4"))]
 
     def items(self, root: Path) -> Iterator[Item]:
         for name, path in self.lists(root).items():
-            videos = _videos(root, name)
+            places = [root / f"video_{name}", root / name, root / "videos" / name, root]
+            videos = next(folder for folder in places if folder.is_dir())
             for scene in _scenes(path):
                 file = scene["video_filename"]
                 clip = LoadOnce(lambda videos=videos, file=file: self.clip(_find(videos, file)))
                 split = "test" if name == "validation" else hold_out(file)
                 for question in scene["questions"]:
                     if "choices" not in question:
-                        source = f"{name}/{file}:{question['question_id']}"
-                        yield Item(split, partial(self.example, clip, question), source, group=file)
+                        load = partial(video_question, clip, question["question"], question["answer"])
+                        yield Item(split, load, f"{name}/{file}:{question['question_id']}", group=file)
 
     def clip(self, path, box=None):
         return Clip(read_video(path, at(*FRAMES)))
@@ -66,28 +69,13 @@ class CLEVRER(Task):
     def subsets(self, metadata):
         return by_question(metadata, KINDS)
 
-    @staticmethod
-    def example(clip: LoadOnce, question: dict) -> Example:
-        return Example([clip(), Text(question["question"])], [Word(question["answer"])], answer=question["answer"])
-
-
-def _videos(root: Path, name: str) -> Path:
-    """Where the archive of a split was unpacked."""
-    for folder in (f"video_{name}", name, f"videos/{name}"):
-        if (root / folder).is_dir():
-            return root / folder
-    return root
-
 
 def _find(videos: Path, file: str) -> Path:
     """video_00012.mp4 lies in video_00000-01000/."""
-    digits = file.removeprefix("video_").removesuffix(".mp4")
-    if not (digits.isdecimal() and file == f"video_{digits}.mp4"):
-        raise EvlibError(
-            f"{videos}: expected video names such as video_00012.mp4 in the questions, found {file!r}; "
-            "fetch the questions again."
-        )
-    low = int(digits) // 1000 * 1000
+    if not (number := re.fullmatch(r"video_(\d+)\.mp4", file)):
+        found = f"{file!r}; fetch the questions again"
+        raise EvlibError(f"{videos}: expected video names such as video_00012.mp4 in the questions, found {found}.")
+    low = int(number[1]) // 1000 * 1000
     path = videos / f"video_{low:05d}-{low + 1000:05d}" / file
     if not path.is_file():
         raise UnreadableFile(f"{path}: questions ask about this video, but it is not there; unpack the archive again.")
@@ -104,9 +92,8 @@ def _scenes(path: Path) -> list[dict]:
             if not (isinstance(question, dict) and "choices" in question):
                 missing += _missing(question, QUESTION)
         if missing:
-            kind = (SCENE | QUESTION)[missing[0]].__name__
             raise EvlibError(
-                f"{path}: scene {i} has no {missing[0]!r} of type {kind}; fetch the file again "
+                f"{path}: scene {i} has no {missing[0]}; fetch the file again "
                 "(the test questions have no answers and cannot be used)."
             )
     return scenes
@@ -114,4 +101,5 @@ def _scenes(path: Path) -> list[dict]:
 
 def _missing(entry: object, fields: dict[str, type]) -> list[str]:
     """The fields that an entry does not have, or has as something else."""
-    return [key for key, kind in fields.items() if not isinstance(entry, dict) or not isinstance(entry.get(key), kind)]
+    there = entry if isinstance(entry, dict) else {}
+    return [f"{key!r} of type {kind.__name__}" for key, kind in fields.items() if not isinstance(there.get(key), kind)]

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 
 from evlib.config import SIZE
 from evlib.data.tasks.answers import BoxesAnswer
@@ -24,6 +23,7 @@ from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
 
 FRAMES = 20  # of a clip, at most (Table 1's 21 counts the separator)
+CLIPS = 3  # per training sequence, evenly spread; of a test sequence the first alone
 
 
 class LaSOT(Task):
@@ -35,14 +35,8 @@ class LaSOT(Task):
     demo = VIDEO_OUTPUT
     parallel = True
 
-    def __init__(self, clips: int = 3):
-        self.clips = clips  # per training sequence, evenly spread; of a test sequence the first alone
-
-    def settings(self) -> dict:
-        return {**super().settings(), "clips": self.clips}
-
     def lists(self, root: Path) -> dict[str, Path]:
-        return dict(zip(("train", "test"), require([root / "training_set.txt", root / "testing_set.txt"])))
+        return dict(zip(("train", "test"), require(root / "training_set.txt", root / "testing_set.txt")))
 
     def files(self, root: Path) -> list[Path]:
         """The lists and the annotations; 3.5 million images are taken on trust."""
@@ -56,20 +50,17 @@ class LaSOT(Task):
                 if not (name := line.strip()):
                     continue
                 if not re.fullmatch(r"\w[\w-]*-\d+", name):
-                    raise EvlibError(
-                        f"{path}:{number}: expected one sequence per line, such as airplane-1, found {name[:60]!r}; "
-                        "fetch the list again."
-                    )
+                    wanted, found = "one sequence per line, such as airplane-1", f"{name[:60]!r}; fetch the list again"
+                    raise EvlibError(f"{path}:{number}: expected {wanted}, found {found}.")
                 published = root / name.rpartition("-")[0] / name
                 yield split, published if published.is_dir() else root / name
 
     def items(self, root: Path) -> Iterator[Item]:
         for split, folder in self.sequences(root):
-            name = str(folder.relative_to(root))
             starts = [0] if split == "test" else self.starts(folder)
-            split = "test" if split == "test" else hold_out(folder.name)
+            split, name = "test" if split == "test" else hold_out(folder.name), folder.relative_to(root)
             for start in starts:
-                yield Item(split, partial(self.example, folder, start), source=f"{name}:{start + 1}", group=folder.name)
+                yield Item(split, partial(self.example, folder, start), f"{name}:{start + 1}", group=folder.name)
 
     def starts(self, folder: Path) -> list[int]:
         """First frames of the clips of a training sequence: no clip starts where the target is absent."""
@@ -77,37 +68,29 @@ class LaSOT(Task):
             boxes = read_annotation(folder)
         except UnreadableFile:
             return [0]  # loading the item raises it again
-        starts = np.linspace(0, max(0, len(boxes) - FRAMES), self.clips).round().astype(int).tolist()
+        starts = np.linspace(0, max(0, len(boxes) - FRAMES), CLIPS).round().astype(int).tolist()
         return [start for start in dict.fromkeys(starts) if start == 0 or boxes[start] is not None]
 
     def clip(self, path, box=None):
         if box is None:
-            raise EvlibError(
-                f"{path}: a tracker must be told what to follow: give the target's box in the first frame, x,y,w,h in "
-                "the video's own pixels."
-            )
+            todo = "give the target's box in the first frame, x,y,w,h in the video's own pixels"
+            raise EvlibError(f"{path}: a tracker must be told what to follow: {todo}.")
         height, width = read_video(path, at(0), size=None).shape[1:3]
-        target = scale(box, width, height)
-        if target is None:
-            raise EvlibError(
-                f"The box {','.join(f'{v:g}' for v in box)} has no part in the first frame of {path}, which is "
-                f"{width} x {height} pixels."
-            )
+        if (target := scale(box, width, height)) is None:
+            where = f"the first frame of {path}, which is {width} x {height} pixels"
+            raise EvlibError(f"The box {','.join(f'{v:g}' for v in box)} has no part in {where}.")
         return boxed_first(read_video(path, lambda n: range(min(n, FRAMES))), target)
 
     @staticmethod
     def example(folder: Path, start: int) -> Example:
-        boxes = read_annotation(folder)
-        images = sorted((folder / "img").glob("*.jpg"))
-        if len(images) != len(boxes):
-            raise UnreadableFile(
-                f"{folder}: expected as many images as boxes, found {len(images)} images in img/ and {len(boxes)} "
-                "lines in groundtruth.txt."
-            )
+        boxes, n_images = read_annotation(folder), len(list((folder / "img").glob("*.jpg")))
+        if n_images != len(boxes):
+            found = f"{n_images} images in img/ and {len(boxes)} lines in groundtruth.txt"
+            raise UnreadableFile(f"{folder}: expected as many images as boxes, found {found}.")
         if not boxes:
             raise UnreadableFile(f"{folder / 'groundtruth.txt'}: expected one box per line, found an empty file.")
         indices = range(start, min(start + FRAMES, len(boxes)))
-        width, height = _size(images[start])
+        height, width = read_video(folder / "img", at(start), size=None).shape[1:3]
         boxes = [None if boxes[i] is None else scale(boxes[i], width, height) for i in indices]
         if boxes[0] is None:
             raise UnreadableFile(f"{folder}: the target is absent from frame {start + 1}, so no box can point at it.")
@@ -152,24 +135,15 @@ def _flags(path: Path, count: int) -> np.ndarray:
     if not path.is_file():
         return np.zeros(count, dtype=bool)
     fields = ",".join(_lines(path)).strip(" ,").split(",")
-    if not set(fields) <= {"0", "1"}:
-        wrong = next(field for field in fields if field not in ("0", "1"))
-        raise UnreadableFile(f"{path}: expected 0 or 1 for every frame, found {wrong[:20]!r}.")
+    for field in fields:
+        if field not in ("0", "1"):
+            raise UnreadableFile(f"{path}: expected 0 or 1 for every frame, found {field[:20]!r}.")
     if len(fields) != count:
-        raise UnreadableFile(
-            f"{path}: expected 0 or 1 for each of the {count} boxes in groundtruth.txt, found {len(fields)}."
-        )
+        wanted = f"0 or 1 for each of the {count} boxes in groundtruth.txt"
+        raise UnreadableFile(f"{path}: expected {wanted}, found {len(fields)}.")
     return np.array(fields) == "1"
 
 
 def _lines(path: Path) -> list[str]:
     """Bytes that are not UTF-8 become a character that no number or name holds, so that the line is named as wrong."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
-
-
-def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Pillow.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise UnreadableFile(f"{path}: expected an image, found something that cannot be read ({error}).") from None

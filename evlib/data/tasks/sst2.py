@@ -24,29 +24,28 @@ class SST2(Task):
     answer = WordAnswer(("negative", "positive"))  # by label, 0 and 1
 
     def files(self, root: Path) -> list[Path]:
-        return require([root / "train.tsv", root / "dev.tsv"])
+        return require(root / "train.tsv", root / "dev.tsv")
 
     def items(self, root: Path) -> Iterator[Item]:
-        train, dev = self.files(root)
-        for path in (train, dev):
-            for number, sentence, label in self._lines(path):
-                split, word = "test" if path is dev else hold_out(sentence), self.answer.classes[label]
+        for path in self.files(root):
+            for number, sentence, label in _rows(path):
+                split, word = "test" if path.name == "dev.tsv" else hold_out(sentence), self.answer.classes[label]
                 example = Example([Text(sentence)], [Word(word)], answer=word)
                 yield Item(split, lambda example=example: example, source=f"{path.name}:{number}", group=sentence)
 
     def subsets(self, metadata):
         return {"at most 20 tokens": metadata.n_truncated == 0}  # section 5: "increases the F1-score to 80.0"
 
-    def _lines(self, path: Path) -> Iterator[tuple[int, str, int]]:
-        header, *lines = read_lines(path)
-        if header.rstrip("\r") != "sentence\tlabel":
-            raise EvlibError(
-                f"{path}:1: expected the header 'sentence<TAB>label', found {header[:80]!r}; this is not GLUE's file."
-            )
-        for number, line in enumerate(lines, start=2):
-            fields = line.rstrip("\r").split("\t")
-            if len(fields) != 2 or fields[1] not in ("0", "1") or not fields[0].strip():
-                raise EvlibError(
-                    f"{path}:{number}: expected a sentence, a tab and the label 0 or 1, found {line.rstrip()[:80]!r}."
-                )
-            yield number, fields[0].strip(), int(fields[1])
+
+def _rows(path: Path) -> Iterator[tuple[int, str, int]]:
+    """Line number, sentence and label of every review."""
+    header, *lines = (line.rstrip("\r") for line in read_lines(path))
+    if header != "sentence\tlabel":
+        found = f"{header[:80]!r}; this is not GLUE's file"
+        raise EvlibError(f"{path}:1: expected the header 'sentence<TAB>label', found {found}.")
+    for number, line in enumerate(lines, start=2):
+        sentence, _, label = line.partition("\t")
+        if label not in ("0", "1") or not sentence.strip():
+            wanted = "a sentence, a tab and the label 0 or 1"
+            raise EvlibError(f"{path}:{number}: expected {wanted}, found {line.rstrip()[:80]!r}.")
+        yield number, sentence.strip(), int(label)

@@ -12,8 +12,8 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from evlib.data.tasks.answers import WordAnswer
-from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out, read_lines
-from evlib.frames.parts import Clip, Example, Text, Word
+from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out, read_lines, video_question
+from evlib.frames.parts import Clip
 from evlib.frames.video import read_video, spread
 from evlib.utils.errors import EvlibError
 
@@ -38,14 +38,14 @@ class TGIFQA(Task):
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
-        places = [folder / f"{name}_frameqa_question.csv" for name in SPLITS for folder in (root / "dataset", root)]
-        found = {path.name.split("_")[0]: path for path in reversed(places) if path.is_file()}
+        places = {
+            name: [folder / f"{name}_frameqa_question.csv" for folder in (root / "dataset", root)] for name in SPLITS
+        }
+        found = {name: path for name, paths in places.items() if (path := next(filter(Path.is_file, paths), None))}
         if not found:
-            raise EvlibError(
-                f"{root}: expected dataset/Train_frameqa_question.csv and its like, found none; "
-                "fetch TGIF-QA's repository again."
-            )
-        return {name: found[name] for name in SPLITS if name in found}
+            todo = "fetch TGIF-QA's repository again"
+            raise EvlibError(f"{root}: expected dataset/Train_frameqa_question.csv and its like, found none; {todo}.")
+        return found
 
     def files(self, root: Path) -> list[Path]:
         return [*self.lists(root).values(), *sorted((root / "gifs").glob("*.gif"))]
@@ -60,18 +60,14 @@ class TGIFQA(Task):
                 if (clip := clips.get(gif.name)) is None:
                     clip = clips[gif.name] = LoadOnce(partial(self.clip, gif))
                 split = "test" if SPLITS[name] == "test" else hold_out(row["gif_name"])
-                source = f"gifs/{gif.name}:{path.name}:{number}"
-                yield Item(split, partial(self.example, clip, row), source, group=row["gif_name"])
+                load = partial(video_question, clip, row["question"], row["answer"])
+                yield Item(split, load, f"gifs/{gif.name}:{path.name}:{number}", group=row["gif_name"])
 
     def clip(self, path, box=None):
         return Clip(read_video(path, spread(FRAMES)))
 
     def subsets(self, metadata):
         return by_question(metadata, KINDS)
-
-    @staticmethod
-    def example(clip: LoadOnce, row: dict[str, str]) -> Example:
-        return Example([clip(), Text(row["question"])], [Word(row["answer"])], answer=row["answer"])
 
     def vocabulary(self, root, answers):
         """The words of all questions, whether their GIF is there or not."""
@@ -89,17 +85,13 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and fields of every question."""
     header, *lines = (line.removesuffix("\r") for line in read_lines(path))
     if tuple(header.split("\t")) != COLUMNS:
-        raise EvlibError(
-            f"{path}:1: expected the tab-separated columns {', '.join(COLUMNS)}, found {header[:80]!r}; "
-            "this is not TGIF-QA's file."
-        )
+        found = f"{header[:80]!r}; this is not TGIF-QA's file"
+        raise EvlibError(f"{path}:1: expected the tab-separated columns {', '.join(COLUMNS)}, found {found}.")
     for number, line in enumerate(lines, start=2):
         fields = line.split("\t")
         row = dict(zip(COLUMNS, fields))
         filled = len(fields) == len(COLUMNS) and row["gif_name"] and row["question"].strip() and row["answer"].strip()
         if not filled or "/" in row["gif_name"]:
-            raise EvlibError(
-                f"{path}:{number}: expected {len(COLUMNS)} tab-separated fields with a GIF, a question and an answer, "
-                f"found {line[:80]!r}."
-            )
+            wanted = f"{len(COLUMNS)} tab-separated fields with a GIF, a question and an answer"
+            raise EvlibError(f"{path}:{number}: expected {wanted}, found {line[:80]!r}.")
         yield number, row

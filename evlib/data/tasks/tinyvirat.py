@@ -20,7 +20,7 @@ from evlib.data.tasks.answers import ColorAnswer, LabelsAnswer, split_labels
 from evlib.data.tasks.base import VIDEO_OUTPUT, Item, Task, hold_out, read_json, require
 from evlib.frames.parts import Clip, End, Example, Text
 from evlib.frames.video import first, read_video, spread
-from evlib.utils.errors import EvlibError, UnreadableFile
+from evlib.utils.errors import EvlibError
 
 FRAMES = 10  # of a clip (Table 1's 11 counts the separator)
 LABELS = tuple(
@@ -42,12 +42,10 @@ class TinyVIRAT(Task):
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
-        """Split -> its JSON file: version 1's, or version 2's."""
-        v2 = {"train": root / "tiny_train_v2.json", "test": root / "tiny_val_v2.json"}
-        v1 = {"train": root / "tiny_train.json", "test": root / "tiny_test.json"}
-        found = v2 if v2["train"].exists() else v1
-        require(list(found.values()))
-        return found
+        """Split -> its JSON file: version 2's, else version 1's."""
+        version_2 = (root / "tiny_train_v2.json").exists()
+        names = ("tiny_train_v2.json", "tiny_val_v2.json") if version_2 else ("tiny_train.json", "tiny_test.json")
+        return dict(zip(("train", "test"), require(*(root / name for name in names))))
 
     def files(self, root: Path) -> list[Path]:
         """The lists, and the clips that are there."""
@@ -57,7 +55,7 @@ class TinyVIRAT(Task):
         for split, path in self.lists(root).items():
             folder = root / "videos" / ("val" if path.name == "tiny_val_v2.json" else split)
             for i, tube in enumerate(_tubes(path)):
-                file, labels, camera = _fields(tube, path, i)
+                file, labels, camera = _fields(tube, f"{path}: entry {i}")
                 part, source = "test" if split == "test" else hold_out(camera), str((folder / file).relative_to(root))
                 yield Item(part, partial(self.example, folder / file, labels), source, group=camera)
 
@@ -67,7 +65,7 @@ class TinyVIRAT(Task):
     def example(self, path: Path, labels: list[str]) -> Example:
         words = " , ".join(labels).replace("_", " ").split()[: self.answer.max_words]
         end = [End()] if len(words) < self.answer.max_words else []
-        return Example([self.clip(_existing(path))], [Text(" ".join(words)), *end], answer=", ".join(labels))
+        return Example([self.clip(path)], [Text(" ".join(words)), *end], answer=", ".join(labels))
 
     def notes(self, root: Path) -> dict:
         used = {label for path in self.lists(root).values() for tube in _tubes(path) for label in tube.get("label", [])}
@@ -84,41 +82,32 @@ class Colorization(TinyVIRAT):
         return Clip(to_gray(read_video(path, first(FRAMES))))
 
     def example(self, path: Path, labels: list[str]) -> Example:
-        color = read_video(_existing(path), first(FRAMES))
+        color = read_video(path, first(FRAMES))
         return Example([Clip(to_gray(color))], [Clip(color)])
 
 
 def to_gray(frames: np.ndarray) -> np.ndarray:
     """uint8 (T, H, W, 3) -> the same shape, without color."""
-    luma = (frames @ LUMA).round().astype(np.uint8)
-    return np.repeat(luma[..., None], 3, axis=-1)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UnreadableFile(f"{path}: expected the clip that the list of the data set names, found none.")
-    return path
+    return np.repeat((frames @ LUMA).round().astype(np.uint8)[..., None], 3, axis=-1)
 
 
 def _tubes(path: Path) -> list[dict]:
     content = read_json(path)
     tubes = content.get("tubes") if isinstance(content, dict) else content
     if not isinstance(tubes, list) or not tubes:
-        raise EvlibError(
-            f'{path}: expected a list of clips, or {{"tubes": [...]}}, found {str(content)[:40]}; fetch the file again.'
-        )
+        found = f"{str(content)[:40]}; fetch the file again"
+        raise EvlibError(f'{path}: expected a list of clips, or {{"tubes": [...]}}, found {found}.')
     return tubes
 
 
-def _fields(tube: dict, path: Path, i: int) -> tuple[str, list[str], str]:
-    """The file name, labels and camera of entry i."""
+def _fields(tube: dict, entry: str) -> tuple[str, list[str], str]:
+    """The file name, labels and camera of an entry; `entry` names it in messages."""
     file, labels = (tube.get("path"), tube.get("label")) if isinstance(tube, dict) else (None, None)
     if not isinstance(file, str) or not isinstance(labels, list) or not labels:
-        raise EvlibError(
-            f"{path}: entry {i} needs a path and a list of labels, found {str(tube)[:80]}; fetch the file again."
-        )
+        found = f"{str(tube)[:80]}; fetch the file again"
+        raise EvlibError(f"{entry} needs a path and a list of labels, found {found}.")
     if any(not isinstance(label, str) or split_labels(label) != {label} or not label.strip(" _") for label in labels):
-        raise EvlibError(f"{path}: entry {i} has a label that is no name: {str(labels)[:80]}; fetch the file again.")
+        raise EvlibError(f"{entry} has a label that is no name: {str(labels)[:80]}; fetch the file again.")
     if Path(file).is_absolute() or ".." in Path(file).parts:
-        raise EvlibError(f"{path}: entry {i} names {file!r}, which lies outside the data set.")
+        raise EvlibError(f"{entry} names {file!r}, which lies outside the data set.")
     return file, labels, str(tube.get("video_id") or Path(file).parent)
