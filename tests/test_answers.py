@@ -211,7 +211,7 @@ def test_labels_named_twice_or_not_at_all():
     ],
 )
 def test_words_to_labels(line, labels):
-    assert to_labels(line, LABELS) == labels
+    assert to_labels(line.split(), LABELS) == labels
 
 
 def test_labels_to_words():

@@ -65,7 +65,7 @@ class Model:
         A tracker sees as many frames of a clip as its temporal encoding has room for twice."""
         most = self.net.config.max_frames
         if isinstance(self.task.answer, BoxesAnswer):
-            parts = tuple(self._first_frames(part, (most - 1) // 2) for part in parts)
+            parts = [_first_frames(part, (most - 1) // 2) for part in parts]
         rendered = render_example(Example(list(parts), []), self.task.max_inputs)
         inputs = np.stack([frame.pixels for frame in rendered.inputs])
         count = self.task.answer.n_frames(len(inputs))
@@ -77,11 +77,11 @@ class Model:
         reading = scorer(self.task.answer).read_one(frames, self.vocabulary)
         return Prediction(*reading, frames=frames, inputs=inputs, n_truncated=rendered.n_truncated)
 
-    @staticmethod
-    def _first_frames(part: Part, count: int) -> Part:
-        if not isinstance(part, Clip):
-            return part
-        return Clip(part.frames[:count], None if part.boxes is None else part.boxes[:count])
+
+def _first_frames(part: Part, count: int) -> Part:
+    if not isinstance(part, Clip):
+        return part
+    return Clip(part.frames[:count], None if part.boxes is None else part.boxes[:count])
 
 
 def load(run: str | Path, device: str = "cpu") -> Model:
