@@ -15,7 +15,7 @@ import re
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -143,8 +143,8 @@ def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
 
     attention: float (T,), one share per frame of prediction.inputs, adding up to 1."""
     clip, generated = prediction.inputs[:-1], prediction.frames
-    shown = _thinned(clip)
-    frames = [*clip[shown], prediction.inputs[-1], *generated[_thinned(generated)]]
+    shown = plots.thinned(clip)
+    frames = [*clip[shown], prediction.inputs[-1], *plots.thin(generated)]
     shares = [*attention[shown], attention[-1]]
     words = list(prediction.runners_up.items())[:NEAREST]
 
@@ -170,11 +170,6 @@ def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
     picture = Pillow.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
     plt.close(figure)
     return picture
-
-
-def _thinned(frames: np.ndarray) -> np.ndarray:
-    """Indices of the frames that `plots.thin` leaves."""
-    return np.linspace(0, len(frames) - 1, len(plots.thin(frames))).round().astype(int) if len(frames) else np.arange(0)
 
 
 def _plot_frames(axes: plt.Axes, frames: Sequence[np.ndarray], n_in: int, label: str) -> None:
@@ -221,22 +216,19 @@ def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], Non
     own = [run for run in here(results).glob("runs/*") if has_weights(run)]
     own.sort(key=lambda run: weights_file(run).stat().st_mtime, reverse=True)
     models: dict[str, Model] = {}
-    for run in (*own, *sorted(here(PUBLISHED).glob("runs/*"))):
-        if has_weights(run) and run.name not in models:
-            try:
+    for run in (*own, *filter(has_weights, sorted(here(PUBLISHED).glob("runs/*")))):
+        try:
+            if run.name not in models:
                 model = load(run)
                 tasks.get(model.config["task"])  # one that this version does not know is an error now, not when asked
                 models[run.name] = model
-            except EvlibError as error:
-                log(f"{run.name} is left out: {error}")
+        except EvlibError as error:
+            log(f"{run.name} is left out: {error}")
     return models if suited(models, SENTENCES) else {**models, "sst2": _train_reader(minutes, log)}
 
 
 def _train_reader(minutes: float, log: Callable[[str], None]) -> Model:
-    log(
-        f"No network that reads sentences is there: one is trained now, in about {60 * minutes:.0f} seconds "
-        "(./reproduce.sh trains all of them)."
-    )
+    log(f"No network reads sentences yet: one is trained now, in about {60 * minutes:.0f} seconds.")
     task, data = tasks.get("sst2"), here(".miniatures")
     synthetic.write(data, names=["sst2"], log=lambda line: None)
     run = data / ".evlib" / f"playground-{minutes:g}-minutes"
@@ -250,9 +242,8 @@ def suited(models: dict[str, Model], names: Sequence[str]) -> dict[str, Model]:
 
 def examples(found: Iterable[tasks.Task], data: Path) -> dict[str, Example]:
     """The first test example of each task, by the task's name."""
-    return {
-        task.name: next(item for item in task.items(task.root(data)) if item.split == "test").load() for task in found
-    }
+    tests = {task.name: (item for item in task.items(task.root(data)) if item.split == "test") for task in found}
+    return {name: next(items).load() for name, items in tests.items()}
 
 
 # ---- controls --------------------------------------------------------------------------------------------------------
@@ -293,16 +284,10 @@ def ask_clip(models: dict[str, Model], shown: dict[str, Example]) -> None:
             clip = Clip(clip.frames, [parse_box(box.value), *[None] * (len(clip.frames) - 1)])
         return answer_film(model, clip, question.value or " ".join(part.text for part in texts))
 
-    _show(models, FILMS, [file, question, box], look, {"has_question": question, "needs_box": box})
+    _show(models, FILMS, [file, question, box], look, has_question=question, needs_box=box)
 
 
-def _show(
-    models: dict[str, Model],
-    names: Sequence[str],
-    controls: list,
-    look: Callable[[Model], Reply],
-    fields: Mapping[str, object] | None = None,
-) -> None:
+def _show(models, names: Sequence[str], controls: list, look: Callable[[Model], Reply], **fields) -> None:
     """Shows a choice of networks, the controls, and what `look` replies; again whenever one of them changes.
 
     fields: attribute of a task's answer -> the control that only networks with this attribute take notice of."""
@@ -317,7 +302,7 @@ def _show(
 
     def outputs() -> tuple:
         model = choice[network.value]
-        for attribute, control in (fields or {}).items():
+        for attribute, control in fields.items():
             control.layout.display = None if getattr(model.task.answer, attribute) else "none"
         return _outputs(look, model)
 
