@@ -101,17 +101,13 @@ def _row(claim: str, counted: str, ratios: Iterable[float]) -> tuple:
 # ---- one number per example, 1 for uniform attention ---------------------------------------------------------------
 
 
-def _last_two(e: Example) -> float:
-    return float(e.on_clip[-2:].mean() / e.on_clip.mean())
+def _share(e: Example, frames: slice) -> float:
+    return float(e.on_clip[frames].mean() / e.on_clip.mean())
 
 
 def _changing_frame(e: Example) -> float:
     change = torch.diff(e.inputs[:-1].float(), dim=0).abs().mean(dim=(1, 2, 3))
     return float(e.on_clip[int(change.argmax()) + 1] / e.on_clip.mean())
-
-
-def _first_two(e: Example) -> float:
-    return float(e.on_clip[:2].mean() / e.on_clip.mean())
 
 
 def _first_output(e: Example) -> float:
@@ -141,12 +137,12 @@ _moving = _within(lambda e: attention.moving(e.inputs[:-1]))
 # Task -> claim (its name in evlib.paper.claims), what is counted, and how.
 COUNTED: dict[str, tuple[tuple[str, str, Callable[[Example], float]], ...]] = {
     "tinyvirat": (
-        ("last frames", "the last two frames, relative to the mean frame", _last_two),
+        ("last frames", "the last two frames, relative to the mean frame", lambda e: _share(e, slice(-2, None))),
         ("changing frame", "the frame that changes most, relative to the mean frame", _changing_frame),
         ("moving things", "what moves", _moving),
     ),
     "colorization": (
-        ("first frames", "the first two frames, relative to the mean frame", _first_two),
+        ("first frames", "the first two frames, relative to the mean frame", lambda e: _share(e, slice(2))),
         ("first output", "the first generated frame, relative to the later ones but the newest", _first_output),
         ("moving objects", "what moves", _moving),
         ("distinct color", "what is colorful in truth", _within(lambda e: attention.colored(e.true))),

@@ -91,9 +91,9 @@ def reproduce(
             copy_exported(published, results)
     common = {"data": str(data), "results": str(results)} | ({} if minutes is None else {"minutes": minutes})
     there = {task.name for task in tasks.found(data)}
-    rows = MINIATURE_STEPS if profile == "demo" else REAL_STEPS
+    there &= (MINIATURE_STEPS if profile == "demo" else REAL_STEPS).keys()
     for name, candidates in NOTEBOOKS.items():
-        found = [task for task in candidates if task in there and task in rows]  # one may start from another's weights
+        found = [task for task in candidates if task in there]  # in order: one may start from another's weights
         if candidates and not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
         for task in found or [None] * (not candidates):
@@ -135,17 +135,9 @@ def run_notebook(
     started = time.perf_counter()
     with files.atomic(copy) as temporary, tempfile.TemporaryDirectory(prefix="evlib-kernel-") as sockets:
         private = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})  # no network port
+        settings = {"kernel_name": "python3", "cwd": str(project()), "stdout_file": sys.stdout, "config": private}
         try:
-            papermill.execute_notebook(
-                str(source),
-                str(temporary),
-                parameters,
-                kernel_name="python3",
-                cwd=str(project()),
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                config=private,
-            )
+            papermill.execute_notebook(str(source), str(temporary), parameters, progress_bar=False, **settings)
         except PapermillExecutionError as error:
             failed = copy.with_name(f"{copy.stem}.failed.ipynb")
             temporary.replace(failed)
@@ -198,12 +190,14 @@ def _smaller(png: str) -> str:
 def _tidy(path: Path) -> None:
     """Drops what papermill and Jupyter noted for themselves, controls, which are dead in a file, absolute paths of this
     machine, and pictures stored twice."""
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("papermill", None)
-    notebook.metadata.pop("widgets", None)
+    notebook, here = nbformat.read(path, as_version=4), f"{project()}/"
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace(here, "")
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
         for output in cell.get("outputs", []):
@@ -212,7 +206,5 @@ def _tidy(path: Path) -> None:
             if "image/png" in data:
                 data["image/png"] = _smaller(data["image/png"])
             if "text" in output:
-                output.text = output.text.replace(f"{project()}/", "")
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = cell.source.replace(f"{project()}/", "")
+                output.text = output.text.replace(here, "")
     nbformat.write(notebook, path)

@@ -71,9 +71,9 @@ def film_strip(
     if 0 < n_in < len(frames):
         pen.rectangle([x + scale - 1, 0, x + 2 * scale, bottom - 1], fill=RED)
     if true is not None and n_in:
-        pen.text((x - 2 * GAP, bottom - edge - scale * SIZE / 2), "true", fill=GREY, font=_sans(), anchor="rm")
+        pen.text((x - 2 * GAP, bottom - edge - scale * SIZE / 2), "true", fill=GREY, font=sans(), anchor="rm")
     for t, text in (labels or {}).items():
-        pen.text((places[t], 1), text, fill=RED if t == n_in else GREY, font=_sans())
+        pen.text((places[t], 1), text, fill=RED if t == n_in else GREY, font=sans())
     for i, text in enumerate(words):
         pen.text((edge, bottom + i * LINE), text, fill=DARK, font=mono())
     return strip
@@ -120,9 +120,9 @@ def page(strips: Sequence[Pillow.Image], width: int = 840, title: str = "") -> P
             x, y, line = 0, y + line, 0
         places.append((x, y))
         x, line = x + strip.width + 4 * GAP, max(line, strip.height)
-    across = max([x + s.width for (x, _), s in zip(places, strips)] + [round(_sans().getlength(title)) + 2 * GAP])
+    across = max([x + s.width for (x, _), s in zip(places, strips)] + [round(sans().getlength(title)) + 2 * GAP])
     sheet = Pillow.new("RGB", (across, y + line), WHITE)
-    ImageDraw.Draw(sheet).text((GAP, GAP), title, fill=DARK, font=_sans())
+    ImageDraw.Draw(sheet).text((GAP, GAP), title, fill=DARK, font=sans())
     for place, strip in zip(places, strips):
         sheet.paste(strip, place)
     return sheet.quantize(256, dither=Pillow.Dither.NONE)  # a third of the bytes, and nobody sees it
@@ -326,7 +326,7 @@ def colors(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
     return finish(figure, path)
 
 
-def finish(figure: plt.Figure, path: Path | None) -> plt.Figure:
+def finish(figure: plt.Figure, path: Path | None = None) -> plt.Figure:
     """Saves a figure, if there is a path, and takes it from matplotlib's list: else a notebook shows it twice."""
     if path is not None:
         figure.savefig(path)
@@ -340,5 +340,5 @@ def mono() -> ImageFont.FreeTypeFont:
 
 
 @cache
-def _sans() -> ImageFont.FreeTypeFont:
+def sans() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 10)
