@@ -56,21 +56,10 @@ def utilisation(what: str, config: Config, n_in: int, n_out: int, device: str) -
     timings = in_turns({"work": work, "yardstick": yardstick}, on)
     seconds = timings["work"].seconds
     rate, limit = flop / seconds, unit / timings["yardstick"].seconds
-    return {
-        "n_in": n_in,
-        "n_out": n_out,
-        "batch": batch,
-        "dtype": name_of(dtype),
-        "seconds": seconds,
-        "frames_per_second": batch * (n_in + n_out) / seconds,
-        "gflop": flop / 1e9,
-        "gflop_per_second": rate / 1e9,
-        "matmul_gflop_per_second": limit / 1e9,
-        "utilisation": rate / limit,
-        "peak_megabytes": peak,
-        "repeats": timings["work"].repeats,
-        **machine(on),
-    }
+    row = {"n_in": n_in, "n_out": n_out, "batch": batch, "dtype": name_of(dtype), "seconds": seconds}
+    row |= {"frames_per_second": batch * (n_in + n_out) / seconds, "gflop": flop / 1e9}
+    row |= {"gflop_per_second": rate / 1e9, "matmul_gflop_per_second": limit / 1e9, "utilisation": rate / limit}
+    return {**row, "peak_megabytes": peak, "repeats": timings["work"].repeats, **machine(on)}
 
 
 def work_of(what: str, config: Config, n_in: int, n_out: int, device: torch.device) -> tuple[Callable, float]:

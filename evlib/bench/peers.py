@@ -75,15 +75,9 @@ def comparisons(data: Path, device: torch.device, host: bool) -> Iterator[tuple[
     """What is compared, ours and the peer by name; and what makes the pair, or says in an EvlibError why it cannot."""
     demo = preset("demo").model
     wide, paper = replace(demo, width=512, heads=8), replace(preset("paper").model, dropout=0.0)
-    for model, patch, n_in, batch in (
-        (demo, 8, 2, 16),
-        (demo, 8, 11, 16),
-        (wide, 8, 11, 8),
-        (paper, 8, 11, 2),
-        (demo, 16, 2, 16),
-        (demo, 16, 11, 16),
-        (wide, 16, 11, 8),
-    ):
+    sizes = [(demo, 8, 2, 16), (demo, 8, 11, 16), (wide, 8, 11, 8), (paper, 8, 11, 2)]
+    sizes += [(demo, 16, 2, 16), (demo, 16, 11, 16), (wide, 16, 11, 8)]
+    for model, patch, n_in, batch in sizes:
         blocks = "the paper's 9 blocks" if model is paper else "3 blocks"
         equal = "equal patches" if patch == 8 else "equal tokens"
         what = f"training step, width {model.width}, {blocks}, {equal}, {n_in} frames, batch {batch}"
@@ -150,9 +144,8 @@ def timesformer(model: ModelConfig, patch: int, frames: int) -> nn.Module:
             warnings.simplefilter("ignore", SyntaxWarning)  # of the peer's source, when Python first compiles it
             from timesformer_pytorch import TimeSformer
     except ImportError:
-        raise EvlibError(
-            "timesformer-pytorch is not installed; `pip install --no-deps timesformer-pytorch==0.4.1` adds it."
-        ) from None
+        how = "`pip install --no-deps timesformer-pytorch==0.4.1` adds it."
+        raise EvlibError(f"timesformer-pytorch is not installed; {how}") from None
     heads = {"heads": model.heads, "dim_head": model.width // model.heads}
     depth = 2 * model.local_blocks + model.global_blocks
     size = {"image_size": SIZE, "patch_size": patch, "num_frames": frames}

@@ -93,7 +93,11 @@ def rivals(results: Path) -> pd.DataFrame:
         kinds = [c for c in rows if c.startswith("accuracy") and rows[c].notna().any()]
         models = {model: part[kinds].mean() for model, part in rows.groupby("model")}
         runs = scored(results / ("demo" if data == "miniature" else "real"), seeds=True).values()
-        ours = [{"accuracy": m, **_by_kind(m["subsets"])} for m in runs if m["task"] == task]
+        ours = [
+            {"accuracy": m, **{f"accuracy: {k}": part for k, part in m["subsets"].items()}}
+            for m in runs
+            if m["task"] == task
+        ]
         if ours:
             right = pd.DataFrame([{kind: part["accuracy"] for kind, part in run.items()} for run in ours])
             models["evlib, preset demo"] = right.mean()
@@ -106,10 +110,6 @@ def rivals(results: Path) -> pd.DataFrame:
             shown = {kind.partition(": ")[2] or "all": score for kind, score in shown.items()}
             lines.append({"Data": f"{dataset}, {data}", "Model": model, **shown})
     return pd.DataFrame(lines).fillna("")
-
-
-def _by_kind(subsets: dict[str, dict]) -> dict[str, dict]:
-    return {f"accuracy: {kind}": part for kind, part in subsets.items()}
 
 
 def seeds(results: Path) -> pd.DataFrame:

@@ -49,9 +49,11 @@ def evaluate(
     With `out`, the scores go to that folder instead of the run's: for a network that meets data of another source.
     Raises EvlibError if the store is of another task or was rendered by another renderer."""
     run, out = Path(run), Path(out or run)
-    about = _about(run, store, limit)
-    if (done := _already(out, about)) is not None:
-        return done
+    about, scores = _about(run, store, limit), out / "metrics.json"
+    if scores.exists() and (out / "errors.png").exists():
+        done = json.loads(scores.read_text())
+        if all(done.get(key) == value for key, value in about.items()):
+            return done
 
     generated, split, config, seconds = _generate(run, store, device, limit, about, log)
     task, vocabulary = tasks.get(config["task"]), store.manifest["vocabulary"]
@@ -89,7 +91,7 @@ def evaluate(
         plots.curves([run], out / "curves.png")
     with files.atomic(out / "predictions.csv") as temporary:
         table.round(4).to_csv(temporary, index=False)
-    files.write_text(out / "metrics.json", json.dumps(result, indent=2))
+    files.write_text(scores, json.dumps(result, indent=2))
     firsts = {name: next(iter(values.items())) for name, values in result["baselines"].items()}
     trivial = "; ".join(f"{name}: {measure} {value:.3f}" for name, (measure, value) in firsts.items())
     log(f"{task.name}: {by.headline(result)}, {len(table):,} test examples ({trivial})")
@@ -168,14 +170,6 @@ def _about(run: Path, store: VideoStore, limit: int | None) -> dict:
 def _mark(about: dict) -> str:
     """What generated answers depend on."""
     return json.dumps([about[key] for key in ("weights", "examples", "renderer", "limit")])
-
-
-def _already(out: Path, about: dict) -> dict | None:
-    path = out / "metrics.json"
-    if not path.exists() or not (out / "errors.png").exists():
-        return None
-    done = json.loads(path.read_text())
-    return done if all(done.get(key) == value for key, value in about.items()) else None
 
 
 # ---- scored runs ---------------------------------------------------------------------------------------------------

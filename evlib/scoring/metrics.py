@@ -1,9 +1,4 @@
-"""The measures of section 4, as plain functions.
-
-    psnr(predicted, target), ssim(predicted, target)              how near the generated frames are
-    classification(given, true), multilabel(given, true, names)   how right the answers are
-    success_curve(iou(read, true))                                how well a box follows its object
-    cdc(frames), colorfulness(frames)                             how steady and how rich the colors of a clip are
+"""The measures of section 4, as plain functions: of frames, of clips' colors, of boxes, of answers.
 
 Pictures are uint8 arrays (T, 64, 64, 3), 0..255, of any height and width where colors are measured; boxes are rows of
 x, y, w, h; answers are lists of strings, or of sets of strings. Shares are 0..1; Table 2 shows percent."""
@@ -55,9 +50,9 @@ def cdc(frames: np.ndarray) -> float:
     """Color Distribution Consistency of a clip, uint8 (T, H, W, 3) with T > 4: 0 for colors that stay, at most ln 2 =
     0.693.
 
-    CDC_t is the mean Jensen-Shannon divergence between the histograms (256 bins a channel, natural logarithm) of
-    frames that are t apart; CDC is the mean of CDC_t over GAPS. It is the divergence itself, as in the paper's
-    formula, not its square root, which SciPy's `jensenshannon` returns."""
+    The mean over GAPS of the mean Jensen-Shannon divergence between the histograms (256 bins a channel, natural
+    logarithm) of frames so far apart: the divergence itself, not its square root, which SciPy's `jensenshannon`
+    returns."""
     T, height, width, _ = frames.shape
     bins = frames + 256 * np.arange(3 * T).reshape(-1, 1, 1, 3)  # a histogram for each frame and channel
     share = np.bincount(bins.ravel(), minlength=256 * 3 * T).reshape(-1, 3, 256) / (height * width)
@@ -75,10 +70,8 @@ def colorfulness(frames: np.ndarray) -> float:
     mean over frames.
 
     a and b are 8-bit CIELAB's, rounded and stored with an offset of 128 (as OpenCV stores them), and the offset is
-    left in: a grey clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. That is no better a measure than
-    `colorfulness_hs`, but the one that explains Table 2: the paper gives its data 70.6, which here is the little
-    above grey that one expects of surveillance video. The conversion is exact; OpenCV's own works in fixed point,
-    which moves dark clips by 0.1 or so."""
+    left in: a grey clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. Only so does Table 2 make sense: the paper
+    gives its data 70.6, a little above grey, as one expects of surveillance video."""
     scores = []
     for frame in frames:
         xyz = _LIGHT[frame] @ _XYZ_OF_WHITE.T
@@ -151,10 +144,9 @@ def multilabel(predicted: Sequence[set[str]], true: Sequence[set[str]], classes:
     """Accuracy, the share of sets that are exactly right, and F1 of each class averaged by its support (`f1`, the
     paper's) and evenly (`f1_macro`), or of all classes' decisions together (`f1_micro`); `f1_by_class` has each.
 
-    The macro average and `f1_by_class` are of the classes that occur in the true answers, as in `classification`: F1
-    of any other is 0 whatever is given (scikit-learn's own average counts those, too). Giving one of them makes its set
-    wrong and is a false positive in `f1_micro`, no more; so do labels that are no class: together they count as
-    one."""
+    The macro average and `f1_by_class` are of the classes that occur in the true answers, as in `classification`
+    (scikit-learn's own average counts all). Giving another makes its set wrong and is a false positive in `f1_micro`;
+    so do labels that are no class, which together count as one."""
     known = set(classes)
     indicator = MultiLabelBinarizer(classes=[*classes, OTHER])
     y_true = indicator.fit_transform(true)

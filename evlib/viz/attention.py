@@ -4,10 +4,9 @@
     maps.temporal        # (B, n_in): attention on each input frame when the answer is generated; sums to 1
     maps.space           # (B, n_in + count - 1, G, G): attention on each patch within its frame; 1 is uniform
 
-A frame's attention depends only on it and the frames before it, so one pass over inputs and generated frames has the
-weights that generation with a cache had. All weights of the paper's network would fill gigabytes: each layer is reduced
-as it passes. "Relative to uniform attention" divides by the weight that every frame or patch would get if all got the
-same.
+One pass over inputs and generated frames has the weights that generation with a cache had. All weights of the paper's
+network would fill gigabytes: each layer is reduced as it passes. "Relative to uniform attention" divides by the weight
+that every frame or patch would get if all got the same.
 """
 
 from __future__ import annotations
@@ -44,15 +43,15 @@ class AttentionMaps(NamedTuple):
 
     @property
     def temporal(self) -> Tensor:
-        """The temporal attention on each input frame, as in Figure 10: float (B, n_in), sums to 1. All generated frames
-        have equal weight: the attention of each on the inputs is scaled to 1 (the rest is on generated frames)."""
+        """The temporal attention on each input frame, as in Figure 10: float (B, n_in), sums to 1. The attention of
+        each generated frame on the inputs is scaled to 1 (the rest is on generated frames)."""
         on_inputs = self.time[:, :, : self.n_in]
         return (on_inputs / on_inputs.sum(dim=2, keepdim=True)).mean(dim=1)
 
     @property
     def gain(self) -> Tensor:
-        """Temporal attention on every frame, generated ones too, relative to uniform attention: float (B, T). The mean
-        over those targets that came after the frame: later frames have fewer, and would lose by a plain sum."""
+        """Temporal attention on every frame, generated ones too, relative to uniform attention: float (B, T), the mean
+        over those targets that came after the frame."""
         n, T = self.time.shape[1:]
         sees = torch.ones(n, T, dtype=torch.bool, device=self.time.device).tril(self.n_in - 1)
         return (self.time * sees.sum(dim=1, keepdim=True)).sum(dim=1) / sees.sum(dim=0)
