@@ -8,10 +8,9 @@
     peers      the same work done otherwise: another library, no cache, one call per frame, files at every step
     growth     seconds and memory as frames, width, batch and data set grow
 
-Speed is measured and never tested: machines are shared and noisy. What is compared is compared in one process, in
-turns, as a ratio of medians; `timing` says of which seconds. Everything but the ends is measured on one thread and on
-two. A run replaces the rows of its own kind of device, number of threads and preset, so that one table holds a laptop
-and a GPU.
+What is compared is compared in one process, in turns, as a ratio of medians; `timing` says of which seconds. Everything
+but the ends is measured on one thread and on two. A run replaces the rows of its own kind of device, number of threads
+and preset, so that one table holds a laptop and a GPU.
 """
 
 from __future__ import annotations

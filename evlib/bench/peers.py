@@ -104,9 +104,9 @@ def compared(pair: Pair, device: torch.device, repeats: int = REPEATS) -> dict:
 
 
 def step_pair(model: ModelConfig, patch: int, n_in: int, batch: int, device: torch.device) -> Pair:
-    """Forward, loss, backward and AdamW, in one precision, on frames that are on the device. Ours predicts the next
-    frame, the peer one of ten classes. Width, heads, blocks, frames and batch are equal; with patches of 8 pixels ours
-    merges them to 16 for its global blocks, with patches of 16 the peer has as many tokens in a block as ours."""
+    """Forward, loss, backward and AdamW, in one precision, at equal width, heads, blocks, frames and batch. Ours
+    predicts the next frame, the peer one of ten classes; ours merges patches of 8 pixels to 16 for its global blocks,
+    so with patches of 16 the peer has as many tokens in a block."""
     torch.manual_seed(0)
     settings = TrainConfig(optimizer="adamw")
     dtype = precision_for(preset("demo").override(width=model.width, heads=model.heads), device)

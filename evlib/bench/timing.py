@@ -104,8 +104,7 @@ def peak_megabytes(device: torch.device) -> float:
 
 
 def peak_of_a_repeat(work: Callable, device: torch.device) -> float:
-    """`peak_megabytes` once work was done twice; of a GPU, of the second time: an optimizer makes its own tensors in
-    its first step."""
+    """`peak_megabytes` of work done twice; of a GPU the second time: an optimizer makes its tensors in its first."""
     work()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -93,11 +93,8 @@ def rivals(results: Path) -> pd.DataFrame:
         kinds = [c for c in rows if c.startswith("accuracy") and rows[c].notna().any()]
         models = {model: part[kinds].mean() for model, part in rows.groupby("model")}
         runs = scored(results / ("demo" if data == "miniature" else "real"), seeds=True).values()
-        ours = [
-            {"accuracy": m, **{f"accuracy: {k}": part for k, part in m["subsets"].items()}}
-            for m in runs
-            if m["task"] == task
-        ]
+        mine = [m for m in runs if m["task"] == task]
+        ours = [{"accuracy": m, **{f"accuracy: {k}": part for k, part in m["subsets"].items()}} for m in mine]
         if ours:
             right = pd.DataFrame([{kind: part["accuracy"] for kind, part in run.items()} for run in ours])
             models["evlib, preset demo"] = right.mean()

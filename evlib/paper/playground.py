@@ -4,8 +4,8 @@
     answer_text(models["sst2"], "the plot is not dull")     # -> Reply(answer, details, picture)
     ask_text(models, "the plot is not dull")                # the same in Jupyter, with a field to type into
 
-Every `answer_*` is a plain function. Every `ask_*` shows its reply as an ordinary output, which the controls above it
-replace: so a stored notebook holds a picture and no widget.
+Every `ask_*` shows its reply as an ordinary output, which the controls above it replace: a stored notebook holds a
+picture and no widget.
 """
 
 from __future__ import annotations
@@ -256,9 +256,8 @@ def ask_clip(models: dict[str, Model], shown: dict[str, Example]) -> None:
 
 
 def _show(models, names: Sequence[str], controls: list, look: Callable[[Model], Reply], **fields) -> None:
-    """Shows a choice of networks, the controls, and what `look` replies; again whenever one of them changes.
-
-    fields: attribute of a task's answer -> the control that only networks with this attribute take notice of."""
+    """Shows a choice of networks, the controls, and what `look` replies; again whenever one of them changes. `fields`:
+    attribute of a task's answer -> the control that only networks with this attribute take notice of."""
     import ipywidgets
     from IPython.display import display
 

@@ -1,9 +1,4 @@
-"""Three questions that readers ask, answered by measuring. Each function returns a table and a figure.
-
-frame_sizes()                   why 64x64 pixels, and what is lost: words, sentences and boxes at 32, 64 and 128
-blend_losses("bad", "good")     why a network that is unsure generates a blend of two answers, and which loss commits
-reading_against_model(results)  which errors are the network's, and which the reader's
-"""
+"""Three questions that readers ask, answered by measuring. Each function returns a table and a figure."""
 
 from __future__ import annotations
 

@@ -1,11 +1,8 @@
 """What ./reproduce.sh runs: the notebooks, headless, in order, for one profile.
 
-results/local/<profile>/notebooks/   the executed notebooks
-results/local/<profile>/runs/        what they trained and scored
-results/local/<profile>/table2.*     all rows together
-
-git ignores results/local: what another machine measures differs in seconds and, between kinds of processors, in the
-last bits. What is published, results/<profile>, was made with `--results`.
+results/local/<profile> gets the executed notebooks (notebooks/), what they trained and scored (runs/) and all rows
+together (table2.*). git ignores it: what another machine measures differs in seconds and, between kinds of processors,
+in the last bits. What is published, results/<profile>, was made with `--results`.
 """
 
 from __future__ import annotations
@@ -75,13 +72,11 @@ def reproduce(
     results/<profile> are scored with those, unless `retrain` or `minutes` (of training per row) ask for new ones."""
     if profile != "demo" and data is None:
         raise EvlibError(
-            f"'{profile}' needs official data: name the folder with --data DIR; `python -m evlib download` fetches it."
+            f"'{profile}' needs official data (`python -m evlib download`): name its folder with --data DIR."
         )
     if profile in ("paper", "fast") and not torch.cuda.is_available():
-        raise EvlibError(
-            f"'{profile}' trains 41M parameters and needs a CUDA GPU, found none; "
-            "'./reproduce.sh real --data DIR' trains the small network."
-        )
+        small = "'./reproduce.sh real --data DIR' trains the small network."
+        raise EvlibError(f"'{profile}' trains 41M parameters and needs a CUDA GPU, found none; {small}")
     data, started = ready(".miniatures" if data is None else data.resolve()), time.perf_counter()
     published = project() / "results" / profile
     if results is None:

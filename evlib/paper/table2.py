@@ -14,26 +14,11 @@ from evlib.scoring.evaluate import as_printed, headline, scored
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 
-HEADS = {
-    "task": "Task",
-    "dataset": "Dataset",
-    "model": "Model",
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "f1": "F1",
-    "f1_positive": "F1 positive",
-    "f1_macro": "F1 macro",
-    "accuracy": "Acc",
-    "accuracy_template": "Acc (template)",
-    "iou": "IoU",
-    "iou_with_first": "IoU with the given box",
-    "cdc": "CDC",
-    "colorfulness": "Colorfulness",
-    "n": "n",
-    "train_seconds": "trained, s",
-    "device": "Device",
-    "data": "Data",
-}
+HEADS = {"task": "Task", "dataset": "Dataset", "model": "Model", "psnr": "PSNR", "ssim": "SSIM", "f1": "F1"}
+HEADS |= {"f1_positive": "F1 positive", "f1_macro": "F1 macro", "accuracy": "Acc"}
+HEADS |= {"accuracy_template": "Acc (template)", "iou": "IoU", "iou_with_first": "IoU with the given box"}
+HEADS |= {"cdc": "CDC", "colorfulness": "Colorfulness", "n": "n", "train_seconds": "trained, s"}
+HEADS |= {"device": "Device", "data": "Data"}
 DIGITS = {name: 1 for name in ("psnr", "ssim", "f1", "f1_positive", "f1_macro", "accuracy", "accuracy_template")}
 DIGITS |= {"iou": 2, "iou_with_first": 2, "cdc": 4, "colorfulness": 1, "n": 0, "train_seconds": 0}
 NOTES = (
@@ -52,9 +37,7 @@ def table2(results: str | Path) -> pd.DataFrame:
     percent, as in the paper. Raises EvlibError if there are none."""
     runs = scored(results)
     if not runs:
-        raise EvlibError(
-            f"{results}: expected scored runs (runs/*/metrics.json), found none; train and evaluate one first."
-        )
+        raise EvlibError(f"{results}: expected scored runs (runs/*/metrics.json), found none; evaluate one first.")
     ours = pd.DataFrame([row for metrics in runs.values() for row in _rows(metrics)])
     quoted = the_paper()
     quoted = quoted.assign(data="paper", model=quoted.model.replace({"Ours": "the paper"}))
@@ -135,8 +118,7 @@ def scores(metrics: dict) -> pd.DataFrame:
 
 
 def margins(results: str | Path) -> pd.DataFrame:
-    """How far every run is from each trivial answer on the same data; for colors, from the data's own consistency,
-    too."""
+    """How far every run is from each trivial answer on the same data; for colors, from the data's own consistency."""
     lines = []
     for metrics in scored(results).values():
         name, ours = headline(metrics)

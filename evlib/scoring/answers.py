@@ -176,16 +176,18 @@ class BoxesScorer(Scorer):
         every = np.concatenate([track[1:] for track in read])
         every = every[~np.isnan(every)]
         curve = metrics.success_curve(every) if len(every) else np.zeros(len(metrics.THRESHOLDS))
-        kept = {"iou": without_first(first), "iou_with_first": float(np.nanmean(np.concatenate(first)))}
+
+        def mean(tracks: list[np.ndarray]) -> dict[str, float]:
+            return {"iou": without_first(tracks), "iou_with_first": float(np.nanmean(np.concatenate(tracks)))}
+
         return {
-            "iou": without_first(read),
-            "iou_with_first": float(np.nanmean(np.concatenate(read))),
+            **mean(read),
             "success_auc": float(curve.mean()),
             "success": np.round(curve, 4).tolist(),
             "iou_by_frame": pd.DataFrame(read).mean().round(4).tolist(),
             "first_box_by_frame": pd.DataFrame(first).mean().round(4).tolist(),
             "no_box": float(np.isnan(np.concatenate(boxes)[:, 0]).mean()),
-            "baselines": {"first box kept": kept},
+            "baselines": {"first box kept": mean(first)},
         }
 
     def headline(self, result):

@@ -1,11 +1,5 @@
 """From frames back to words (section 4: "we perform OCR on the output frames using ... tesseract", "matched to the
-closest vocabulary word").
-
-Two readers, so that reading errors and model errors can be told apart:
-
-* `read_words` is Tesseract, the paper's way. It reads a whole test set in a few calls.
-* `TemplateReader` takes the word of a vocabulary whose rendering is nearest to the frame.
-"""
+closest vocabulary word"). A second reader, by the nearest rendered word, tells reading errors from model errors."""
 
 from __future__ import annotations
 

@@ -28,13 +28,13 @@ Hook = Callable[[Tensor, Tensor | None], None]  # gets the weights (B', heads, L
 
 
 class AttentionMaps(NamedTuple):
-    """Attention while n frames were generated after n_in input frames, on T = n_in + n - 1: not on the last one."""
+    """Attention while n frames were generated after n_in input frames, on T = n_in + n - 1: not on the last one.
 
-    # float (B, n, T): each generated frame's weights on the frames before it, averaged over the global blocks, their
-    # heads and all places; every row sums to 1, later frames have 0
+    time: float (B, n, T): each generated frame's weights on the frames before it, averaged over the global blocks,
+    their heads and all places; every row sums to 1. space: float (B, T, G, G): attention that each patch receives
+    within its frame, averaged over all blocks, relative to uniform attention."""
+
     time: Tensor
-    # float (B, T, G, G): attention that each patch receives within its frame, averaged over all blocks, relative to
-    # uniform attention
     space: Tensor
 
     @property
@@ -177,9 +177,8 @@ def in_boxes(boxes: list[list[float] | None]) -> Tensor:
 
 def table(sources: list[str], maps: list[AttentionMaps]) -> pd.DataFrame:
     """The numbers behind Figure 10, one row per frame but the last of each single example: example, frame, part
-    ("input" or "generated"), temporal (a share of all inputs; empty for generated frames), gain (relative to uniform
-    attention), and the patch with the most attention: its row and column from 0, its attention relative to uniform
-    attention, the grid."""
+    ("input" or "generated"), temporal (a share of all inputs; empty for generated frames), `gain`, and the patch with
+    the most attention: its row and column from 0, its attention relative to uniform attention, the grid."""
     rows = []
     for source, one in zip(sources, maps, strict=True):
         shares, gains = one.temporal[0].tolist(), one.gain[0].tolist()
