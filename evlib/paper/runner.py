@@ -71,9 +71,7 @@ def reproduce(
     results/local/<profile>, which git ignores), and returns that folder. Rows whose weights are published in
     results/<profile> are scored with those, unless `retrain` or `minutes` (of training per row) ask for new ones."""
     if profile != "demo" and data is None:
-        raise EvlibError(
-            f"'{profile}' needs official data (`python -m evlib download`): name its folder with --data DIR."
-        )
+        raise EvlibError(f"'{profile}' needs official data: name its folder with --data (`python -m evlib download`).")
     if profile in ("paper", "fast") and not torch.cuda.is_available():
         small = "'./reproduce.sh real --data DIR' trains the small network."
         raise EvlibError(f"'{profile}' trains 41M parameters and needs a CUDA GPU, found none; {small}")
