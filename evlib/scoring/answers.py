@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image as Pillow
 
 from evlib.data.store import Split
 from evlib.data.tasks.answers import (
@@ -30,15 +31,25 @@ from evlib.frames.render import tokenize, word_frame
 from evlib.scoring import metrics
 from evlib.scoring.ocr import TemplateReader, nearest_word, read_words
 from evlib.training.loss import ms_ssim
+from evlib.viz import plots
 
 
-class Reading(NamedTuple):
-    """One answer, read."""
+@dataclass(frozen=True)
+class Prediction:
+    """An answer as text, and the frames it was read from. What the answer is, the task decides: a word, labels, boxes
+    x,y,w,h, or for a color clip what was measured of it."""
 
     answer: str  # matched to the vocabulary
-    legibility: float  # 0..1: how like a clean rendering of what was read
+    legibility: float  # 0..1: how like a clean rendering of that answer; not how likely it is right
     read: str = ""  # Tesseract's words, before matching
-    runners_up: dict[str, float] = {}  # word -> distance of its rendering, nearest first
+    runners_up: dict[str, float] = field(default_factory=dict, repr=False)  # word -> distance, nearest first
+    frames: np.ndarray = field(default=None, repr=False)  # uint8 (T, 64, 64, 3): what the network generated
+    inputs: np.ndarray = field(default=None, repr=False)  # uint8 (T, 64, 64, 3): what it saw
+    n_truncated: int = 0  # words that were lost, because a text was too long
+
+    def strip(self, scale: int = 2, caption: str = "") -> Pillow.Image:
+        """Input frames, a red line, the generated frames: the paper's Figure 1."""
+        return plots.strip(self.inputs, self.frames, scale, caption)
 
 
 class Scorer(ABC):
@@ -58,7 +69,7 @@ class Scorer(ABC):
         is empty of data to be scored on only."""
 
     @abstractmethod
-    def read_one(self, frames: np.ndarray, vocabulary: Sequence[str]) -> Reading:
+    def read_one(self, frames: np.ndarray, vocabulary: Sequence[str]) -> Prediction:
         """A single answer, uint8 (T, 64, 64, 3), read as `read` reads it."""
 
     @abstractmethod
@@ -87,7 +98,7 @@ class WordScorer(Scorer):
         (raw,), (word,) = read_and_match(frames[:1], vocabulary)
         distances = TemplateReader(vocabulary).distances(frames[:1])[0]
         runners_up = {vocabulary[i]: round(float(distances[i]), 1) for i in distances.argsort().tolist()[:100]}
-        return Reading(word, legibility(frames[:1], [word]), raw, runners_up)
+        return Prediction(word, legibility(frames[:1], [word]), raw, runners_up)
 
     def score(self, table, train, vocabulary):
         positive = self.answer.classes[1] if len(self.answer.classes) == 2 else None
@@ -135,7 +146,7 @@ class LabelsScorer(Scorer):
     def read_one(self, frames, vocabulary):
         frames = until_blank(frames)
         raw, words = read_and_match(frames, label_words(vocabulary))
-        return Reading(", ".join(to_labels(words, vocabulary)), legibility(frames, words), " ".join(raw))
+        return Prediction(", ".join(to_labels(words, vocabulary)), legibility(frames, words), " ".join(raw))
 
     def score(self, table, train, vocabulary):
         def measure(guess: Sequence[str]) -> dict:
@@ -167,7 +178,7 @@ class BoxesScorer(Scorer):
     def read_one(self, frames, vocabulary):
         found = read_boxes(frames)
         text = "; ".join("no box" if box is None else ",".join(f"{v:.0f}" for v in box.box) for box in found)
-        return Reading(f"boxes x,y,w,h: {text}", _confidence(found))
+        return Prediction(f"boxes x,y,w,h: {text}", _confidence(found))
 
     def score(self, table, train, vocabulary):
         boxes, true = ([box_array(json.loads(a)) for a in answers] for answers in (table.answer_read, table.answer))
@@ -211,7 +222,7 @@ class ColorScorer(Scorer):
 
     def read_one(self, frames, vocabulary):
         measured = f"colorfulness {metrics.colorfulness(frames):.1f}, CDC {metrics.cdc(frames):.4f}"
-        return Reading(f"{len(frames)} frames in color ({measured})", 1.0)
+        return Prediction(f"{len(frames)} frames in color ({measured})", 1.0)
 
     def score(self, table, train, vocabulary):
         alone = ("cdc", "colorfulness", "colorfulness_hs")
