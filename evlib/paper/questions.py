@@ -219,16 +219,14 @@ def _clean_is_read(texts: pd.Series, answer: Answer, vocabulary: list[str]) -> d
 def _plot_errors(table: pd.DataFrame) -> plt.Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 1.1 + 0.34 * len(table)))
     labels = {"right": "read right", "reading_error": "legible, misread", "model_error": "wrong"}
-    start = np.zeros(len(table))
-    for (column, label), color in zip(labels.items(), ("C2", "C4", "C1")):
-        axes.barh(table.index, table[column], left=start, color=color, label=label, height=0.7)
-        for y, (x, width) in enumerate(zip(start, table[column])):
-            if width > 0.04:
-                axes.text(x + width / 2, y, f"{100 * width:.0f}", ha="center", va="center", fontsize=7)
-        start = start + table[column].values
+    shares = table[list(labels)].rename(columns=labels)
+    shares.plot.barh(ax=axes, stacked=True, color=["C2", "C4", "C1"], width=0.7, legend=False)
+    for bars in axes.containers:
+        percent = [f"{100 * bar.get_width():.0f}" if bar.get_width() > 0.04 else "" for bar in bars]
+        axes.bar_label(bars, percent, label_type="center", fontsize=7)
     style = {"marker": "|", "s": 160, "color": "black", "zorder": 3}
-    axes.scatter(table.clean, table.index, label="clean frames of the answers read right", **style)
+    axes.scatter(table.clean, range(len(table)), label="clean frames of the answers read right", **style)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="share of the test answers (numbers: percent)")
+    axes.set(xlim=(0, 1), xlabel="share of the test answers (numbers: percent)", ylabel="")
     figure.legend(loc="outside upper center", ncols=4)
     return finish(figure)
