@@ -15,7 +15,7 @@ from evlib.data.tasks.tinyvirat import to_gray
 from evlib.frames.image import until_blank
 from evlib.frames.parts import Clip, End, Example, Text, Word
 from evlib.frames.render import fingerprint, render, render_example, word_frame
-from evlib.scoring.answers import box_array, clean_frames, legibility, scorer, to_labels
+from evlib.scoring.answers import Prediction, box_array, clean_frames, legibility, scorer, to_labels
 from evlib.scoring.evaluate import evaluate
 from evlib.viz import plots
 from evlib.viz.galleries import gallery
@@ -162,7 +162,8 @@ def test_a_clean_rendering_of_every_kind_of_text():
 
 
 def test_a_blank_frame_is_no_answer():
-    assert WORDS.read_one(BLANK, ["green", "red"])[:3] == ("", 0.0, "")
+    reading = WORDS.read_one(BLANK, ["green", "red"])
+    assert (reading.answer, reading.legibility, reading.read) == ("", 0.0, "")
     assert (
         legibility(words("green", ""), ["green", ""]) == pytest.approx(1, abs=1e-3) and legibility(BLANK[:0], []) == 0
     )
@@ -211,7 +212,7 @@ def test_labels_named_twice_or_not_at_all():
     ],
 )
 def test_words_to_labels(line, labels):
-    assert to_labels(line, LABELS) == labels
+    assert to_labels(line.split(), LABELS) == labels
 
 
 def test_labels_to_words():
@@ -242,7 +243,7 @@ def test_wrong_labels_scored_by_hand():
 def test_one_answer_of_labels():
     reading = LABELS_SCORER.read_one(labelled("vehicle moving , Riding")[0], LABELS)
     assert reading.answer == "vehicle_moving, Riding" and reading.legibility == pytest.approx(1, abs=1e-3)
-    assert LABELS_SCORER.read_one(BLANK, LABELS)[:3] == ("", 0.0, "")
+    assert LABELS_SCORER.read_one(BLANK, LABELS) == Prediction("", 0.0, "")
 
 
 # ------------------------------------------------------------------------------------------------ boxes

@@ -3,10 +3,8 @@
 import io
 
 import numpy as np
-import pytest
 from PIL import Image as Pillow
 
-from evlib.utils.errors import EvlibError
 from evlib.viz.attention_plots import BAR, SCALE, VEIL, Strip, figure10, overlay
 from evlib.viz.plots import GAP, LINE, RED
 
@@ -143,19 +141,3 @@ def test_the_key_has_a_line_of_its_own():
 def test_an_untrained_network_is_no_problem():
     picture = pixels(figure10([Strip(gray(3), np.zeros(2), uniform(2))]))
     assert np.abs(picture[TOP : TOP + 64, GAP : GAP + 64] - 100).max() <= 2
-
-
-@pytest.mark.parametrize(
-    "strip",
-    [
-        Strip(gray(2), np.ones(3) / 3, uniform(2)),
-        Strip(gray(2), np.ones(1), uniform(3)),
-        Strip(gray(2), np.ones(1), uniform(2, 7)),
-        Strip(gray(2), np.ones(0), uniform(2)),
-    ],
-)
-def test_what_does_not_fit_is_refused(strip):
-    with pytest.raises(EvlibError, match=r"A strip of 2 frames of 64x64 needs temporal \(n_in,\) and spatial"):
-        figure10([strip])
-    with pytest.raises(EvlibError, match="at least one example"):
-        figure10([])

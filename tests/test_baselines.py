@@ -9,7 +9,6 @@ from evlib.data import tasks
 from evlib.data.encode import encode
 from evlib.paper import baselines
 from evlib.paper.budgets import MINIATURE_STEPS, REAL, budget
-from evlib.utils.errors import EvlibError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,11 +36,6 @@ def test_an_lstm_sees_the_words_and_with_a_cnn_the_clip():
         same, other_words = net(words, clip), net(words.flip(0), clip)
         assert same.shape == (2, 3) and not torch.allclose(same, other_words)
         assert torch.allclose(same, net(words, 255 - clip)) != frames
-
-
-def test_an_unknown_model_is_a_sentence(stores):
-    with pytest.raises(EvlibError, match="Unknown model 'tree': expected bag-of-words, convnet, lstm, lstm-cnn"):
-        baselines.fit("tree", stores["sst2"])
 
 
 def test_a_row_replaces_its_older_self(tmp_path):

@@ -52,7 +52,7 @@ def test_labels_say_what_is_input_and_what_is_not():
 
 
 def test_the_true_answer_stands_under_the_drawn_one():
-    picture = np.asarray(plots.strip(words("a", "|"), words("red"), scale=1, true=words("green", "blue")))
+    picture = np.asarray(plots.film_strip(words("a", "|", "red"), 2, 1, labels={0: "a"}, true=words("green", "blue")))
     drawn, true = picture[16:80], picture[82:146]
     assert (drawn[:, 138:202] == word_frame("red")).all()
     assert (true[:, 138:202] == word_frame("green")).all() and (true[:, 204:268] == word_frame("blue")).all()

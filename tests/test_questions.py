@@ -22,8 +22,8 @@ def test_words_look_alike_at_every_size():
         assert abs(ink[:, 0].mean() - size / 2) < 0.1 * size  # in its middle
 
 
-def test_small_frames_lose_long_words_and_small_boxes(tmp_path):
-    table, figure = frame_sizes(words=8, sentences=2, tracks=6, path=tmp_path / "sizes.png")
+def test_small_frames_lose_long_words_and_small_boxes():
+    table, figure = frame_sizes(words=8, sentences=2, tracks=6)
     assert list(table.columns) == ["measure", "n", "32 px", "64 px", "128 px"] and len(table) == 10
     assert table.n.tolist() == [8, 8, 8, 8, 8, 2, 6, 6, 6, 6]
     shares = table[["32 px", "64 px", "128 px"]]
@@ -32,23 +32,23 @@ def test_small_frames_lose_long_words_and_small_boxes(tmp_path):
     assert table.loc["words of 13-20 letters", "32 px"] < 0.3 and table.loc["words of 4-6 letters", "64 px"] > 0.8
     assert table.loc["boxes of 3-5 px in 64", "32 px"] < 0.4 < table.loc["boxes of 3-5 px in 64", "128 px"]
     assert table.loc["boxes of 19-38 px in 64", "64 px"] > 0.97
-    assert boxes.SIZE == 64 and (tmp_path / "sizes.png").stat().st_size > 10_000
+    assert boxes.SIZE == 64
     left = figure.axes[6]
     assert [line.get_ydata()[0] for line in left.lines if line.get_marker() == "o"] == shares.iloc[0].tolist()
 
 
-def test_a_plain_loss_rewards_a_blend_and_a_concave_one_does_not(tmp_path):
-    table, figure = blend_losses("cat", "dog", path=tmp_path / "blend.png")
+def test_a_plain_loss_rewards_a_blend_and_a_concave_one_does_not():
+    table, figure = blend_losses("cat", "dog")
     assert list(table.columns) == [1.0, 0.5] and table.index[[0, -1]].tolist() == [0, 1]
     assert table[1.0].iloc[[0, -1]].tolist() == pytest.approx([table[1.0].max()] * 2)  # either word: half right
     assert 0.3 < table[1.0].idxmin() < 0.7 and table[1.0].min() < 0.85 * table[1.0].max()
     assert table[0.5].idxmin() in (0, 1) and table[0.5].loc[0.5] > 1.15 * table[0.5].min()
-    assert figure.axes[-1].lines[0].get_ydata().tolist() == table[1.0].tolist() and (tmp_path / "blend.png").exists()
+    assert figure.axes[-1].lines[0].get_ydata().tolist() == table[1.0].tolist()
 
 
 def test_a_blend_of_a_word_with_itself_loses_nothing():
-    table, _ = blend_losses("cat", "cat", powers=(1.0, 0.5, 0.3))
-    assert table.shape == (41, 3) and np.abs(table.values).max() < 1e-3
+    table, _ = blend_losses("cat", "cat")
+    assert table.shape == (41, 2) and np.abs(table.values).max() < 1e-3
 
 
 @pytest.mark.parametrize("size", [32, 128])
@@ -76,14 +76,13 @@ def test_errors_are_the_readers_or_the_models(tmp_path):
     rows = [("Riding, activity_walking", "activity_walking, Riding", "Riding"), ("Riding", "", "")]
     a_run(tmp_path, "tinyvirat", "tinyvirat", rows, ["Riding", "activity_walking"])
     a_run(tmp_path, "lasot", "lasot", [], [])  # answers in boxes are not read as words
-    table, figure = reading_against_model(tmp_path, tmp_path / "errors.png")
+    table, figure = reading_against_model(tmp_path)
     columns = ["n", "right", "reading_error", "model_error", "template", "clean"]
     assert table.index.tolist() == ["cifar10", "tinyvirat"]
     assert table.loc["cifar10", columns].tolist() == pytest.approx([5, 0.4, 0.4, 0.2, 0.6, 1])
     assert table.loc["tinyvirat", columns].tolist() == pytest.approx([2, 0.5, 0, 0.5, 0, 1])
     assert (table.right + table.reading_error + table.model_error).tolist() == pytest.approx([1, 1])
     assert [bar.get_width() for bar in figure.axes[0].patches] == pytest.approx([0.4, 0.5, 0.4, 0, 0.2, 0.5])
-    assert (tmp_path / "errors.png").exists()
 
 
 def test_a_word_that_tesseract_cannot_read(tmp_path):

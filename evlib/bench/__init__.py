@@ -8,18 +8,15 @@
     peers      the same work done otherwise: another library, no cache, one call per frame, files at every step
     growth     seconds and memory as frames, width, batch and data set grow
 
-Speed is measured and never tested: machines are shared and noisy. What is compared is compared in one process, in
-turns, and reported as a ratio of medians; `timing` says of which seconds. Everything but the ends is measured on one
-thread and on two, and the column `threads` is torch's own number at that time. A run replaces the rows of its own kind
-of device, number of threads and preset and leaves the others, so that one table holds a laptop and a GPU.
+What is compared is compared in one process, in turns, as a ratio of medians; `timing` says of which seconds. Everything
+but the ends is measured on one thread and on two. A run replaces the rows of its own kind of device, number of threads
+and preset, so that one table holds a laptop and a GPU.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 import pandas as pd
 import torch
@@ -30,33 +27,27 @@ from evlib.utils import files
 from evlib.utils.errors import EvlibError
 from evlib.utils.progress import log_line
 
-Part = Literal["ends", "network", "variants", "peers", "growth"]
+PARTS = ("ends", "network", "variants", "peers", "growth")
 PRESETS = ("demo", "paper", "fast")  # fast differs from paper by its recipe alone: on a GPU, or where it is named
 
 
 def bench(
     data: Path,
     out: Path,
-    only: Sequence[Part] = (),
+    only: Sequence[str] = (),
     device: str | None = None,
     preset: str | None = None,
     threads: int | None = None,
     log: Callable[[str], None] = log_line,
 ) -> dict[str, pd.DataFrame]:
-    """Measures the parts named in `only`, or all; of the network, `preset`, or demo, paper and on a GPU fast; on a CPU
-    with `threads`, or with one and, if there are two cores, two. Writes <out>/<part>.csv and bench.png, and returns the
-    tables by part. What `data` lacks is a row that says so. Raises EvlibError for an unknown part or preset, and for
-    threads that there are not."""
+    """Measures the PARTS named in `only`, or all; of the network, `preset`, or demo, paper and on a GPU fast. Writes
+    <out>/<part>.csv and bench.png, and returns the tables by part. What `data` lacks is a row that says so. EvlibError
+    for threads that there are not."""
     from evlib.bench import ends, growth, network, peers, plot, variants
 
-    parts, on = tuple(only) or get_args(Part), find_device(device)
-    if unknown := {*parts} - {*get_args(Part)}:
-        raise EvlibError(f"bench measures {', '.join(get_args(Part))}; found {min(unknown)!r}.")
-    if preset is not None and preset not in PRESETS:
-        raise EvlibError(f"bench knows the presets {', '.join(PRESETS)}; found {preset!r}.")
-    if Path(out).suffix:
-        names = " ".join(f"{part}.csv" for part in parts)
-        raise EvlibError(f"--out {out}: expected a folder, to which {names} and bench.png are written.")
+    on = find_device(device)
+    if out.suffix:
+        raise EvlibError(f"--out {out}: expected a folder for <part>.csv and bench.png.")
     presets = (preset,) if preset else PRESETS if on.type == "cuda" else PRESETS[:2]
     counts = thread_counts(threads, on)
     measures = {
@@ -66,37 +57,28 @@ def bench(
         "growth": lambda first: growth.measure(on, log, host=first),
     }
     tables = {}
-    for part in parts:
-        path = Path(out) / f"{part}.csv"
-        if part == "ends":
-            tables[part] = ends.measure(data, log)
-        else:
-            measured = []
-            for count in counts:
-                with torch_threads(count):
-                    log(f"{part}: {count} thread{'s' if count > 1 else ''}")
-                    measured.append(measures[part](count == counts[0]))
-            tables[part] = joined(pd.concat(measured, ignore_index=True), path)
+    for part in only or PARTS:
+        path, measured = out / f"{part}.csv", []
+        for count in counts if part != "ends" else ():
+            with torch_threads(count):
+                log(f"{part}: {count} thread{'s' if count > 1 else ''}")
+                measured.append(measures[part](count == counts[0]))
+        tables[part] = joined(pd.concat(measured, ignore_index=True), path) if measured else ends.measure(data, log)
         with files.atomic(path) as temporary:
             tables[part].to_csv(temporary, index=False, float_format="%.5g")
-    plot.plot(Path(out))
+    plot.plot(out)
     return tables
 
 
 def thread_counts(threads: int | None, device: torch.device) -> tuple[int, ...]:
     """The numbers of threads to measure with, checked: torch would report more than it can have."""
     if device.type == "cuda":
-        counts = (threads or torch.get_num_threads(),)
-    else:
-        counts = (threads,) if threads is not None else (1, 2)[: cores()]
-    if not 1 <= counts[-1] <= cores():
-        raise EvlibError(f"--threads {counts[-1]}: expected 1 to {cores()}, the cores of this machine.")
-    limit = os.environ.get("OMP_THREAD_LIMIT", "")
-    if limit.isdigit() and int(limit) < counts[-1]:
-        raise EvlibError(
-            f"OMP_THREAD_LIMIT={limit} is set, so {counts[-1]} threads cannot be measured: unset it, or give --threads."
-        )
-    return counts
+        return (threads or torch.get_num_threads(),)
+    if threads is None:
+        return (1, 2)[: cores()]
+    if not 1 <= threads <= cores():
+        raise EvlibError(f"--threads {threads}: expected 1 to {cores()}, the cores that this process may use.")
+    return (threads,)
 
 
 def joined(new: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -104,8 +86,6 @@ def joined(new: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not path.exists():
         return new
     old = pd.read_csv(path)
-    if list(old.columns) != list(new.columns):  # an older version wrote it
-        return new
     old = old[~_origin(old).isin(set(_origin(new)))]
     table = pd.concat([new, old], ignore_index=True) if len(old) else new
     return table.sort_values("device", key=lambda device: ~device.str.startswith("CPU"), kind="stable")

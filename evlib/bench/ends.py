@@ -54,8 +54,7 @@ def rendering(data: Path) -> dict:
 def encoding_cifar10(data: Path) -> dict:
     """All of CIFAR-10 to a store."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "store"
-        row = timed("CIFAR-10 images encoded", lambda: encode(tasks.get("cifar10"), data, out, quiet).metadata)
+        row = timed("CIFAR-10 images encoded", lambda: encoded("cifar10", data, Path(folder) / "store"))
     return {**row, "note": peak_memory()}
 
 
@@ -69,8 +68,7 @@ def encoding_sounds(data: Path) -> dict:
             for i in range(SOUNDS // len(speakers)):
                 path = recordings / f"{i % len(DIGITS)}_{speaker:02d}_{i // len(DIGITS)}.wav"
                 soundfile.write(path, 0.1 * rng.standard_normal(28_800), 48_000, subtype="PCM_16")
-        task = tasks.get("audiomnist")
-        row = timed("48 kHz recordings encoded", lambda: encode(task, Path(folder), log=quiet).metadata)
+        row = timed("48 kHz recordings encoded", lambda: encoded("audiomnist", Path(folder)))
     return {**row, "note": f"30,000 would take {30_000 / row['per_second']:.0f} s"}
 
 
@@ -100,6 +98,11 @@ def word_frames(count: int) -> np.ndarray:
     return np.stack([word_frame(words[i % len(words)]) for i in range(count)])
 
 
+def encoded(task: str, data: Path, out: Path | None = None) -> pd.DataFrame:
+    """The rows of a data set, encoded without a word."""
+    return encode(tasks.get(task), data, out, log=lambda line: None).metadata
+
+
 def timed(what: str, work: Callable[[], Sized]) -> dict:
     """The seconds of one call, and how many things it returned."""
     started = time.perf_counter()
@@ -109,9 +112,4 @@ def timed(what: str, work: Callable[[], Sized]) -> dict:
 
 
 def peak_memory() -> str:
-    """What this process ever held, in words."""
     return f"peak memory {peak_megabytes(CPU) / 1000:.2f} GB"
-
-
-def quiet(line: str) -> None:
-    pass

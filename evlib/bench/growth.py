@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import torch
 
 from evlib.bench.network import name_of, random_split, training_step
 from evlib.bench.timing import in_turns, machine, peak_of_a_repeat, saved_bytes
-from evlib.config import Config, preset
+from evlib.config import preset
 from evlib.data.batches import Batch, Batches, Schedule
 from evlib.data.store import COLUMNS as METADATA
 from evlib.data.store import VERSION, VideoStore
@@ -26,101 +26,72 @@ from evlib.paper import cost
 from evlib.training.device import precision_for
 from evlib.training.learner import answer_loss
 
-FRAMES, WIDTHS, BATCHES = (2, 4, 8, 16, 32, 64), (64, 128, 256, 512), (1, 4, 16, 64)
+SIZES = {"frames": (2, 4, 8, 16, 32, 64), "width": (64, 128, 256, 512), "batch": (1, 4, 16, 64)}
 SEQUENCES = (1_000, 10_000, 100_000, 1_000_000)
 FIXED = {"frames": 11, "width": preset("demo").model.width, "batch": 8}  # what does not grow
 DISTINCT, LENGTH = 1_000, 12  # frames of the synthetic store, and of each of its sequences
 
 
-def measure(
-    device: torch.device,
-    log: Callable[[str], None],
-    frames: Sequence[int] = FRAMES,
-    widths: Sequence[int] = WIDTHS,
-    batches: Sequence[int] = BATCHES,
-    sequences: Sequence[int] = SEQUENCES,
-    host: bool = True,
-) -> pd.DataFrame:
+def measure(device: torch.device, log: Callable[[str], None], host: bool = True) -> pd.DataFrame:
     """One row per size. `megabytes` of a training step: on a CPU what is saved for the backward pass, on a GPU the peak
     of all tensors; `formula_megabytes` what evlib.paper.cost says of it. Of a data set, measured if it is the `host`'s
     turn: the index, 4 bytes per frame of a sequence."""
-    rows, types = [], ("float32", "bfloat16")
-    usual, other = types if device.type == "cpu" else reversed(types)
-    for axis, values in (("frames", frames), ("width", widths), ("batch", batches)):
-        rows += steps("training step", axis, values, device, usual)
-    rows += steps(f"training step in {other}", "width", widths, device, other)
-    if host:
-        rows += stores(sequences, device)
+    usual, other = ("float32", "bfloat16") if device.type == "cpu" else ("bfloat16", "float32")
+    rows = [row for axis in SIZES for row in steps("training step", axis, device, usual)]
+    rows += steps(f"training step in {other}", "width", device, other)
+    rows += stores(device) if host else ()
     table = pd.DataFrame(rows).assign(**machine(device), note="")
     for (what, axis), group in table.groupby(["what", "axis"], sort=False):
         table.loc[group.index, "note"] = note = slopes(group)
-        first, last = group.iloc[0], group.iloc[-1]
-        sizes, seconds = f"{first.value:,} to {last.value:,}", f"{first.seconds:.4g} to {last.seconds:.4g} s"
-        log(f"{what}, {axis} {sizes}: {seconds}; {note}")
+        log(f"{what}, {axis} {group.value.iloc[0]:,} to {group.value.iloc[-1]:,}: {note}")
     return table
 
 
-def steps(what: str, axis: str, values: Sequence[int], device: torch.device, precision: str) -> Iterable[dict]:
+def steps(what: str, axis: str, device: torch.device, precision: str) -> Iterator[dict]:
     """A training step of preset demo with one size changed, all sizes in turns."""
-    works, measured = {}, {}
-    for value in values:
-        size = {**FIXED, axis: value}
-        config = preset("demo").override(
-            width=size["width"], heads=size["width"] // 32, batch=size["batch"], precision=precision
-        )
-        works[value], *measured[value] = one_step(config, size["frames"], device)
+    works, megabytes = {}, {}
+    for value in SIZES[axis]:
+        works[value], *megabytes[value] = one_step({**FIXED, axis: value}, device, precision)
     timings = in_turns(works, device, patience=12)
-    for value, (saved, formula) in measured.items():
-        yield {
-            "what": what,
-            "axis": axis,
-            "value": value,
-            "dtype": precision,
-            "seconds": timings[value].seconds,
-            "megabytes": saved / 1e6,
-            "formula_megabytes": formula / 1e6,
-            "repeats": timings[value].repeats,
-        }
+    for value, (seconds, repeats) in timings.items():
+        row = {"what": what, "axis": axis, "value": value, "dtype": precision, "seconds": seconds}
+        yield {**row, **dict(zip(("megabytes", "formula_megabytes"), megabytes[value])), "repeats": repeats}
 
 
-def one_step(config: Config, T: int, device: torch.device) -> tuple[Callable, float, float]:
-    """A step on T input frames and one of answer; the bytes it takes, and what they should be."""
+def one_step(size: dict[str, int], device: torch.device, precision: str) -> tuple[Callable, float, float]:
+    """A step of one size, with one frame of answer; the megabytes it takes, and what they should be."""
     torch.manual_seed(0)
-    net, dtype, batch = NextFrame(config.model).to(device), precision_for(config, device), config.train.batch
+    T, width, batch = size["frames"], size["width"], size["batch"]
+    config = preset("demo").override(width=width, heads=width // 32, batch=batch, precision=precision)
+    net, dtype = NextFrame(config.model).to(device), precision_for(config, device)
     split = random_split(T, 1, 4 * batch, device)
     step = training_step(net, config, split)
     data = split.frames.nbytes + split.sequences.nbytes
     formula = cost.memory(config.model, batch, T, 1, config.train.optimizer, name_of(dtype), data)
     if device.type == "cuda":
-        peak = peak_of_a_repeat(step, device) * 1e6
+        peak = peak_of_a_repeat(step, device)
         others = torch.cuda.memory_allocated(device) - formula.weights - formula.optimizer - formula.data
-        return step, peak - others, formula.total  # the other networks of this axis are on the device as well
+        return step, peak - others / 1e6, formula.total / 1e6  # other networks of this axis are on the device, too
     video = split.gather(range(batch))
     saved = saved_bytes(net, lambda: answer_loss(net.train(), Batch(video, T, 1), config.train, dtype))
-    return step, saved, formula.activations
+    return step, saved / 1e6, formula.activations / 1e6
 
 
 # ---- data sets -------------------------------------------------------------------------------------------------------
 
 
-def stores(sizes: Sequence[int], device: torch.device) -> Iterable[dict]:
+def stores(device: torch.device) -> Iterator[dict]:
     """A store of every size: opened, its training split brought to the device, an epoch shuffled, 20 batches of 16
     gathered (the frames are few and shared: what grows is the index)."""
-    for size in sizes:
+    for size in SEQUENCES:
         with tempfile.TemporaryDirectory() as folder:
             write_store(Path(folder), size)
             timings = in_turns(store_works(Path(folder), device), device, repeats=3)
-            index = VideoStore.open(folder).sequences.nbytes
-        for what, timing in timings.items():
-            yield {
-                "what": what,
-                "axis": "sequences",
-                "value": size,
-                "seconds": timing.seconds,
-                "megabytes": index / 1e6,
-                "formula_megabytes": cost.store_bytes(0, size, LENGTH) / 1e6,
-                "repeats": timing.repeats,
-            }
+            index = VideoStore.open(folder).sequences.nbytes / 1e6
+        formula = cost.store_bytes(0, size, LENGTH) / 1e6
+        for what, (seconds, repeats) in timings.items():
+            row = {"what": what, "axis": "sequences", "value": size, "seconds": seconds}
+            yield {**row, "megabytes": index, "formula_megabytes": formula, "repeats": repeats}
 
 
 def store_works(folder: Path, device: torch.device) -> dict[str, Callable]:
@@ -154,14 +125,12 @@ def write_store(folder: Path, size: int) -> None:
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
     """The exponent p of y ~ x^p, by least squares on logarithms."""
-    p, _ = np.polyfit(np.log(np.asarray(x, float)), np.log(np.asarray(y, float)), 1)
+    p, _ = np.polyfit(np.log(x), np.log(y), 1)
     return round(float(p), 4) + 0.0  # no minus zero
 
 
 def slopes(group: pd.DataFrame) -> str:
     """seconds ~ frames^0.93 (1.02 in the last step); bytes ~ ..."""
-    if len(group) < 2:
-        return ""
     axis, parts = group.axis.iloc[0], []
     for name, column in (("seconds", group.seconds), ("bytes", group.megabytes)):
         last = slope(group.value[-2:], column[-2:])

@@ -6,7 +6,7 @@ type, both measured in turns: the share of the machine that the network makes us
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import numpy as np
@@ -28,15 +28,12 @@ WORKS = ("forward", "training step", "generation")
 ON_CPU = {"demo": 16, "paper": 1, "fast": 1}  # sequences per step, at most, where Table 1's would take minutes
 
 
-def measure(
-    presets: Sequence[str], device: torch.device, log: Callable[[str], None], shapes: Iterable[str] = SHAPES
-) -> pd.DataFrame:
+def measure(presets: Sequence[str], device: torch.device, log: Callable[[str], None]) -> pd.DataFrame:
     """One row per preset, shape and work. `frames_per_second` counts the frames of the sequences, input and answer;
     `peak_megabytes` is of a GPU's tensors, or of a whole process that does nothing else."""
     rows = []
     for name in presets:
-        for shape in shapes:
-            n_in, n_out, batch = SHAPES[shape]
+        for shape, (n_in, n_out, batch) in SHAPES.items():
             config = preset(name).override(batch=batch if device.type == "cuda" else min(batch, ON_CPU[name]))
             for what in WORKS:
                 row = in_a_process(device, utilisation, what, config, n_in, n_out, str(device))
@@ -59,21 +56,10 @@ def utilisation(what: str, config: Config, n_in: int, n_out: int, device: str) -
     timings = in_turns({"work": work, "yardstick": yardstick}, on)
     seconds = timings["work"].seconds
     rate, limit = flop / seconds, unit / timings["yardstick"].seconds
-    return {
-        "n_in": n_in,
-        "n_out": n_out,
-        "batch": batch,
-        "dtype": name_of(dtype),
-        "seconds": seconds,
-        "frames_per_second": batch * (n_in + n_out) / seconds,
-        "gflop": flop / 1e9,
-        "gflop_per_second": rate / 1e9,
-        "matmul_gflop_per_second": limit / 1e9,
-        "utilisation": rate / limit,
-        "peak_megabytes": peak,
-        "repeats": timings["work"].repeats,
-        **machine(on),
-    }
+    row = {"n_in": n_in, "n_out": n_out, "batch": batch, "dtype": name_of(dtype), "seconds": seconds}
+    row |= {"frames_per_second": batch * (n_in + n_out) / seconds, "gflop": flop / 1e9}
+    row |= {"gflop_per_second": rate / 1e9, "matmul_gflop_per_second": limit / 1e9, "utilisation": rate / limit}
+    return {**row, "peak_megabytes": peak, "repeats": timings["work"].repeats, **machine(on)}
 
 
 def work_of(what: str, config: Config, n_in: int, n_out: int, device: torch.device) -> tuple[Callable, float]:
@@ -99,11 +85,11 @@ def training_step(net: NextFrame, config: Config, split: Split) -> Callable[[], 
     return lambda: learner.step(batches[next(steps)])
 
 
-def random_split(n_in: int, n_out: int, sequences: int, device: torch.device, frames: int = 256) -> Split:
-    """Sequences of one shape over a few frames of noise. Speed does not depend on the pixels."""
+def random_split(n_in: int, n_out: int, sequences: int, device: torch.device) -> Split:
+    """Sequences of one shape over 256 frames of noise. Speed does not depend on the pixels."""
     rng = np.random.default_rng(0)
-    pixels = torch.from_numpy(rng.integers(256, size=(frames, 64, 64, 3), dtype=np.uint8))
-    index = torch.from_numpy(rng.integers(frames, size=(sequences, n_in + n_out), dtype=np.int32))
+    pixels = torch.from_numpy(rng.integers(256, size=(256, 64, 64, 3), dtype=np.uint8))
+    index = torch.from_numpy(rng.integers(256, size=(sequences, n_in + n_out), dtype=np.int32))
     lengths = pd.DataFrame({"n_in": n_in, "n_out": n_out}, index=range(sequences))
     return Split("train", pixels.to(device), index.to(device), lengths)
 

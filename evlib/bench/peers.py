@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from evlib.bench.ends import quiet, word_frames
+from evlib.bench.ends import word_frames
 from evlib.bench.network import random_split
 from evlib.bench.timing import REPEATS, in_turns, machine
 from evlib.config import SIZE, ModelConfig, TrainConfig, preset
@@ -42,10 +42,10 @@ from evlib.training.optim import make_optimizers
 from evlib.utils.errors import EvlibError
 
 FRAMES, BATCH = 20, 8  # generated
+READ, SINGLY = 500, 20  # frames that we read, and that the peer reads, one by one
 COLUMNS = "what ours peer ours_seconds peer_seconds slowdown repeats device threads note"
 TIMESFORMER = "timesformer-pytorch 0.4.1"
 FILES = ("fsdd", "audiomnist", "tinyvirat", "lasot")  # of these a file holds one example; as far as they are there
-Names = tuple[str, str, str]
 
 
 class Pair(NamedTuple):
@@ -60,66 +60,53 @@ class Pair(NamedTuple):
 def measure(data: Path, device: torch.device, log: Callable[[str], None], host: bool = True) -> pd.DataFrame:
     """COLUMNS, one row per comparison; with those that are not the network's work if it is the `host`'s turn."""
     rows = []
-    for (what, ours, peer), make in comparisons(data, device, host and device.type == "cpu"):
-        row = {"what": what, "ours": ours, "peer": peer}
+    for what, ours, peer, make in comparisons(data, device, host and device.type == "cpu"):
         try:
-            row |= compared(make(), device)
-            seconds = f"{row['ours_seconds']:.4f} s, {peer}: {row['peer_seconds']:.4f} s"
-            log(f"{what}: {seconds}, slowdown {row['slowdown']:.2f}")
+            measured = compared(make(), device)
+            log(f"{what}, {peer}: slowdown {measured['slowdown']:.2f}")
         except EvlibError as error:
-            row["note"] = f"not measured: {error}"
-            log(f"{what}: {row['note']}")
-        rows.append(row)
+            measured = {"note": f"not measured: {error}"}
+            log(f"{what}: {measured['note']}")
+        rows.append({"what": what, "ours": ours, "peer": peer, **measured})
     return pd.DataFrame(rows).reindex(columns=COLUMNS.split()).assign(**machine(device))
 
 
-def comparisons(data: Path, device: torch.device, host: bool) -> Iterator[tuple[Names, Callable[[], Pair]]]:
+def comparisons(data: Path, device: torch.device, host: bool) -> Iterator[tuple[str, str, str, Callable[[], Pair]]]:
     """What is compared, ours and the peer by name; and what makes the pair, or says in an EvlibError why it cannot."""
-    demo, paper = preset("demo").model, preset("paper").model
-    wide = replace(demo, width=512, heads=8)
-    small, large, whole = f"width {demo.width}, 3 blocks", "width 512, 3 blocks", "width 512, the paper's 9 blocks"
-    for name, model, patch, n_in, batch in (
-        (f"{small}, equal patches", demo, 8, 2, 16),
-        (f"{small}, equal patches", demo, 8, 11, 16),
-        (f"{large}, equal patches", wide, 8, 11, 8),
-        (f"{whole}, equal patches", replace(paper, dropout=0.0), 8, 11, 2),
-        (f"{small}, equal tokens", demo, 16, 2, 16),
-        (f"{small}, equal tokens", demo, 16, 11, 16),
-        (f"{large}, equal tokens", wide, 16, 11, 8),
-    ):
-        what = f"training step, {name}, {n_in} frames, batch {batch}"
-        yield (what, "evlib", TIMESFORMER), partial(step_pair, model, patch, n_in, batch, device)
+    demo = preset("demo").model
+    wide, paper = replace(demo, width=512, heads=8), replace(preset("paper").model, dropout=0.0)
+    sizes = [(demo, 8, 2, 16), (demo, 8, 11, 16), (wide, 8, 11, 8), (paper, 8, 11, 2)]
+    sizes += [(demo, 16, 2, 16), (demo, 16, 11, 16), (wide, 16, 11, 8)]
+    for model, patch, n_in, batch in sizes:
+        blocks = "the paper's 9 blocks" if model is paper else "3 blocks"
+        equal = "equal patches" if patch == 8 else "equal tokens"
+        what = f"training step, width {model.width}, {blocks}, {equal}, {n_in} frames, batch {batch}"
+        yield what, "evlib", TIMESFORMER, partial(step_pair, model, patch, n_in, batch, device)
     for n_in in (2, 21):
-        what = f"generation, {n_in} -> {FRAMES} frames, batch {BATCH}, preset demo"
-        names = what, "a cache of keys and values", "the whole sequence again for every frame"
-        yield names, partial(generation_pair, n_in, device)
+        what, naive = f"generation, {n_in} -> {FRAMES} frames, batch {BATCH}, preset demo", "the whole sequence again"
+        yield what, "a cache of keys and values", f"{naive} for every frame", partial(generation_pair, n_in, device)
     if host:
-        yield ("reading a frame", "ocr.read_words", "pytesseract, one call per frame"), reading_pair
+        yield "reading a frame", "ocr.read_words", "pytesseract, one call per frame", reading_pair
         for name in FILES:
             what = f"a batch from files, {name}, 16 sequences"
-            yield (what, "gathered from the store", "files opened at every step"), partial(file_pair, name, data)
+            yield what, "gathered from the store", "files opened at every step", partial(file_pair, name, data)
 
 
 def compared(pair: Pair, device: torch.device, repeats: int = REPEATS) -> dict:
     """The measured columns of a row."""
     timings = in_turns({"ours": pair.ours, "peer": pair.peer}, device, repeats)
     ours, peer = (timings[name].seconds / count for name, count in zip(("ours", "peer"), pair.counts))
-    return {
-        "ours_seconds": ours,
-        "peer_seconds": peer,
-        "slowdown": peer / ours,
-        "repeats": timings["ours"].repeats,
-        "note": pair.note,
-    }
+    row = {"ours_seconds": ours, "peer_seconds": peer, "slowdown": peer / ours}
+    return {**row, "repeats": timings["ours"].repeats, "note": pair.note}
 
 
 # ---- another library -------------------------------------------------------------------------------------------------
 
 
 def step_pair(model: ModelConfig, patch: int, n_in: int, batch: int, device: torch.device) -> Pair:
-    """Forward, loss, backward and AdamW, in one precision, on frames that are on the device. Ours predicts the next
-    frame, the peer one of ten classes. Width, heads, blocks, frames and batch are equal; with patches of 8 pixels ours
-    merges them to 16 for its global blocks, with patches of 16 the peer has as many tokens in a block as ours."""
+    """Forward, loss, backward and AdamW, in one precision, at equal width, heads, blocks, frames and batch. Ours
+    predicts the next frame, the peer one of ten classes; ours merges patches of 8 pixels to 16 for its global blocks,
+    so with patches of 16 the peer has as many tokens in a block."""
     torch.manual_seed(0)
     settings = TrainConfig(optimizer="adamw")
     dtype = precision_for(preset("demo").override(width=model.width, heads=model.heads), device)
@@ -157,19 +144,12 @@ def timesformer(model: ModelConfig, patch: int, frames: int) -> nn.Module:
             warnings.simplefilter("ignore", SyntaxWarning)  # of the peer's source, when Python first compiles it
             from timesformer_pytorch import TimeSformer
     except ImportError:
-        raise EvlibError(
-            "timesformer-pytorch is not installed; `pip install --no-deps timesformer-pytorch==0.4.1` adds it."
-        ) from None
-    return TimeSformer(
-        dim=model.width,
-        image_size=SIZE,
-        patch_size=patch,
-        num_frames=frames,
-        num_classes=10,
-        depth=2 * model.local_blocks + model.global_blocks,
-        heads=model.heads,
-        dim_head=model.width // model.heads,
-    )
+        how = "`pip install --no-deps timesformer-pytorch==0.4.1` adds it."
+        raise EvlibError(f"timesformer-pytorch is not installed; {how}") from None
+    heads = {"heads": model.heads, "dim_head": model.width // model.heads}
+    depth = 2 * model.local_blocks + model.global_blocks
+    size = {"image_size": SIZE, "patch_size": patch, "num_frames": frames}
+    return TimeSformer(dim=model.width, depth=depth, num_classes=10, **size, **heads)
 
 
 # ---- no cache --------------------------------------------------------------------------------------------------------
@@ -186,26 +166,26 @@ def generation_pair(n_in: int, device: torch.device) -> Pair:
 
 @torch.inference_mode()
 def generate_without_cache(net: NextFrame, frames: Tensor, count: int) -> Tensor:
-    """As `generate.generate`: (B, T, 3, 64, 64) -> the `count` frames after them."""
-    video, n_in = frames.float() / 255 if frames.dtype == torch.uint8 else frames, frames.shape[1]
+    """As `generate`: uint8 (B, T, 3, 64, 64) -> the `count` frames after them, float 0..1."""
+    video = frames.float() / 255
     for _ in range(count):
         video = torch.cat([video, net(video, last=1)], dim=1)
-    return video[:, n_in:]
+    return video[:, frames.shape[1] :]
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def reading_pair(count: int = 500, singly: int = 20) -> Pair:
+def reading_pair() -> Pair:
     ocr.require_tesseract()
-    frames = word_frames(count)
+    frames = word_frames(READ)
 
     def one_by_one() -> None:
-        for frame in frames[:singly]:
+        for frame in frames[:SINGLY]:
             pytesseract.image_to_string(ocr.prepare(frame), config=ocr.PAGE_MODE)
 
-    note = f"{count} frames in lists of {ocr.PAGES}, against {singly} calls"
-    return Pair(lambda: ocr.read_words(frames, torch.get_num_threads()), one_by_one, note, (count, singly))
+    note = f"{READ} frames in lists of {ocr.PAGES}, against {SINGLY} calls"
+    return Pair(lambda: ocr.read_words(frames, torch.get_num_threads()), one_by_one, note, (READ, SINGLY))
 
 
 # ---- files at every step ---------------------------------------------------------------------------------------------
@@ -220,7 +200,7 @@ def from_files(task: Task, items: Sequence[Item]) -> Tensor:
 
 def file_pair(name: str, data: Path) -> Pair:
     task = tasks.get(name)
-    split = encode(task, data, log=quiet).split("train")
+    split = encode(task, data, log=lambda line: None).split("train")
     rows = max(split.shapes().values(), key=len)[:16]
     items = [item for item in task.items(task.root(data)) if item.split == "train"]
     note = "no workers; the peer, too, caches rendered words"

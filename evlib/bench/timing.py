@@ -1,10 +1,9 @@
 """Measuring: seconds in turns, the machine's own rate, bytes.
 
-On one CPU thread seconds are CPU seconds, of this process and the programs it starts. On a busy machine the clock is
-unfair to long work, even in turns: a product of 512 x 512 fits into one time slice, one of 2048 x 2048 is interrupted
-(measured: 89 against 15 GFLOP/s by the clock, 87 against 90 by CPU seconds). On an idle machine the two are the same,
-but for waiting on a disk. What a second thread gains only the clock shows: so with several threads, and on a GPU,
-seconds are the clock's, and the machine should be idle.
+On one CPU thread seconds are CPU seconds, of this process and the programs it starts: on a busy machine the clock is
+unfair to long work (a product of 512 x 512 fits into one time slice, one of 2048 x 2048 is interrupted: 89 against 15
+GFLOP/s by the clock, 87 against 90 by CPU seconds). What a second thread gains only the clock shows: with several
+threads, and on a GPU, seconds are the clock's, and the machine should be idle.
 """
 
 from __future__ import annotations
@@ -35,26 +34,14 @@ class Timing(NamedTuple):
     repeats: int
 
 
-class Stopwatch:
-    """`with Stopwatch(device) as watch: ...`, then watch.seconds: CPU seconds of one thread, else the clock's."""
-
-    def __init__(self, device: torch.device):
-        self.device, self.seconds = device, 0.0
-
-    def now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # until it has done what it was given
-        elif torch.get_num_threads() == 1:
-            used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-            return sum(usage.ru_utime + usage.ru_stime for usage in used)
-        return time.perf_counter()
-
-    def __enter__(self) -> Stopwatch:
-        self.start = self.now()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.seconds = self.now() - self.start
+def now(device: torch.device) -> float:
+    """CPU seconds of one thread, else the clock's."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # until it has done what it was given
+    elif torch.get_num_threads() == 1:
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in used)
+    return time.perf_counter()
 
 
 def in_turns(
@@ -65,14 +52,14 @@ def in_turns(
     for work in works.values():
         work()
     seconds: dict[Hashable, list[float]] = {name: [] for name in works}
-    started = time.perf_counter()
+    began = time.perf_counter()
     for turn in range(repeats):
-        if turn >= 3 and time.perf_counter() - started > patience:
+        if turn >= 3 and time.perf_counter() - began > patience:
             break
         for name, work in works.items():
-            with Stopwatch(device) as watch:
-                work()
-            seconds[name].append(watch.seconds)
+            started = now(device)
+            work()
+            seconds[name].append(now(device) - started)
     return {name: Timing(median(values), len(values)) for name, values in seconds.items()}
 
 
@@ -90,7 +77,8 @@ def machine(device: torch.device) -> dict:
 
 def cores() -> int:
     """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(found, int(os.environ.get("OMP_THREAD_LIMIT") or found))
 
 
 @contextmanager
@@ -116,8 +104,7 @@ def peak_megabytes(device: torch.device) -> float:
 
 
 def peak_of_a_repeat(work: Callable, device: torch.device) -> float:
-    """`peak_megabytes` once work was done twice; of a GPU, of the second time: an optimizer makes its own tensors in
-    its first step."""
+    """`peak_megabytes` of work done twice; of a GPU the second time: an optimizer makes its tensors in its first."""
     work()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -130,8 +117,7 @@ def in_a_process(device: torch.device, work: Callable, *arguments):
     reset, in this one."""
     if device.type == "cuda":
         return work(*arguments)
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
+    context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["evlib.bench.network"])  # torch is imported once, for all of them
     with ProcessPoolExecutor(1, context, torch.set_num_threads, (torch.get_num_threads(),)) as pool:
         return pool.submit(work, *arguments).result()
@@ -140,16 +126,14 @@ def in_a_process(device: torch.device, work: Callable, *arguments):
 def saved_bytes(net: nn.Module, forward: Callable) -> int:
     """Bytes that `forward` saves for the backward pass: every storage once, the network's own left out."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*net.parameters(), *net.buffers())}
-    storages: dict[int, int] = {}
-    alive = []
+    saved: dict[int, torch.UntypedStorage] = {}  # kept, or their addresses might be given away again
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
-            storages[storage.data_ptr()] = storage.nbytes()
-            alive.append(tensor)  # or its address might be given away again
+            saved[storage.data_ptr()] = storage
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         forward()
-    return sum(storages.values())
+    return sum(storage.nbytes() for storage in saved.values())

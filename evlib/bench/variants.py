@@ -10,70 +10,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import product
+from collections.abc import Callable
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from evlib.bench.network import random_split, training_step
-from evlib.bench.timing import REPEATS, in_turns, machine
+from evlib.bench.timing import in_turns, machine
 from evlib.config import Config, preset
 from evlib.model import Block, NextFrame
 
 SHAPES = ((2, 1), (11, 1), (21, 1), (11, 10))  # those of Table 1 but tracking's
-STEM = 16  # channels, tried on the shortest shape
-BASELINE = ("float32", "all frames", 0)
+VARIANTS = (
+    ("float32", "all frames", 0),  # the first is what the others are compared with
+    ("float32", "answer frames", 0),
+    ("bfloat16", "all frames", 0),
+    ("bfloat16", "answer frames", 0),
+    ("float32", "answer frames", 16),  # on the shortest shape alone
+)
 
 
 def measure(
-    device: torch.device,
-    log: Callable[[str], None],
-    shapes: Sequence[tuple[int, int]] = SHAPES,
-    config: Config | None = None,
-    repeats: int = REPEATS,
+    device: torch.device, log: Callable[[str], None], base: Config | None = None, repeats: int = 5
 ) -> pd.DataFrame:
-    """One row per shape and variant."""
-    rows = []
-    for n_in, n_out in shapes:
-        for row in steps(config or preset("demo"), n_in, n_out, device, repeats, stem=(n_in, n_out) == shapes[0]):
+    """One row per shape and variant of `base`, or preset demo."""
+    base, rows = base or preset("demo"), []
+    for n_in, n_out in SHAPES:
+        split = random_split(n_in, n_out, 4 * base.train.batch, device)
+        variants = [variant for variant in VARIANTS if not variant[2] or (n_in, n_out) == SHAPES[0]]
+        works = {}
+        for precision, last_block, stem in variants:
+            config = base.override(precision=precision, stem=stem, compile="off")
+            torch.manual_seed(0)
+            net = NextFrame(config.model).to(device)
+            if last_block == "all frames":
+                compute_all_frames(net.middle[-1])
+            works[precision, last_block, stem] = training_step(net, config, split)
+        timings = in_turns(works, device, repeats, patience=12)
+        for variant in variants:
+            row = {"what": "training step", "n_in": n_in, "n_out": n_out, "batch": base.train.batch}
+            row |= dict(zip(("precision", "last_block", "stem"), variant)) | {"seconds": timings[variant].seconds}
+            row |= {"speedup": timings[VARIANTS[0]].seconds / row["seconds"], "repeats": timings[variant].repeats}
             rows.append(row)
-            log(
-                f"training step, {n_in} -> {n_out}, {row['precision']}, last block: {row['last_block']}, "
-                f"stem {row['stem']}: {row['seconds']:.3f} s, speedup {row['speedup']:.2f}"
-            )
+            log("  ".join(f"{name} {value}" for name, value in row.items()))
     return pd.DataFrame(rows).assign(**machine(device))
-
-
-def steps(
-    config: Config, n_in: int, n_out: int, device: torch.device, repeats: int = REPEATS, stem: bool = False
-) -> Iterable[dict]:
-    """A training step of every variant on n_in input and n_out answer frames; with the stem, too, if asked for."""
-    variants = list(product(("float32", "bfloat16"), ("all frames", "answer frames"), (0,)))
-    if stem:
-        variants.append(("float32", "answer frames", STEM))
-    split = random_split(n_in, n_out, 4 * config.train.batch, device)
-    works = {}
-    for precision, last_block, channels in variants:
-        settings = config.override(precision=precision, stem=channels, compile="off")
-        torch.manual_seed(0)
-        net = NextFrame(settings.model).to(device)
-        if last_block == "all frames":
-            compute_all_frames(net.middle[-1])
-        works[precision, last_block, channels] = training_step(net, settings, split)
-    timings = in_turns(works, device, repeats, patience=12)
-    for variant in variants:
-        yield {
-            "what": "training step",
-            "n_in": n_in,
-            "n_out": n_out,
-            "batch": config.train.batch,
-            **dict(zip(("precision", "last_block", "stem"), variant)),
-            "seconds": timings[variant].seconds,
-            "speedup": timings[BASELINE].seconds / timings[variant].seconds,
-            "repeats": timings[variant].repeats,
-        }
 
 
 def compute_all_frames(block: Block) -> None:

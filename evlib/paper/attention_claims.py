@@ -1,9 +1,5 @@
 """Section 5.1, counted: each sentence about attention becomes a number per test example, relative to uniform attention.
-
-    count(run, store)  ->  RUN/attention.csv: claim, counted, times, error, n     (1 times: no more than anything else)
-
-`evlib.paper.claims` holds these numbers, of several seeds, against the paper's sentences.
-"""
+`evlib.paper.claims` holds these numbers, of several seeds, against the paper's sentences."""
 
 from __future__ import annotations
 
@@ -55,37 +51,31 @@ class Example:
 
 def examples(net: NextFrame, split: Split, count: int) -> list[Example]:
     """Test examples evenly spread over a split, with their attention maps; as many frames as the true answer has."""
-    rows, table = np.unique(np.linspace(0, len(split) - 1, count).astype(int)), split.metadata
-    found = []
+    rows, table, found = np.unique(np.linspace(0, len(split) - 1, count).astype(int)), split.metadata, []
     for row in rows:
         n_in, n_out, video = int(table.n_in[row]), int(table.n_out[row]), split.gather([row])
         frames, maps = generate_with_attention(net, video[:, :n_in], n_out)
-        found.append(
-            Example(
-                *(table[name][row] for name in ("source", "question", "answer", "n_truncated")),
-                video[0, :n_in].cpu(),
-                video[0, n_in:].cpu(),
-                to_uint8(frames)[0].numpy(),
-                AttentionMaps(*(part.cpu() for part in maps)),
-            )
-        )
+        about = (table[name][row] for name in ("source", "question", "answer", "n_truncated"))
+        inputs, true = video[0].cpu().split([n_in, n_out])
+        generated, maps = to_uint8(frames)[0].numpy(), AttentionMaps(*(part.cpu() for part in maps))
+        found.append(Example(*about, inputs, true, generated, maps))
     return found
 
 
 def count(run: str | Path, store: VideoStore, n: int = 24, reviews: int = 500) -> pd.DataFrame:
     """Counts every sentence that fits the task of a run on `n` test examples (of SST-2 on `reviews`), into
-    RUN/attention.csv."""
+    RUN/attention.csv: claim, counted, times, error, n. Once is no more than anything else gets."""
     net, _ = load_run(run)
     split, name = store.split("test"), store.manifest["task"]
-    rows = []
     if name == "sst2":
         words = label_informativeness(net, store, reviews)
         words["times"] = words.attention * words.groupby("row").word.transform("size")
         most = words.loc[words.groupby("row").informativeness.idxmax()]
-        rows.append(_row("informative words", "the word that says most about the answer", most.times))
-    elif name in COUNTED:
-        found = examples(net, split, n)
-        rows = [_row(claim, counted, map(ratio, found)) for claim, counted, ratio in COUNTED[name]]
+        rows = [_row("informative words", "the word that says most about the answer", most.times)]
+    else:
+        counted = COUNTED.get(name, ())
+        found = examples(net, split, n) if counted else []
+        rows = [_row(claim, about, map(ratio, found)) for claim, about, ratio in counted]
     table = pd.DataFrame(rows, columns=["claim", "counted", "times", "error", "n"])
     with files.atomic(Path(run) / "attention.csv") as temporary:
         table.round(4).to_csv(temporary, index=False)
@@ -101,17 +91,13 @@ def _row(claim: str, counted: str, ratios: Iterable[float]) -> tuple:
 # ---- one number per example, 1 for uniform attention ---------------------------------------------------------------
 
 
-def _last_two(e: Example) -> float:
-    return float(e.on_clip[-2:].mean() / e.on_clip.mean())
+def _share(e: Example, frames: slice) -> float:
+    return float(e.on_clip[frames].mean() / e.on_clip.mean())
 
 
 def _changing_frame(e: Example) -> float:
     change = torch.diff(e.inputs[:-1].float(), dim=0).abs().mean(dim=(1, 2, 3))
     return float(e.on_clip[int(change.argmax()) + 1] / e.on_clip.mean())
-
-
-def _first_two(e: Example) -> float:
-    return float(e.on_clip[:2].mean() / e.on_clip.mean())
 
 
 def _first_output(e: Example) -> float:
@@ -141,12 +127,12 @@ _moving = _within(lambda e: attention.moving(e.inputs[:-1]))
 # Task -> claim (its name in evlib.paper.claims), what is counted, and how.
 COUNTED: dict[str, tuple[tuple[str, str, Callable[[Example], float]], ...]] = {
     "tinyvirat": (
-        ("last frames", "the last two frames, relative to the mean frame", _last_two),
+        ("last frames", "the last two frames, relative to the mean frame", lambda e: _share(e, slice(-2, None))),
         ("changing frame", "the frame that changes most, relative to the mean frame", _changing_frame),
         ("moving things", "what moves", _moving),
     ),
     "colorization": (
-        ("first frames", "the first two frames, relative to the mean frame", _first_two),
+        ("first frames", "the first two frames, relative to the mean frame", lambda e: _share(e, slice(2))),
         ("first output", "the first generated frame, relative to the later ones but the newest", _first_output),
         ("moving objects", "what moves", _moving),
         ("distinct color", "what is colorful in truth", _within(lambda e: attention.colored(e.true))),

@@ -28,16 +28,9 @@ def real_data(results: Path) -> pd.DataFrame:
     for group in _by_dataset(scored(results / "real", seeds=True)):
         first = group[0]
         name = headline(first)[0]
-        quoted = paper[name].get((first["table2_row"], first["dataset"]))
-        lines.append(
-            {
-                "Data set": first["dataset"],
-                "Measure": HEADS[name],
-                "Paper, 41M": "" if quoted is None or pd.isna(quoted) else f"{quoted:.{DIGITS[name]}f}",
-                **_ours(group, name),
-                "Simple model": _rival(results, first, name),
-            }
-        )
+        line = {"Data set": first["dataset"], "Measure": HEADS[name]}
+        line["Paper, 41M"] = printed(name, paper[name].get((first["table2_row"], first["dataset"])))
+        lines.append({**line, **_ours(group, name), "Simple model": _rival(results, first, name)})
     return pd.DataFrame(lines)
 
 
@@ -51,6 +44,11 @@ def miniatures(results: Path) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def printed(name: str, value: float | None) -> str:
+    """A measure with its digits in Table 2; nothing where there is none."""
+    return "" if value is None or pd.isna(value) else f"{value:.{DIGITS[name]}f}"
+
+
 def _by_dataset(runs: dict[Path, dict]) -> list[list[dict]]:
     groups: dict[tuple, list[dict]] = {}
     for metrics in sorted(runs.values(), key=lambda m: m["seed"]):
@@ -60,67 +58,53 @@ def _by_dataset(runs: dict[Path, dict]) -> list[list[dict]]:
 
 
 def _ours(group: list[dict], name: str) -> dict[str, str]:
-    digits, first = DIGITS[name], group[0]
+    first = group[0]
     if first["n"] < FEW and name == "accuracy":
         ours = [f"{m['accuracy'] * m['n']:.0f} of {m['n']}" for m in group]
     else:
-        ours = [f"{headline(m)[1]:.{digits}f}" for m in group]
-    trivial, training = best_trivial(first), first["training"]
-    minutes = f"{sum(m['training']['seconds'] for m in group) / len(group) / 60:.0f}" if training else ""
+        ours = [printed(*headline(m)) for m in group]
+    minutes = f"{sum(m['training']['seconds'] for m in group) / len(group) / 60:.0f}" if first["training"] else ""
     where = " (on the miniature)" if first["trained_on"] != first["data"] else ""
-    return {
-        "Ours": " / ".join(ours),
-        "n": f"{first['n']:,}",
-        "Minutes": minutes + where,
-        "Trivial": "" if trivial is None else f"{trivial:.{digits}f}",
-    }
+    trivial = printed(name, best_trivial(first))
+    return {"Ours": " / ".join(ours), "n": f"{first['n']:,}", "Minutes": minutes + where, "Trivial": trivial}
 
 
 def _rival(results: Path, metrics: dict, name: str) -> str:
-    """The best simple model on the same data: results/baselines.csv."""
+    """The best simple model on the same data."""
     table = baselines(results)
-    if table is None or name not in table:
-        return ""
     mine = table[(table.task == metrics["task"]) & (table["data"] == metrics["data"])]
-    if not len(mine):
+    if name not in mine or mine.empty:
         return ""
     means = mine.groupby("model")[name].mean()
     return f"{means.idxmax()} {100 * means.max():.1f}"
 
 
-def baselines(results: Path) -> pd.DataFrame | None:
+def baselines(results: Path) -> pd.DataFrame:
     """What `python -m evlib baselines` wrote, if it did."""
     path = results / "baselines.csv"
-    return pd.read_csv(path) if path.exists() else None
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["task", "dataset", "data", "model"])
 
 
 def rivals(results: Path) -> pd.DataFrame:
     """Simple models and ours on the same test examples, percent, by kind of question where there are kinds; means of
     seeds."""
-    table = baselines(results)
-    if table is None:
-        return pd.DataFrame()
     lines = []
-    for (task, dataset, data), rows in table.groupby(["task", "dataset", "data"]):
+    for (task, dataset, data), rows in baselines(results).groupby(["task", "dataset", "data"]):
         kinds = [c for c in rows if c.startswith("accuracy") and rows[c].notna().any()]
         models = {model: part[kinds].mean() for model, part in rows.groupby("model")}
-        profile = results / ("demo" if data == "miniature" else "real")
-        mine = [m for m in scored(profile, seeds=True).values() if m["task"] == task]
-        if mine:
-            parts = [{"accuracy": m, **{f"accuracy: {k}": p for k, p in m["subsets"].items()}} for m in mine]
-            models["evlib, preset demo"] = pd.DataFrame(
-                [{kind: part[kind]["accuracy"] for kind in kinds if kind in part} for part in parts]
-            ).mean()
-            if "from the question alone" in mine[0]["baselines"]:
-                models["most frequent answer to the question"] = pd.Series(
-                    {k: parts[0][k]["baselines"]["from the question alone"]["accuracy"] for k in kinds if k in parts[0]}
-                )
+        runs = scored(results / ("demo" if data == "miniature" else "real"), seeds=True).values()
+        mine = [m for m in runs if m["task"] == task]
+        ours = [{"accuracy": m, **{f"accuracy: {k}": part for k, part in m["subsets"].items()}} for m in mine]
+        if ours:
+            right = pd.DataFrame([{kind: part["accuracy"] for kind, part in run.items()} for run in ours])
+            models["evlib, preset demo"] = right.mean()
+            blind = {kind: part["baselines"].get("from the question alone") for kind, part in ours[0].items()}
+            if all(blind.values()):
+                accuracies = pd.Series({kind: values["accuracy"] for kind, values in blind.items()})
+                models["most frequent answer to the question"] = accuracies
         for model, scores in models.items():
-            shown = {
-                k.removeprefix("accuracy: ") if ":" in k else "all": f"{100 * scores[k]:.1f}"
-                for k in kinds
-                if k in scores
-            }
+            shown = {kind: f"{100 * scores[kind]:.1f}" for kind in kinds if kind in scores}
+            shown = {kind.partition(": ")[2] or "all": score for kind, score in shown.items()}
             lines.append({"Data": f"{dataset}, {data}", "Model": model, **shown})
     return pd.DataFrame(lines).fillna("")
 
@@ -129,22 +113,14 @@ def seeds(results: Path) -> pd.DataFrame:
     """Every run under results/demo and results/real, one line each: what it scored, how long it trained."""
     lines = []
     for m in (m for profile in ("demo", "real") for m in scored(results / profile, seeds=True).values()):
-        name, score = headline(m)
-        digits, trivial, training = DIGITS[name], best_trivial(m), m["training"]
-        lines.append(
-            {
-                "Task": m["task"],
-                "Data": m["data"],
-                "Seed": m["seed"],
-                "Measure": HEADS[name],
-                "Score": f"{score:.{digits}f}",
-                "Best trivial answer": "" if trivial is None else f"{trivial:.{digits}f}",
-                "Test examples": f"{m['n']:,}",
-                "Steps": f"{training['steps']:,}" if training else "",
-                "Minutes": f"{training['seconds'] / 60:.1f}" if training else "",
-                "Device": training["device"] if training else "",
-            }
-        )
+        (name, score), training = headline(m), m["training"]
+        line = {"Task": m["task"], "Data": m["data"], "Seed": m["seed"], "Measure": HEADS[name]}
+        line |= {"Score": printed(name, score), "Best trivial answer": printed(name, best_trivial(m))}
+        line |= {"Test examples": f"{m['n']:,}", "Steps": "", "Minutes": "", "Device": ""}
+        if training:
+            line |= {"Steps": f"{training['steps']:,}", "Minutes": f"{training['seconds'] / 60:.1f}"}
+            line["Device"] = training["device"]
+        lines.append(line)
     return pd.DataFrame(lines)
 
 
@@ -183,53 +159,32 @@ def costs(results: Path) -> pd.DataFrame:
         n_in, n_out, batch = SHAPES[row]
         total = cost.step_flops(model, n_in, n_out, batch).total * examples / batch
         minutes = {key: cost.minutes(total, device.flops, UTILIZATION) for key, device in cost.DEVICES.items()}
-        lines.append(
-            {
-                "Data set": name,
-                "Training examples": f"{examples:,}",
-                "Frames": f"{n_in} + {n_out}",
-                "PFLOP per epoch": f"{total / 1e15:.2f}",
-                "A100, minutes per epoch": f"{minutes['a100']:.2f}",
-                "H100": f"{minutes['h100']:.2f}",
-                "8 × H100": f"{minutes['h100'] / 8:.3f}",
-                "A100, $": f"{cost.dollars(minutes['a100'], cost.DEVICES['a100'].dollars):.3f}",
-            }
-        )
+        line = {"Data set": name, "Training examples": f"{examples:,}", "Frames": f"{n_in} + {n_out}"}
+        line |= {"PFLOP per epoch": f"{total / 1e15:.2f}", "A100, minutes per epoch": f"{minutes['a100']:.2f}"}
+        line |= {"H100": f"{minutes['h100']:.2f}", "8 × H100": f"{minutes['h100'] / 8:.3f}"}
+        lines.append({**line, "A100, $": f"{cost.dollars(minutes['a100'], cost.DEVICES['a100'].dollars):.3f}"})
     return pd.DataFrame(lines)
+
+
+FORMS = {"slowdown": "{:.1f}", "utilisation": "{:.0%}", "seconds": "{:.3g}", "speedup": "{:.2f}"}
+FORMS["frames_per_second"] = "{:,.0f}"
 
 
 def bench_table(results: Path, name: str, columns: dict[str, str], measure: str) -> pd.DataFrame:
     """Some columns of results/bench/<name>.csv, renamed; rows without the measure are left out."""
     table = pd.read_csv(results / "bench" / f"{name}.csv").dropna(subset=measure)
-    digits = {"slowdown": "{:.1f}", "utilisation": "{:.0%}", "seconds": "{:.3g}", "speedup": "{:.2f}"}
-    digits["frames_per_second"] = "{:,.0f}"
-    for column, form in digits.items():
-        if column in table:
-            table[column] = table[column].map(form.format)
+    for column in FORMS.keys() & set(table):
+        table[column] = table[column].map(FORMS[column].format)
     return table[[column for column in columns if column in table]].rename(columns=columns)
 
 
 PEERS = {"what": "What", "peer": "Otherwise", "slowdown": "Slowdown", "device": "Device"}
-VARIANTS = {
-    "n_in": "Input frames",
-    "n_out": "Answer frames",
-    "precision": "Precision",
-    "last_block": "Last block computes",
-    "stem": "Stem",
-    "seconds": "Seconds",
-    "speedup": "Speedup",
-    "device": "Device",
-}
+VARIANTS = {"n_in": "Input frames", "n_out": "Answer frames", "precision": "Precision"}
+VARIANTS |= {"last_block": "Last block computes", "stem": "Stem", "seconds": "Seconds"}
+VARIANTS |= {"speedup": "Speedup", "device": "Device"}
 ENDS = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "Per second", "note": "Note"}
-NETWORK = {
-    "preset": "Preset",
-    "shape": "Shape",
-    "batch": "Batch",
-    "frames_per_second": "Frames per second",
-    "utilisation": "Of one large matrix product",
-    "dtype": "Precision",
-    "device": "Device",
-}
+NETWORK = {"preset": "Preset", "shape": "Shape", "batch": "Batch", "frames_per_second": "Frames per second"}
+NETWORK |= {"utilisation": "Of one large matrix product", "dtype": "Precision", "device": "Device"}
 
 
 def blocks(results: Path) -> dict[str, str]:

@@ -4,8 +4,8 @@
     answer_text(models["sst2"], "the plot is not dull")     # -> Reply(answer, details, picture)
     ask_text(models, "the plot is not dull")                # the same in Jupyter, with a field to type into
 
-Every `answer_*` is a plain function. Every `ask_*` shows its reply as an ordinary output, which the controls above it
-replace: so a stored notebook holds a picture and no widget.
+Every `ask_*` shows its reply as an ordinary output, which the controls above it replace: a stored notebook holds a
+picture and no widget.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import re
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image as Pillow
+from PIL import ImageDraw
 
 from evlib import synthetic
 from evlib.config import SIZE
@@ -58,10 +58,9 @@ LARGEST = "10 MB; under ./reproduce.sh lab 200 MB"  # what Jupyter passes on in 
 
 GAP, TOP = 2, 16  # px between frames, and above them
 STEP = SIZE + GAP  # px from frame to frame
-BAR, WORD, BESIDE = 34, 17, 200  # px: the bars of attention, the bar of a word, everything beside the frames
+BAR, WORD, BESIDE = 34, 17, 190  # px: the bars of attention, the bar of a word, everything beside the frames
 PER_ROW = 12  # frames
 NEAREST = 5  # words with a bar
-DPI = 100
 BLUE, ORANGE, RED = "#0072b2", "#d55e00", "#d62728"
 
 
@@ -142,73 +141,37 @@ def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
     rendered words. Of long clips a few frames are shown.
 
     attention: float (T,), one share per frame of prediction.inputs, adding up to 1."""
-    clip, generated = prediction.inputs[:-1], prediction.frames
-    shown = _thinned(clip)
-    frames = [*clip[shown], prediction.inputs[-1], *generated[_thinned(generated)]]
-    shares = [*attention[shown], attention[-1]]
+    shown = plots.thinned(prediction.inputs[:-1])
+    frames = [*prediction.inputs[shown], prediction.inputs[-1], *plots.thin(prediction.frames)]
+    shares = np.append(attention[shown], attention[-1])
     words = list(prediction.runners_up.items())[:NEAREST]
 
-    starts = range(0, len(frames), PER_ROW)
-    heights = [SIZE + (BAR if start < len(shares) else 0) + 4 * GAP for start in starts]
-    height = max(sum(heights), TOP + WORD * len(words)) + TOP
-    across = min(len(frames), PER_ROW) * STEP + 4 * GAP
-    figure = plt.figure(figsize=((across + (BESIDE if words else 0)) / DPI, height / DPI), dpi=DPI)
-
-    def axes_at(x: float, y: float, w: float, h: float) -> plt.Axes:
-        """In pixels, counted from the upper left corner."""
-        return figure.add_axes((x / figure.bbox.width, 1 - (y + h) / height, w / figure.bbox.width, h / height))
-
-    for start, top in zip(starts, np.cumsum([TOP, *heights])):
-        row, bars = frames[start : start + PER_ROW], shares[start : start + PER_ROW]
-        label = "" if start else "input"
-        _plot_frames(axes_at(2 * GAP, top, len(row) * STEP, SIZE), row, len(shares) - start, label)
-        if bars:
-            _plot_bars(axes_at(2 * GAP, top + SIZE, len(bars) * STEP, BAR), bars, max(shares))
-    if words:
-        _plot_nearest(axes_at(across + BESIDE / 2, TOP, BESIDE / 2 - 4 * GAP, WORD * len(words)), words)
-    figure.canvas.draw()
-    picture = Pillow.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
-    plt.close(figure)
-    return picture
-
-
-def _thinned(frames: np.ndarray) -> np.ndarray:
-    """Indices of the frames that `plots.thin` leaves."""
-    return np.linspace(0, len(frames) - 1, len(plots.thin(frames))).round().astype(int) if len(frames) else np.arange(0)
-
-
-def _plot_frames(axes: plt.Axes, frames: Sequence[np.ndarray], n_in: int, label: str) -> None:
+    rows = -(-len(frames) // PER_ROW)
+    left = min(len(frames), PER_ROW) * STEP + 4 * GAP
+    height = TOP + max(rows * (SIZE + BAR + 4 * GAP), WORD * len(words) + TOP)
+    sheet = Pillow.new("RGB", (left + (BESIDE if words else GAP), height), "white")
+    pen, font = ImageDraw.Draw(sheet), plots.sans()
     for i, frame in enumerate(frames):
-        axes.imshow(frame, extent=(i * STEP, i * STEP + SIZE, SIZE, 0), interpolation="nearest")
-    if 0 <= n_in < len(frames):
-        axes.axvline(n_in * STEP - GAP / 2, -0.06, 1.06, color=RED, linewidth=2.5, clip_on=False)
-    for i, text, color in ((0, label, "dimgray"), (n_in, "predicted", RED)):
-        if 0 <= i < len(frames):
-            axes.text(i * STEP, -4, text, fontsize=7, color=color)
-    axes.set(xlim=(0, len(frames) * STEP), ylim=(SIZE, 0))
-    axes.axis("off")
-
-
-def _plot_bars(axes: plt.Axes, shares: Sequence[float], largest: float) -> None:
-    """Bars that hang from the frames above them: the attention on each."""
-    centers = np.arange(len(shares)) * STEP + SIZE / 2
-    axes.bar(centers, shares, width=SIZE, color=BLUE)
-    for x, share in zip(centers, shares):
-        axes.text(x, share + 0.05 * largest, f"{share:.0%}", ha="center", va="top", fontsize=7)
-    axes.text(len(shares) * STEP, 0.05 * largest, " attention", va="top", fontsize=7, color="dimgray", clip_on=False)
-    axes.set(xlim=(0, len(shares) * STEP), ylim=(1.7 * largest, -0.1 * largest))
-    axes.axis("off")
-
-
-def _plot_nearest(axes: plt.Axes, words: list[tuple[str, float]]) -> None:
-    """One bar per word: the smallest distance of all, as a share of this word's."""
-    least = max(words[0][1], 1e-6)
-    lengths = [least / max(distance, least) for _, distance in words]
-    axes.barh([word for word, _ in words], lengths, 0.7, color=[ORANGE, *["silver"] * (len(words) - 1)])
-    axes.set(xlim=(0, 1), ylim=(len(words) - 0.5, -0.5), xticks=[])
-    axes.set_title("nearest rendered words", loc="right", fontsize=7, color="dimgray", pad=3)
-    axes.tick_params(labelsize=8, length=0)
-    axes.spines[:].set_visible(False)
+        row, column = divmod(i, PER_ROW)
+        x, y = 2 * GAP + column * STEP, TOP + row * (SIZE + BAR + 4 * GAP)
+        sheet.paste(Pillow.fromarray(frame), (x, y))
+        if i < len(shares):  # a bar hangs from the frame
+            end = y + SIZE + 2 + round(16 * shares[i] / max(shares))
+            pen.rectangle([x, y + SIZE + 2, x + SIZE - 1, end], fill=BLUE if shares[i] else "white")
+            pen.text((x + SIZE / 2, end + 1), f"{shares[i]:.0%}", fill="black", font=font, anchor="ma")
+        if i == len(shares):
+            pen.rectangle([x - GAP, y - 4, x - 1, y + SIZE + 3], fill=RED)
+            pen.text((x + 4, y + SIZE + 2), "attention", fill="dimgray", font=font)
+        if label := {0: "input", len(shares): "predicted"}.get(i):
+            pen.text((x, y - 13), label, fill=RED if i else "dimgray", font=font)
+    for i, (word, distance) in enumerate(words):  # the smallest distance of all, as a share of this word's
+        y, nearest = TOP + i * WORD, max(words[0][1], 1e-6)
+        length = round(60 * nearest / max(distance, nearest))
+        pen.text((left + 110, y + WORD / 2), word, fill="black", font=font, anchor="rm")
+        pen.rectangle([left + 116, y + 3, left + 116 + length, y + WORD - 3], fill="silver" if i else ORANGE)
+    if words:
+        pen.text((left + 116 + 60, 1), "nearest rendered words", fill="dimgray", font=font, anchor="ra")
+    return sheet
 
 
 # ---- networks, examples ----------------------------------------------------------------------------------------------
@@ -221,22 +184,19 @@ def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], Non
     own = [run for run in here(results).glob("runs/*") if has_weights(run)]
     own.sort(key=lambda run: weights_file(run).stat().st_mtime, reverse=True)
     models: dict[str, Model] = {}
-    for run in (*own, *sorted(here(PUBLISHED).glob("runs/*"))):
-        if has_weights(run) and run.name not in models:
-            try:
+    for run in (*own, *filter(has_weights, sorted(here(PUBLISHED).glob("runs/*")))):
+        try:
+            if run.name not in models:
                 model = load(run)
                 tasks.get(model.config["task"])  # one that this version does not know is an error now, not when asked
                 models[run.name] = model
-            except EvlibError as error:
-                log(f"{run.name} is left out: {error}")
+        except EvlibError as error:
+            log(f"{run.name} is left out: {error}")
     return models if suited(models, SENTENCES) else {**models, "sst2": _train_reader(minutes, log)}
 
 
 def _train_reader(minutes: float, log: Callable[[str], None]) -> Model:
-    log(
-        f"No network that reads sentences is there: one is trained now, in about {60 * minutes:.0f} seconds "
-        "(./reproduce.sh trains all of them)."
-    )
+    log(f"No network reads sentences yet: one is trained now, in about {60 * minutes:.0f} seconds.")
     task, data = tasks.get("sst2"), here(".miniatures")
     synthetic.write(data, names=["sst2"], log=lambda line: None)
     run = data / ".evlib" / f"playground-{minutes:g}-minutes"
@@ -250,9 +210,8 @@ def suited(models: dict[str, Model], names: Sequence[str]) -> dict[str, Model]:
 
 def examples(found: Iterable[tasks.Task], data: Path) -> dict[str, Example]:
     """The first test example of each task, by the task's name."""
-    return {
-        task.name: next(item for item in task.items(task.root(data)) if item.split == "test").load() for task in found
-    }
+    tests = {task.name: (item for item in task.items(task.root(data)) if item.split == "test") for task in found}
+    return {name: next(items).load() for name, items in tests.items()}
 
 
 # ---- controls --------------------------------------------------------------------------------------------------------
@@ -293,19 +252,12 @@ def ask_clip(models: dict[str, Model], shown: dict[str, Example]) -> None:
             clip = Clip(clip.frames, [parse_box(box.value), *[None] * (len(clip.frames) - 1)])
         return answer_film(model, clip, question.value or " ".join(part.text for part in texts))
 
-    _show(models, FILMS, [file, question, box], look, {"has_question": question, "needs_box": box})
+    _show(models, FILMS, [file, question, box], look, has_question=question, needs_box=box)
 
 
-def _show(
-    models: dict[str, Model],
-    names: Sequence[str],
-    controls: list,
-    look: Callable[[Model], Reply],
-    fields: Mapping[str, object] | None = None,
-) -> None:
-    """Shows a choice of networks, the controls, and what `look` replies; again whenever one of them changes.
-
-    fields: attribute of a task's answer -> the control that only networks with this attribute take notice of."""
+def _show(models, names: Sequence[str], controls: list, look: Callable[[Model], Reply], **fields) -> None:
+    """Shows a choice of networks, the controls, and what `look` replies; again whenever one of them changes. `fields`:
+    attribute of a task's answer -> the control that only networks with this attribute take notice of."""
     import ipywidgets
     from IPython.display import display
 
@@ -317,7 +269,7 @@ def _show(
 
     def outputs() -> tuple:
         model = choice[network.value]
-        for attribute, control in (fields or {}).items():
+        for attribute, control in fields.items():
             control.layout.display = None if getattr(model.task.answer, attribute) else "none"
         return _outputs(look, model)
 

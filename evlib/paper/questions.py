@@ -1,9 +1,4 @@
-"""Three questions that readers ask, answered by measuring. Each function returns a table and a figure.
-
-frame_sizes()                   why 64x64 pixels, and what is lost: words, sentences and boxes at 32, 64 and 128
-blend_losses("bad", "good")     why a network that is unsure generates a blend of two answers, and which loss commits
-reading_against_model(results)  which errors are the network's, and which the reader's
-"""
+"""Three questions that readers ask, answered by measuring. Each function returns a table and a figure."""
 
 from __future__ import annotations
 
@@ -44,10 +39,8 @@ PROSE = " ".join(topics.values())  # Python's own language reference, which is e
 # ---- why 64 x 64 -----------------------------------------------------------------------------------------------------
 
 
-def frame_sizes(
-    sizes: Sequence[int] = SIZES, words: int = 100, sentences: int = 30, tracks: int = 60, path: Path | None = None
-) -> tuple[pd.DataFrame, plt.Figure]:
-    """Words, sentences and boxes, rendered by the same rules in frames of several sizes and read by the same readers.
+def frame_sizes(words: int = 100, sentences: int = 30, tracks: int = 60) -> tuple[pd.DataFrame, plt.Figure]:
+    """Words, sentences and boxes, rendered by the same rules in frames of SIZES and read by the same readers.
 
     words: at most so many of each length; sentences: of 6 to 12 words, without punctuation, read if all their words
     are; tracks: boxes of each size, on smooth backgrounds. About 20 s of one core.
@@ -59,22 +52,22 @@ def frame_sizes(
     sentence_words = _sentences(sentences, rng)
     vocabulary = sorted({word for found in (*groups.values(), *sentence_words) for word in found})
     right = {}
-    for size in sizes:
+    for size in SIZES:
         read = read_words([word_frame(word, size) for word in vocabulary])
         right[size] = {word for word, found in zip(vocabulary, read) if word == found}
 
     rows = [
-        (name, "share read", len(found), *(np.mean([word in right[size] for word in found]) for size in sizes))
+        (name, "share read", len(found), *(np.mean([word in right[size] for word in found]) for size in SIZES))
         for name, found in groups.items()
     ]
-    whole = [np.mean([right[size].issuperset(sentence) for sentence in sentence_words]) for size in sizes]
+    whole = [np.mean([right[size].issuperset(sentence) for sentence in sentence_words]) for size in SIZES]
     rows.append((SENTENCES, "share read", len(sentence_words), *whole))
     for low, high in SIDES:
         cases = [(rng.integers(40, 215, (6, 6, 3), dtype=np.uint8), _box(low, high, rng)) for _ in range(tracks)]
-        overlap = [np.mean([_overlap(*case, size) for case in cases]) for size in sizes]
+        overlap = [np.mean([_overlap(*case, size) for case in cases]) for size in SIZES]
         rows.append((f"boxes of {low * SIZE:.0f}-{high * SIZE:.0f} px in 64", "IoU", tracks, *overlap))
-    table = pd.DataFrame(rows, columns=["what", "measure", "n", *(f"{size} px" for size in sizes)]).set_index("what")
-    return table, _plot_sizes(table, sizes, path)
+    table = pd.DataFrame(rows, columns=["what", "measure", "n", *(f"{size} px" for size in SIZES)]).set_index("what")
+    return table, _plot_sizes(table)
 
 
 def _words(count: int, rng: np.random.Generator) -> list[list[str]]:
@@ -109,28 +102,28 @@ def _boxed(colors: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
 
 
 @styled
-def _plot_sizes(table: pd.DataFrame, sizes: Sequence[int], path: Path | None) -> plt.Figure:
+def _plot_sizes(table: pd.DataFrame) -> plt.Figure:
     figure = plt.figure(figsize=(WIDTH, 4.5))
     figure.get_layout_engine().set(h_pad=0.08)
     above, below = figure.subfigures(2, 1, height_ratios=[1, 1.9])
     colors = np.random.default_rng(3).integers(40, 215, (6, 6, 3), dtype=np.uint8)
-    frames = [word_frame("everything", size) for size in sizes]
-    frames += [_boxed(colors, np.array([0.4, 0.3, 0.12, 0.2]), size) for size in sizes]
+    frames = [word_frame("everything", size) for size in SIZES]
+    frames += [_boxed(colors, np.array([0.4, 0.3, 0.12, 0.2]), size) for size in SIZES]
     _show(above.subplots(1, len(frames)), frames, [f"{len(frame)} px" for frame in frames])
     left, right = below.subplots(1, 2, sharey=True)
     for axes, kind in ((left, "words"), (right, "boxes")):
         part = table[table.index.str.startswith(kind)]
-        for size in sizes:
+        for size in SIZES:
             zorder = 3 if size == SIZE else 2
             axes.plot(range(len(part)), part[f"{size} px"], marker="o", label=f"{size} px", zorder=zorder)
         axes.set_xticks(range(len(part)), [re.search(r"\d+-\d+", name)[0] for name in part.index])
-    for i, size in enumerate(sizes):  # a single point each, beside the words
+    for i, size in enumerate(SIZES):  # a single point each, beside the words
         left.plot([len(LETTERS)], table.loc[SENTENCES, f"{size} px"], marker="D", color=f"C{i}")
     left.set_xticks(range(len(LETTERS) + 1), [*(f"{low}-{high}" for low, high in LETTERS), "sentence"])
     left.set(xlabel="letters of a word; a sentence of 6-12 words", ylabel="share read exactly", ylim=(-0.03, 1.03))
     right.set(xlabel="sides of a box, in pixels of a 64 px frame", ylabel="IoU of the box that is read")
     right.legend(loc="lower right")
-    return finish(figure, path)
+    return finish(figure)
 
 
 def _show(places: Sequence[plt.Axes], frames: Sequence[np.ndarray], titles: Sequence[str]) -> None:
@@ -143,24 +136,22 @@ def _show(places: Sequence[plt.Axes], frames: Sequence[np.ndarray], titles: Sequ
 # ---- a loss that commits ---------------------------------------------------------------------------------------------
 
 
-def blend_losses(
-    first: str, second: str, powers: Sequence[float] = (1.0, 0.5), path: Path | None = None
-) -> tuple[pd.DataFrame, plt.Figure]:
+def blend_losses(first: str, second: str) -> tuple[pd.DataFrame, plt.Figure]:
     """What a network loses that cannot know which of two words is right and generates a blend of their frames.
 
-    The table: one row per weight w of `first` (0..1), one column per power: the loss ((1 - MS-SSIM) made `concave` by
-    that power) of w * first + (1 - w) * second, averaged over both words as the target."""
+    The table: one row per weight w of `first` (0..1), one column per power, 1.0 and 0.5: the loss ((1 - MS-SSIM) made
+    `concave` by that power) of w * first + (1 - w) * second, averaged over both words as the target."""
     a, b = (torch.from_numpy(word_frame(word).copy()).movedim(-1, 0) / 255 for word in (first, second))
     w = torch.linspace(0, 1, 41).view(-1, 1, 1, 1)
     blends = w * a + (1 - w) * b
     distances = [1 - ms_ssim(blends, target.expand_as(blends)) for target in (a, b)]
-    losses = {power: sum(concave(d, power) for d in distances).numpy() / 2 for power in powers}
+    losses = {power: sum(concave(d, power) for d in distances).numpy() / 2 for power in (1.0, 0.5)}
     table = pd.DataFrame(losses, index=pd.Index(w.flatten().numpy().round(3), name="w"))
-    return table, _plot_blends(table, blends.movedim(1, -1).numpy(), first, second, path)
+    return table, _plot_blends(table, blends.movedim(1, -1).numpy(), first, second)
 
 
 @styled
-def _plot_blends(table: pd.DataFrame, blends: np.ndarray, first: str, second: str, path: Path | None) -> plt.Figure:
+def _plot_blends(table: pd.DataFrame, blends: np.ndarray, first: str, second: str) -> plt.Figure:
     figure = plt.figure(figsize=(WIDTH, 3.6))
     above, below = figure.subfigures(2, 1, height_ratios=[1, 1.9])
     shown = np.linspace(0, len(blends) - 1, 5).round().astype(int)
@@ -172,22 +163,20 @@ def _plot_blends(table: pd.DataFrame, blends: np.ndarray, first: str, second: st
         axes.plot([best], [table[power][best]], marker="o", color=axes.lines[-1].get_color(), linestyle="none")
     axes.set(xlabel=f"w of the blend: 0 is {second}, 1 is {first}", ylabel="loss, mean over both", ylim=(0, None))
     axes.legend(loc="lower center")
-    return finish(figure, path)
+    return finish(figure)
 
 
 # ---- whose error is it -----------------------------------------------------------------------------------------------
 
 
-def reading_against_model(results: str | Path, path: Path | None = None) -> tuple[pd.DataFrame, plt.Figure]:
+def reading_against_model(results: str | Path) -> tuple[pd.DataFrame, plt.Figure]:
     """Which wrong answers are the network's, and which were only misread? For every run whose answers are words.
 
     The table, one row per run, in shares of its test answers, 0..1: `right` is what Tesseract reads right, the paper's
-    measure, and `right + reading_error + model_error` = 1. A wrong answer is legible, and so a `reading_error`, if the
-    nearest rendered word is the true one; else it is a `model_error`. `template` is the share whose nearest rendered
-    word is right, `clean` what Tesseract reads right of clean frames of the true answers: 1 - clean is the reader's own
-    error, which no network could avoid.
-
-    EvlibError if there is no such run with its predictions.csv."""
+    measure. A wrong answer is a `reading_error` if the nearest rendered word is the true one, else a `model_error`.
+    `template` is the share whose nearest rendered word is right, `clean` what Tesseract reads right of clean frames of
+    the true answers: 1 - clean is the reader's own error. EvlibError if there is no such run with its
+    predictions.csv."""
     rows = []
     for run, result in scored(results).items():
         answer, needed = tasks.get(result["task"]).answer, [run / "predictions.csv", run / "config.json"]
@@ -200,7 +189,7 @@ def reading_against_model(results: str | Path, path: Path | None = None) -> tupl
             "found none; `python -m evlib evaluate` writes them."
         )
     table = pd.DataFrame(rows).set_index("run")
-    return table, _plot_errors(table, path)
+    return table, _plot_errors(table)
 
 
 def _split_errors(run: Path, answer: Answer) -> dict:
@@ -220,27 +209,24 @@ def _split_errors(run: Path, answer: Answer) -> dict:
 
 def _clean_is_read(texts: pd.Series, answer: Answer, vocabulary: list[str]) -> dict[str, bool]:
     """Whether Tesseract reads each answer right, rendered as it should be."""
-    split = Split(
-        "clean", torch.empty(0), torch.empty(0), pd.DataFrame({"source": "", "question": "", "answer": texts})
-    )
+    asked = pd.DataFrame({"source": "", "question": "", "answer": texts})
+    split = Split("clean", torch.empty(0), torch.empty(0), asked)
     read = scorer(answer).read([clean_frames(answer, text) for text in texts], split, vocabulary)
     return dict(zip(texts, read.example_score == 1))
 
 
 @styled
-def _plot_errors(table: pd.DataFrame, path: Path | None) -> plt.Figure:
+def _plot_errors(table: pd.DataFrame) -> plt.Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 1.1 + 0.34 * len(table)))
     labels = {"right": "read right", "reading_error": "legible, misread", "model_error": "wrong"}
-    start = np.zeros(len(table))
-    for (column, label), color in zip(labels.items(), ("C2", "C4", "C1")):
-        axes.barh(table.index, table[column], left=start, color=color, label=label, height=0.7)
-        for y, (x, width) in enumerate(zip(start, table[column])):
-            if width > 0.04:
-                axes.text(x + width / 2, y, f"{100 * width:.0f}", ha="center", va="center", fontsize=7)
-        start = start + table[column].values
+    shares = table[list(labels)].rename(columns=labels)
+    shares.plot.barh(ax=axes, stacked=True, color=["C2", "C4", "C1"], width=0.7, legend=False)
+    for bars in axes.containers:
+        percent = [f"{100 * bar.get_width():.0f}" if bar.get_width() > 0.04 else "" for bar in bars]
+        axes.bar_label(bars, percent, label_type="center", fontsize=7)
     style = {"marker": "|", "s": 160, "color": "black", "zorder": 3}
-    axes.scatter(table.clean, table.index, label="clean frames of the answers read right", **style)
+    axes.scatter(table.clean, range(len(table)), label="clean frames of the answers read right", **style)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="share of the test answers (numbers: percent)")
+    axes.set(xlim=(0, 1), xlabel="share of the test answers (numbers: percent)", ylabel="")
     figure.legend(loc="outside upper center", ncols=4)
-    return finish(figure, path)
+    return finish(figure)

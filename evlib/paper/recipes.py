@@ -55,8 +55,7 @@ def compare(
     log: Callable[[str], None] = log_line,
 ) -> pd.DataFrame:
     """Trains each variant on `sequences` sequences; with `examples`, sampled from only the first so many of the
-    training split, to see what many epochs do (in the files' order: no use where that goes by answer). One row each:
-    variant, steps, seconds, validation SSIM and accuracy."""
+    training split, to see what many epochs do. One row each: variant, steps, seconds, validation SSIM and accuracy."""
     task, rows = tasks.get(store.manifest["task"]), []
     require_words(task)
     in_train = store.metadata.split == "train"

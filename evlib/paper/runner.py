@@ -1,11 +1,8 @@
 """What ./reproduce.sh runs: the notebooks, headless, in order, for one profile.
 
-results/local/<profile>/notebooks/   the executed notebooks
-results/local/<profile>/runs/        what they trained and scored
-results/local/<profile>/table2.*     all rows together
-
-git ignores results/local: what another machine measures differs in seconds and, between kinds of processors, in the
-last bits. What is published, results/<profile>, was made with `--results`.
+results/local/<profile> gets the executed notebooks (notebooks/), what they trained and scored (runs/) and all rows
+together (table2.*). git ignores it: what another machine measures differs in seconds and, between kinds of processors,
+in the last bits. What is published, results/<profile>, was made with `--results`.
 """
 
 from __future__ import annotations
@@ -80,14 +77,10 @@ def reproduce(
     results/<profile> are scored with those, unless `retrain` or `minutes` (of training per row) ask for new ones. Rows
     are run `lanes` at a time; by default two on a CPU with two cores."""
     if profile != "demo" and data is None:
-        raise EvlibError(
-            f"'{profile}' needs official data: name the folder with --data DIR; `python -m evlib download` fetches it."
-        )
+        raise EvlibError(f"'{profile}' needs official data: name its folder with --data (`python -m evlib download`).")
     if profile in ("paper", "fast") and not torch.cuda.is_available():
-        raise EvlibError(
-            f"'{profile}' trains 41M parameters and needs a CUDA GPU, found none; "
-            "'./reproduce.sh real --data DIR' trains the small network."
-        )
+        small = "'./reproduce.sh real --data DIR' trains the small network."
+        raise EvlibError(f"'{profile}' trains 41M parameters and needs a CUDA GPU, found none; {small}")
     data, started = ready(".miniatures" if data is None else data.resolve()), time.perf_counter()
     published = project() / "results" / profile
     if results is None:
@@ -97,9 +90,10 @@ def reproduce(
             copy_exported(published, results)
     common = {"data": str(data), "results": str(results)} | ({} if minutes is None else {"minutes": minutes})
     there = {task.name for task in tasks.found(data)}
-    rows, waves = MINIATURE_STEPS if profile == "demo" else REAL, {True: [], False: []}
+    there &= (MINIATURE_STEPS if profile == "demo" else REAL).keys()
+    waves: dict[bool, list[Job]] = {True: [], False: []}  # rows, and the notebooks that look at all of them
     for name, candidates in NOTEBOOKS.items():
-        found = [task for task in candidates if task in there and task in rows]  # one may start from another's weights
+        found = [task for task in candidates if task in there]  # in order: one may start from another's weights
         if candidates and not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
         runs = []
@@ -110,7 +104,7 @@ def reproduce(
         waves[bool(candidates)].append((name, str(results), runs))
     if lanes is None:
         lanes = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
-    run_notebooks(waves[True], lanes, log)  # all rows, before the notebooks that look at them
+    run_notebooks(waves[True], lanes, log)
     run_notebooks(waves[False], 1, log)
     if profile == "demo":
         showcase(results, data, results / "figures" / "answers.gif")
@@ -175,17 +169,9 @@ def run_notebook(
     started = time.perf_counter()
     with files.atomic(copy) as temporary, tempfile.TemporaryDirectory(prefix="evlib-kernel-") as sockets:
         private = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})  # no network port
+        settings = {"kernel_name": "python3", "cwd": str(project()), "stdout_file": sys.stdout, "config": private}
         try:
-            papermill.execute_notebook(
-                str(source),
-                str(temporary),
-                parameters,
-                kernel_name="python3",
-                cwd=str(project()),
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                config=private,
-            )
+            papermill.execute_notebook(str(source), str(temporary), parameters, progress_bar=False, **settings)
         except PapermillExecutionError as error:
             failed = copy.with_name(f"{copy.stem}.failed.ipynb")
             temporary.replace(failed)
@@ -238,12 +224,14 @@ def _smaller(png: str) -> str:
 def _tidy(path: Path) -> None:
     """Drops what papermill and Jupyter noted for themselves, controls, which are dead in a file, absolute paths of this
     machine, and pictures stored twice."""
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("papermill", None)
-    notebook.metadata.pop("widgets", None)
+    notebook, here = nbformat.read(path, as_version=4), f"{project()}/"
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace(here, "")
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
         for output in cell.get("outputs", []):
@@ -252,9 +240,7 @@ def _tidy(path: Path) -> None:
             if "image/png" in data:
                 data["image/png"] = _smaller(data["image/png"])
             if "text" in output:
-                output.text = output.text.replace(f"{project()}/", "")
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = cell.source.replace(f"{project()}/", "")
+                output.text = output.text.replace(here, "")
     nbformat.write(notebook, path)
 
 

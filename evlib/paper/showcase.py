@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
 from evlib.data import tasks
 from evlib.frames.image import until_blank
 from evlib.scoring.predict import load
 from evlib.utils import files
+from evlib.viz.plots import GREY, RED, SECONDS, WHITE, enlarged, packed_gif, sans
 
 # The task, what it is called, and whether its first right or its first wrong test answer is shown.
 PANELS = (
@@ -29,10 +29,9 @@ PANELS = (
 SCALE = 2  # frames are shown at 128 px
 SIDE, GAP, LINE = 64 * SCALE, 8, 24  # px
 WIDTH, HEIGHT = 2 * SIDE + 3 * GAP, SIDE + 3 * LINE + GAP  # of a panel
-SECONDS = 0.3  # per frame
 HOLD = 8  # frames for which the answer stands
 SHORT, SLOW = 6, 2  # moments that an input takes at least; that each frame of a longer answer takes
-WHITE, BLACK, RED, GREEN, GRAY = (255, 255, 255), (0, 0, 0), (214, 39, 40), (44, 120, 44), (110, 110, 110)
+BLACK, GREEN = (0, 0, 0), (44, 120, 44)
 
 
 class Panel:
@@ -59,17 +58,17 @@ class Panel:
         """The panel when `moment` frames have passed."""
         picture = Pillow.new("RGB", (WIDTH, HEIGHT), WHITE)
         pen, top = ImageDraw.Draw(picture), LINE + GAP
-        pen.text((GAP, GAP), self.title, fill=BLACK, font=_font("DejaVuSans-Bold.ttf", 14))
-        picture.paste(_enlarged(self.inputs[min(moment, len(self.inputs) - 1)]), (GAP, top))
+        pen.text((GAP, GAP), self.title, fill=BLACK, font=sans(14, bold=True))
+        picture.paste(enlarged(self.inputs[min(moment, len(self.inputs) - 1)], SCALE), (GAP, top))
         picture.paste(BLACK, (2 * GAP + SIDE, top, 2 * GAP + 2 * SIDE, top + SIDE))
         pen.line([(1.5 * GAP + SIDE, top), (1.5 * GAP + SIDE, top + SIDE)], fill=RED, width=3)
         if self.question:
-            pen.text((GAP, top + SIDE + LINE + 2), self.question, fill=GRAY, font=_font("DejaVuSans.ttf", 10))
+            pen.text((GAP, top + SIDE + LINE + 2), self.question, fill=GREY, font=sans())
         if moment >= len(self.inputs):
             output = self.outputs[min(moment - len(self.inputs), len(self.outputs) - 1)]
-            picture.paste(_enlarged(output), (2 * GAP + SIDE, top))
+            picture.paste(enlarged(output, SCALE), (2 * GAP + SIDE, top))
             color = GREEN if self.right else RED
-            pen.text((GAP, top + SIDE + 4), self.answer, fill=color, font=_font("DejaVuSans.ttf", 13))
+            pen.text((GAP, top + SIDE + 4), self.answer, fill=color, font=sans(13))
         return picture
 
 
@@ -84,17 +83,6 @@ def showcase(results: Path, data: Path, out: Path, columns: int = 3) -> Path:
             sheet.paste(panel.plot(moment), (i % columns * WIDTH, i // columns * HEIGHT))
         moments.append(sheet)
     palette = moments[-1].quantize(96, dither=Pillow.Dither.NONE)
-    first, *others = (sheet.quantize(palette=palette, dither=Pillow.Dither.NONE) for sheet in moments)
     with files.atomic(out) as temporary:
-        first.save(
-            temporary, "GIF", save_all=True, append_images=others, loop=0, duration=round(1000 * SECONDS), optimize=True
-        )
+        temporary.write_bytes(packed_gif(moments, palette, SECONDS))
     return out
-
-
-def _enlarged(frame: np.ndarray) -> Pillow.Image:
-    return Pillow.fromarray(frame).resize((SIDE, SIDE), Pillow.Resampling.NEAREST)
-
-
-def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)

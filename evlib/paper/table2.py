@@ -14,26 +14,11 @@ from evlib.scoring.evaluate import as_printed, headline, scored
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 
-HEADS = {
-    "task": "Task",
-    "dataset": "Dataset",
-    "model": "Model",
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "f1": "F1",
-    "f1_positive": "F1 positive",
-    "f1_macro": "F1 macro",
-    "accuracy": "Acc",
-    "accuracy_template": "Acc (template)",
-    "iou": "IoU",
-    "iou_with_first": "IoU with the given box",
-    "cdc": "CDC",
-    "colorfulness": "Colorfulness",
-    "n": "n",
-    "train_seconds": "trained, s",
-    "device": "Device",
-    "data": "Data",
-}
+HEADS = {"task": "Task", "dataset": "Dataset", "model": "Model", "psnr": "PSNR", "ssim": "SSIM", "f1": "F1"}
+HEADS |= {"f1_positive": "F1 positive", "f1_macro": "F1 macro", "accuracy": "Acc"}
+HEADS |= {"accuracy_template": "Acc (template)", "iou": "IoU", "iou_with_first": "IoU with the given box"}
+HEADS |= {"cdc": "CDC", "colorfulness": "Colorfulness", "n": "n", "train_seconds": "trained, s"}
+HEADS |= {"device": "Device", "data": "Data"}
 DIGITS = {name: 1 for name in ("psnr", "ssim", "f1", "f1_positive", "f1_macro", "accuracy", "accuracy_template")}
 DIGITS |= {"iou": 2, "iou_with_first": 2, "cdc": 4, "colorfulness": 1, "n": 0, "train_seconds": 0}
 NOTES = (
@@ -52,9 +37,7 @@ def table2(results: str | Path) -> pd.DataFrame:
     percent, as in the paper. Raises EvlibError if there are none."""
     runs = scored(results)
     if not runs:
-        raise EvlibError(
-            f"{results}: expected scored runs (runs/*/metrics.json), found none; train and evaluate one first."
-        )
+        raise EvlibError(f"{results}: expected scored runs (runs/*/metrics.json), found none; evaluate one first.")
     ours = pd.DataFrame([row for metrics in runs.values() for row in _rows(metrics)])
     quoted = the_paper()
     quoted = quoted.assign(data="paper", model=quoted.model.replace({"Ours": "the paper"}))
@@ -77,12 +60,10 @@ def _rows(metrics: dict) -> list[dict]:
         label += f", trained on {metrics['trained_on']} data"
     if metrics["init_from"]:
         label += f", started from {metrics['init_from']}"
-    rows = [{**trained, "model": label, **_measures(metrics), "n": metrics["n"]}]
-    for name, part in metrics["subsets"].items():
-        rows.append({**trained, "model": f"{label}: {name}", **_measures(part), "n": part["n"]})
-    for name, values in metrics["baselines"].items():
-        rows.append({**common, "model": name, **_measures(values), "n": metrics["n"]})
-    return rows
+    ours = {label: metrics, **{f"{label}: {name}": part for name, part in metrics["subsets"].items()}}
+    rows = [{**trained, "model": name, **_measures(part), "n": part["n"]} for name, part in ours.items()]
+    trivial = metrics["baselines"].items()
+    return rows + [{**common, "model": name, **_measures(values), "n": metrics["n"]} for name, values in trivial]
 
 
 def _measures(values: dict) -> dict:
@@ -95,13 +76,12 @@ def write_table2(results: str | Path) -> pd.DataFrame:
     table = table2(results)
     with files.atomic(Path(results) / "table2.csv") as temporary:
         table.round(4).to_csv(temporary, index=False)
-    sections = {
-        "Table 2": f"{markdown(table)}\n\n{NOTES}",
-        "Beyond the trivial answers": markdown(margins(results)),
-        "The paper's claims": markdown(claims(results)),
-    }
-    text = "\n\n".join(f"{'#' * (1 + (i > 0))} {title}\n\n{body}" for i, (title, body) in enumerate(sections.items()))
-    files.write_text(Path(results) / "table2.md", text + "\n")
+    text = (
+        f"# Table 2\n\n{markdown(table)}\n\n{NOTES}\n\n"
+        f"## Beyond the trivial answers\n\n{markdown(margins(results))}\n\n"
+        f"## The paper's claims\n\n{markdown(claims(results))}\n"
+    )
+    files.write_text(Path(results) / "table2.md", text)
     return table
 
 
@@ -131,17 +111,14 @@ def markdown(table: pd.DataFrame) -> str:
 def scores(metrics: dict) -> pd.DataFrame:
     """One run's metrics.json as a table for a notebook: readers, subsets, trivial answers; shares in percent."""
     rows = {"ours": metrics, **{f"... {name}": part for name, part in metrics["subsets"].items()}}
-    if "accuracy_exact" in metrics:
-        rows["ours, exact match"] = {"accuracy": metrics["accuracy_exact"]}
-    if "accuracy_template" in metrics:
-        rows["ours, nearest rendered word"] = {"accuracy": metrics["accuracy_template"]}
+    readers = {"accuracy_exact": "ours, exact match", "accuracy_template": "ours, nearest rendered word"}
+    rows |= {label: {"accuracy": metrics[name]} for name, label in readers.items() if name in metrics}
     table = pd.DataFrame({name: _measures(row) for name, row in {**rows, **metrics["baselines"]}.items()}).T
     return table.drop(columns="accuracy_template", errors="ignore").round(3).fillna("")
 
 
 def margins(results: str | Path) -> pd.DataFrame:
-    """How far every run is from each trivial answer on the same data; for colors, from the data's own consistency,
-    too."""
+    """How far every run is from each trivial answer on the same data; for colors, from the data's own consistency."""
     lines = []
     for metrics in scored(results).values():
         name, ours = headline(metrics)

@@ -1,18 +1,19 @@
 """From the frames of an answer to text, and from text to scores (section 4). One scorer per kind of answer.
 
-A scorer reads a whole test split into a table with one row per example, and scores such a table: so a part of a test
-set is scored like the whole. Beside each score stands what a trivial answer would have got on the same rows."""
+A scorer reads a whole test split into a table, and scores such a table or a part of it: beside each score stands what a
+trivial answer would have got on the same rows."""
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image as Pillow
 
 from evlib.data.store import Split
 from evlib.data.tasks.answers import (
@@ -30,15 +31,25 @@ from evlib.frames.render import tokenize, word_frame
 from evlib.scoring import metrics
 from evlib.scoring.ocr import TemplateReader, nearest_word, read_words
 from evlib.training.loss import ms_ssim
+from evlib.viz import plots
 
 
-class Reading(NamedTuple):
-    """One answer, read."""
+@dataclass(frozen=True)
+class Prediction:
+    """An answer as text, and the frames it was read from. What the answer is, the task decides: a word, labels, boxes
+    x,y,w,h, or for a color clip what was measured of it."""
 
     answer: str  # matched to the vocabulary
-    legibility: float  # 0..1: how like a clean rendering of what was read
+    legibility: float  # 0..1: how like a clean rendering of that answer; not how likely it is right
     read: str = ""  # Tesseract's words, before matching
-    runners_up: dict[str, float] = {}  # word -> distance of its rendering, nearest first
+    runners_up: dict[str, float] = field(default_factory=dict, repr=False)  # word -> distance, nearest first
+    frames: np.ndarray = field(default=None, repr=False)  # uint8 (T, 64, 64, 3): what the network generated
+    inputs: np.ndarray = field(default=None, repr=False)  # uint8 (T, 64, 64, 3): what it saw
+    n_truncated: int = 0  # words that were lost, because a text was too long
+
+    def strip(self, scale: int = 2, caption: str = "") -> Pillow.Image:
+        """Input frames, a red line, the generated frames: the paper's Figure 1."""
+        return plots.strip(self.inputs, self.frames, scale, caption)
 
 
 class Scorer(ABC):
@@ -54,10 +65,11 @@ class Scorer(ABC):
 
     @abstractmethod
     def score(self, table: pd.DataFrame, train: pd.DataFrame, vocabulary: Sequence[str]) -> dict:
-        """The measures of a table, and `baselines`: trivial answer -> its measures. `train` has question and answer."""
+        """The measures of a table, and `baselines`: trivial answer -> its measures. `train` has question and answer; it
+        is empty of data to be scored on only."""
 
     @abstractmethod
-    def read_one(self, frames: np.ndarray, vocabulary: Sequence[str]) -> Reading:
+    def read_one(self, frames: np.ndarray, vocabulary: Sequence[str]) -> Prediction:
         """A single answer, uint8 (T, 64, 64, 3), read as `read` reads it."""
 
     @abstractmethod
@@ -70,42 +82,43 @@ def scorer(answer: Answer) -> Scorer:
     return next(SCORERS[kind] for kind in type(answer).__mro__ if kind in SCORERS)(answer)
 
 
+def _asked(split: Split) -> pd.DataFrame:
+    return split.metadata[["source", "question", "answer"]].reset_index(drop=True)
+
+
 class WordScorer(Scorer):
     def read(self, generated, split, vocabulary):
         frames = np.stack([frames[0] for frames in generated])
         raw, words = read_and_match(frames, vocabulary)
-        template = TemplateReader(vocabulary).read(frames)
-        table = split.metadata[["source", "question", "answer"]].reset_index(drop=True)
-        return table.assign(
-            tesseract=raw, answer_read=words, template=template, example_score=(table.answer == words).astype(float),
-            legibility=[legibility(frame[None], [word]) for frame, word in zip(frames, words)],
-        )  # fmt: skip
+        table = _asked(split).assign(tesseract=raw, answer_read=words, template=TemplateReader(vocabulary).read(frames))
+        legible = [legibility(frame[None], [word]) for frame, word in zip(frames, words)]
+        return table.assign(example_score=(table.answer == words).astype(float), legibility=legible)
 
     def read_one(self, frames, vocabulary):
         (raw,), (word,) = read_and_match(frames[:1], vocabulary)
         distances = TemplateReader(vocabulary).distances(frames[:1])[0]
         runners_up = {vocabulary[i]: round(float(distances[i]), 1) for i in distances.argsort().tolist()[:100]}
-        return Reading(word, legibility(frames[:1], [word]), raw, runners_up)
+        return Prediction(word, legibility(frames[:1], [word]), raw, runners_up)
 
     def score(self, table, train, vocabulary):
-        result = {
-            **self._classification(table.answer_read, table.answer),
-            "accuracy_exact": metrics.accuracy(table.tesseract, table.answer),
-            "accuracy_template": metrics.accuracy(table.template, table.answer),
-            "baselines": {},
-        }
-        if len(train):  # else: data to be scored on only
+        positive = self.answer.classes[1] if len(self.answer.classes) == 2 else None
+
+        def measure(guess: Sequence[str]) -> dict[str, float]:
+            return metrics.classification(guess, table.answer, positive)
+
+        guesses = {}
+        if len(train):
             frequent = metrics.most_frequent(train.answer)
-            guesses = {f"always “{frequent}”": [frequent] * len(table)}
+            guesses[f"always “{frequent}”"] = [frequent] * len(table)
             if self.answer.has_question:
                 blind = train.groupby("question").answer.agg(metrics.most_frequent).to_dict()
                 guesses["from the question alone"] = [blind.get(question, frequent) for question in table.question]
-            result["baselines"] = {name: self._classification(guess, table.answer) for name, guess in guesses.items()}
-        return result
-
-    def _classification(self, predicted: Sequence[str], true: Sequence[str]) -> dict[str, float]:
-        classes = self.answer.classes
-        return metrics.classification(predicted, true, positive=classes[1] if len(classes) == 2 else None)
+        return {
+            **measure(table.answer_read),
+            "accuracy_exact": metrics.accuracy(table.tesseract, table.answer),
+            "accuracy_template": metrics.accuracy(table.template, table.answer),
+            "baselines": {name: measure(guess) for name, guess in guesses.items()},
+        }
 
     def headline(self, result):
         return f"{result['accuracy']:.1%} by Tesseract, {result['accuracy_template']:.1%} by template"
@@ -114,19 +127,17 @@ class WordScorer(Scorer):
 class LabelsScorer(Scorer):
     def read(self, generated, split, vocabulary):
         generated = [until_blank(frames) for frames in generated]
-        flat, ends = np.concatenate(generated), np.cumsum([len(frames) for frames in generated])
-        words = label_words(vocabulary)
-        raw, matched = read_and_match(flat, words)
+        flat, words = np.concatenate(generated), label_words(vocabulary)
         template = TemplateReader(words).read(flat) if len(flat) else []
+        ends = np.cumsum([len(frames) for frames in generated])[:-1]
         raw, matched, template = (
-            [tokens[end - len(frames) : end] for frames, end in zip(generated, ends)]
-            for tokens in (raw, matched, template)
+            [line.tolist() for line in np.split(np.array(tokens, dtype=object), ends)]
+            for tokens in (*read_and_match(flat, words), template)
         )
-        table = split.metadata[["source", "question", "answer"]].reset_index(drop=True)
-        table = table.assign(
+        table = _asked(split).assign(
             tesseract=[" ".join(tokens) for tokens in raw],
-            answer_read=[", ".join(to_labels(" ".join(tokens), vocabulary)) for tokens in matched],
-            template=[", ".join(to_labels(" ".join(tokens), vocabulary)) for tokens in template],
+            answer_read=[", ".join(to_labels(tokens, vocabulary)) for tokens in matched],
+            template=[", ".join(to_labels(tokens, vocabulary)) for tokens in template],
             legibility=[legibility(frames, tokens) for frames, tokens in zip(generated, matched)],
         )
         pairs = [(split_labels(read), split_labels(true)) for read, true in zip(table.answer_read, table.answer)]
@@ -135,18 +146,14 @@ class LabelsScorer(Scorer):
     def read_one(self, frames, vocabulary):
         frames = until_blank(frames)
         raw, words = read_and_match(frames, label_words(vocabulary))
-        labels = ", ".join(to_labels(" ".join(words), vocabulary))
-        return Reading(labels, legibility(frames, words), " ".join(raw))
+        return Prediction(", ".join(to_labels(words, vocabulary)), legibility(frames, words), " ".join(raw))
 
     def score(self, table, train, vocabulary):
-        def measure(column: Sequence[str]) -> dict:
-            return metrics.multilabel(
-                [split_labels(answer) for answer in column],
-                [split_labels(answer) for answer in table.answer],
-                vocabulary,
-            )
+        def measure(guess: Sequence[str]) -> dict:
+            given, true = ([split_labels(answer) for answer in answers] for answers in (guess, table.answer))
+            return metrics.multilabel(given, true, vocabulary)
 
-        frequent = [metrics.most_frequent(train.answer)] if len(train) else []  # none: data to be scored on only
+        frequent = [metrics.most_frequent(train.answer)] if len(train) else []
         return {
             **measure(table.answer_read),
             "accuracy_template": measure(table.template)["accuracy"],
@@ -162,90 +169,74 @@ class BoxesScorer(Scorer):
         rows = []
         for frames, true in zip(generated, split.metadata.answer):
             found = read_boxes(frames)
-            boxes = [None if box is None else [round(float(v), 2) for v in box.box] for box in found]
+            boxes = [box and [round(float(v), 2) for v in box.box] for box in found]
             overlap = overlaps(box_array(boxes), box_array(json.loads(true)))[1:]  # the first box is given
-            confidence = float(np.mean([0 if box is None else box.confidence for box in found]))
-            rows.append((json.dumps(boxes), pd.Series(overlap).mean(), confidence))
-        read = pd.DataFrame(rows, columns=["answer_read", "iou", "legibility"])
-        table = pd.concat([split.metadata[["source", "question", "answer"]].reset_index(drop=True), read], axis=1)
+            rows.append((json.dumps(boxes), pd.Series(overlap).mean(), _confidence(found)))
+        table = _asked(split).join(pd.DataFrame(rows, columns=["answer_read", "iou", "legibility"]))
         return table.assign(example_score=table.iou.fillna(0))
 
     def read_one(self, frames, vocabulary):
         found = read_boxes(frames)
         text = "; ".join("no box" if box is None else ",".join(f"{v:.0f}" for v in box.box) for box in found)
-        return Reading(f"boxes x,y,w,h: {text}", float(np.mean([0 if b is None else b.confidence for b in found])))
+        return Prediction(f"boxes x,y,w,h: {text}", _confidence(found))
 
     def score(self, table, train, vocabulary):
-        true = [box_array(json.loads(answer)) for answer in table.answer]
-        read = [overlaps(box_array(json.loads(answer)), t) for answer, t in zip(table.answer_read, true)]
+        boxes, true = ([box_array(json.loads(a)) for a in answers] for answers in (table.answer_read, table.answer))
+        read = [overlaps(*pair) for pair in zip(boxes, true)]
         first = [overlaps(np.repeat(t[:1], len(t), axis=0), t) for t in true]
         every = np.concatenate([track[1:] for track in read])
         every = every[~np.isnan(every)]
         curve = metrics.success_curve(every) if len(every) else np.zeros(len(metrics.THRESHOLDS))
+
+        def mean(tracks: list[np.ndarray]) -> dict[str, float]:
+            return {"iou": without_first(tracks), "iou_with_first": float(np.nanmean(np.concatenate(tracks)))}
+
         return {
-            "iou": without_first(read),
-            "iou_with_first": float(np.nanmean(np.concatenate(read))),
+            **mean(read),
             "success_auc": float(curve.mean()),
             "success": np.round(curve, 4).tolist(),
             "iou_by_frame": pd.DataFrame(read).mean().round(4).tolist(),
             "first_box_by_frame": pd.DataFrame(first).mean().round(4).tolist(),
-            "no_box": float(np.mean([box is None for answer in table.answer_read for box in json.loads(answer)])),
-            "baselines": {
-                "first box kept": {
-                    "iou": without_first(first), "iou_with_first": float(np.nanmean(np.concatenate(first))),
-                }
-            },
-        }  # fmt: skip
+            "no_box": float(np.isnan(np.concatenate(boxes)[:, 0]).mean()),
+            "baselines": {"first box kept": mean(first)},
+        }
 
     def headline(self, result):
         return f"IoU {result['iou']:.3f} without the given first box, {result['iou_with_first']:.3f} with it"
 
 
 class ColorScorer(Scorer):
-    MEASURES = ("psnr", "ssim", "cdc", "colorfulness", "colorfulness_hs")
-
     def read(self, generated, split, vocabulary):
         rows = []
         for i, (frames, true) in enumerate(zip(generated, split.outputs())):
-            grey = split.inputs(i)[:-1]  # without the separator
-            clips = {"": frames, "_grey": grey, "_true": true}
+            clips = {"": frames, "_grey": split.inputs(i)[:-1], "_true": true}  # without the separator
             rows.append({f"{m}{end}": v for end, clip in clips.items() for m, v in self.measure(clip, true).items()})
-        table = split.metadata[["source", "question", "answer"]].assign(answer_read="").reset_index(drop=True)
-        table = pd.concat([table, pd.DataFrame(rows)], axis=1)
+        table = _asked(split).assign(answer_read="").join(pd.DataFrame(rows))
         return table.assign(example_score=table.psnr / table.psnr.max(), legibility=1.0)
 
     def measure(self, frames: np.ndarray, true: np.ndarray) -> dict[str, float]:
-        """MEASURES of a clip, uint8 (T, 64, 64, 3), against the true one."""
-        values = (
-            metrics.psnr(frames, true),
-            metrics.ssim(frames, true),
-            metrics.cdc(frames),
-            metrics.colorfulness(frames),
-            metrics.colorfulness_hs(frames),
-        )
-        return dict(zip(self.MEASURES, values))
+        """A clip, uint8 (T, 64, 64, 3), against the true one, and then by itself."""
+        measures = (metrics.cdc, metrics.colorfulness, metrics.colorfulness_hs)
+        alone = {measure.__name__: measure(frames) for measure in measures}
+        return {"psnr": metrics.psnr(frames, true), "ssim": metrics.ssim(frames, true), **alone}
 
     def read_one(self, frames, vocabulary):
         measured = f"colorfulness {metrics.colorfulness(frames):.1f}, CDC {metrics.cdc(frames):.4f}"
-        return Reading(f"{len(frames)} frames in color ({measured})", 1.0)
+        return Prediction(f"{len(frames)} frames in color ({measured})", 1.0)
 
     def score(self, table, train, vocabulary):
-        def mean(ending: str, measures: Sequence[str] = self.MEASURES) -> dict:
+        alone = ("cdc", "colorfulness", "colorfulness_hs")
+
+        def mean(ending: str, measures: Sequence[str] = ("psnr", "ssim", *alone)) -> dict:
             return {measure: float(table[f"{measure}{ending}"].mean()) for measure in measures}
 
-        baselines = {"grey input copied": mean("_grey"), "the data": mean("_true", self.MEASURES[2:])}
-        return {**mean(""), "baselines": baselines}
+        return {**mean(""), "baselines": {"grey input copied": mean("_grey"), "the data": mean("_true", alone)}}
 
     def headline(self, result):
         return f"{result['psnr']:.1f} dB, CDC {result['cdc']:.4f}, colorfulness {result['colorfulness']:.1f}"
 
 
-SCORERS: dict[type[Answer], type[Scorer]] = {
-    WordAnswer: WordScorer,
-    LabelsAnswer: LabelsScorer,
-    BoxesAnswer: BoxesScorer,
-    ColorAnswer: ColorScorer,
-}
+SCORERS = {WordAnswer: WordScorer, LabelsAnswer: LabelsScorer, BoxesAnswer: BoxesScorer, ColorAnswer: ColorScorer}
 
 
 # ---- words ---------------------------------------------------------------------------------------------------------
@@ -267,9 +258,9 @@ def legibility(frames: np.ndarray, words: Sequence[str]) -> float:
     return float(ms_ssim(x, y).mean())
 
 
-def to_labels(line: str, labels: Sequence[str]) -> list[str]:
-    """`vehicle moving , activity walking` -> the nearest labels, each once."""
-    names = ["_".join(name.split()) for name in line.split(",")]
+def to_labels(words: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """`vehicle`, `moving`, `,`, `activity`, `walking` -> the nearest labels, each once."""
+    names = ["_".join(name.split()) for name in " ".join(words).split(",")]
     return list(dict.fromkeys(nearest_word(name, labels) for name in names if name))
 
 
@@ -282,6 +273,10 @@ def clean_frames(answer: Answer, text: str) -> np.ndarray:
 
 
 # ---- boxes ---------------------------------------------------------------------------------------------------------
+
+
+def _confidence(found: list) -> float:
+    return float(np.mean([0 if box is None else box.confidence for box in found]))
 
 
 def overlaps(read: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ import numpy as np
 
 from evlib.data import tasks
 from evlib.data.store import Split, VideoStore
-from evlib.data.tasks import Task
 from evlib.frames.boxes import READER as BOX_READER
 from evlib.generation import generate_answers
 from evlib.scoring import metrics, ocr
@@ -50,17 +49,23 @@ def evaluate(
     With `out`, the scores go to that folder instead of the run's: for a network that meets data of another source.
     Raises EvlibError if the store is of another task or was rendered by another renderer."""
     run, out = Path(run), Path(out or run)
-    about = _about(run, store, limit)
-    if (done := _already(out, about)) is not None:
-        return done
+    about, scores = _about(run, store, limit), out / "metrics.json"
+    if scores.exists() and (out / "errors.png").exists():
+        done = json.loads(scores.read_text())
+        if all(done.get(key) == value for key, value in about.items()):
+            return done
 
     generated, split, config, seconds = _generate(run, store, device, limit, about, log)
     task, vocabulary = tasks.get(config["task"]), store.manifest["vocabulary"]
-    started = time.perf_counter()
+    by, started = scorer(task.answer), time.perf_counter()
     with progress.bar(f"{task.name}: reading {len(generated):,} answers", log=log):
-        table = scorer(task.answer).read(generated, split, vocabulary)
+        table = by.read(generated, split, vocabulary)
     seconds |= {"read": round(time.perf_counter() - started, 1)}
 
+    def score(rows: np.ndarray | slice) -> dict:
+        return by.score(table[rows], store.metadata[store.metadata.split == "train"], vocabulary)
+
+    parts = {name: rows.values for name, rows in task.subsets(split.metadata).items() if rows.any()}
     result = {
         "task": task.name,
         "table2_row": task.table2_row,
@@ -70,21 +75,26 @@ def evaluate(
         "trained_on": config["store"]["data"],
         "n": len(table),
         **frame_measures(generated, split),
-        **score(task, table, split, store),
+        **score(slice(None)),
+        "subsets": {name: {"n": int(rows.sum()), **score(rows)} for name, rows in parts.items()},
         "seconds": seconds,
         "training": training_info(run),
         **about,
     }
-    _picture(task, result, table, generated, split, vocabulary, run, out)
+    out.mkdir(parents=True, exist_ok=True)
+    show = gallery(task.answer)
+    plots.samples(split, generated, show.captions(table), table.example_score.values).save(out / "samples.png")
+    title, worst = show.worst(table, generated, split)
+    plots.errors(worst, f"{task.name}. {title}", out / "errors.png")
+    show.figures(result, table, vocabulary, out)
+    if out == run and (run / "log.csv").exists():
+        plots.curves([run], out / "curves.png")
     with files.atomic(out / "predictions.csv") as temporary:
         table.round(4).to_csv(temporary, index=False)
-    files.write_text(out / "metrics.json", json.dumps(result, indent=2))
-    trivial = [
-        f"{name}: {measure} {value:.3f}"
-        for name, values in result["baselines"].items()
-        for measure, value in [next(iter(values.items()))]
-    ]
-    log(f"{task.name}: {scorer(task.answer).headline(result)}, {len(table):,} test examples ({'; '.join(trivial)})")
+    files.write_text(scores, json.dumps(result, indent=2))
+    firsts = {name: next(iter(values.items())) for name, values in result["baselines"].items()}
+    trivial = "; ".join(f"{name}: {measure} {value:.3f}" for name, (measure, value) in firsts.items())
+    log(f"{task.name}: {by.headline(result)}, {len(table):,} test examples ({trivial})")
     return result
 
 
@@ -104,19 +114,6 @@ def generate_test_set(
         np.savez_compressed(file, about=_mark(about), frames=np.concatenate(generated), counts=counts)
     log(f"{store.manifest['task']}: {len(generated):,} answers generated -> {run / GENERATED}")
     return run / GENERATED
-
-
-def score(task: Task, table, split: Split, store: VideoStore) -> dict:
-    """The measures of a table of readings, of its subsets, and of the trivial answers."""
-    train = store.metadata[store.metadata.split == "train"]
-    vocabulary, by = store.manifest["vocabulary"], scorer(task.answer)
-    subsets = {name: mask.values for name, mask in task.subsets(split.metadata).items() if mask.any()}
-    return {
-        **by.score(table, train, vocabulary),
-        "subsets": {
-            name: {"n": int(mask.sum()), **by.score(table[mask], train, vocabulary)} for name, mask in subsets.items()
-        },
-    }
 
 
 def _generate(
@@ -162,41 +159,17 @@ def frame_measures(generated: list[np.ndarray], split: Split) -> dict[str, float
     return {"psnr": metrics.psnr(predicted, true), "ssim": metrics.ssim(predicted, true)}
 
 
-def _picture(task, result, table, generated, split, vocabulary, run, out) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    show = gallery(task.answer)
-    plots.samples(split, generated, show.captions(table), table.example_score.values).save(out / "samples.png")
-    title, worst = show.worst(table, generated, split)
-    plots.errors(worst, f"{task.name}. {title}", out / "errors.png")
-    show.figures(result, table, vocabulary, out)
-    if out == run and (run / "log.csv").exists():
-        plots.curves([run], out / "curves.png")
-
-
 def _about(run: Path, store: VideoStore, limit: int | None) -> dict:
     """What scores depend on."""
     weights = hashlib.sha256(weights_file(run).read_bytes()).hexdigest()[:16]
-    return {
-        "weights": weights,
-        "examples": store.manifest["examples"],
-        "renderer": store.manifest["renderer"],
-        "limit": limit,
-        "scoring": SCORING,
-        "reader": [*ocr.READER, *BOX_READER],
-    }
+    rendered = {key: store.manifest[key] for key in ("examples", "renderer")}
+    reader = [*ocr.READER, *BOX_READER]
+    return {"weights": weights, **rendered, "limit": limit, "scoring": SCORING, "reader": reader}
 
 
 def _mark(about: dict) -> str:
     """What generated answers depend on."""
     return json.dumps([about[key] for key in ("weights", "examples", "renderer", "limit")])
-
-
-def _already(out: Path, about: dict) -> dict | None:
-    path = out / "metrics.json"
-    if not path.exists() or not (out / "errors.png").exists():
-        return None
-    done = json.loads(path.read_text())
-    return done if all(done.get(key) == value for key, value in about.items()) else None
 
 
 # ---- scored runs ---------------------------------------------------------------------------------------------------

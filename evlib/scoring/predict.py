@@ -6,12 +6,11 @@ model.predict(Text("a charming journey"))       # -> Prediction(answer='positive
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
 
 from evlib.data import tasks
 from evlib.data.tasks import Task
@@ -20,28 +19,9 @@ from evlib.frames.parts import Clip, Example, Part
 from evlib.frames.render import fingerprint, render_example
 from evlib.generation import generate, to_uint8
 from evlib.model import NextFrame
-from evlib.scoring.answers import scorer
+from evlib.scoring.answers import Prediction, scorer
 from evlib.training.checkpoint import load_network
 from evlib.utils.errors import EvlibError
-from evlib.viz import plots
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """An answer as text, and the frames it was read from. What the answer is, the task decides: a word, labels, boxes
-    x,y,w,h, or for a color clip what was measured of it."""
-
-    answer: str  # matched to the vocabulary
-    legibility: float  # 0..1: how like a clean rendering of that answer; not how likely it is right
-    read: str = ""  # Tesseract's words, before matching
-    runners_up: dict[str, float] = field(default_factory=dict, repr=False)  # word -> distance, nearest first
-    frames: np.ndarray = field(default=None, repr=False)  # uint8 (T, 64, 64, 3): what the network generated
-    inputs: np.ndarray = field(default=None, repr=False)  # uint8 (T, 64, 64, 3): what it saw
-    n_truncated: int = 0  # words that were lost, because a text was too long
-
-    def strip(self, scale: int = 2, caption: str = "") -> Pillow.Image:
-        """Input frames, a red line, the generated frames: the paper's Figure 1."""
-        return plots.strip(self.inputs, self.frames, scale, caption)
 
 
 @dataclass(frozen=True)
@@ -65,7 +45,7 @@ class Model:
         A tracker sees as many frames of a clip as its temporal encoding has room for twice."""
         most = self.net.config.max_frames
         if isinstance(self.task.answer, BoxesAnswer):
-            parts = tuple(self._first_frames(part, (most - 1) // 2) for part in parts)
+            parts = [_first_frames(part, (most - 1) // 2) for part in parts]
         rendered = render_example(Example(list(parts), []), self.task.max_inputs)
         inputs = np.stack([frame.pixels for frame in rendered.inputs])
         count = self.task.answer.n_frames(len(inputs))
@@ -74,14 +54,14 @@ class Model:
         device = next(self.net.parameters()).device
         video = torch.from_numpy(inputs).movedim(-1, -3)[None].to(device)
         frames = to_uint8(generate(self.net, video, count))[0].numpy()
-        reading = scorer(self.task.answer).read_one(frames, self.vocabulary)
-        return Prediction(*reading, frames=frames, inputs=inputs, n_truncated=rendered.n_truncated)
+        prediction = scorer(self.task.answer).read_one(frames, self.vocabulary)
+        return replace(prediction, frames=frames, inputs=inputs, n_truncated=rendered.n_truncated)
 
-    @staticmethod
-    def _first_frames(part: Part, count: int) -> Part:
-        if not isinstance(part, Clip):
-            return part
-        return Clip(part.frames[:count], None if part.boxes is None else part.boxes[:count])
+
+def _first_frames(part: Part, count: int) -> Part:
+    if not isinstance(part, Clip):
+        return part
+    return Clip(part.frames[:count], None if part.boxes is None else part.boxes[:count])
 
 
 def load(run: str | Path, device: str = "cpu") -> Model:

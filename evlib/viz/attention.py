@@ -4,10 +4,9 @@
     maps.temporal        # (B, n_in): attention on each input frame when the answer is generated; sums to 1
     maps.space           # (B, n_in + count - 1, G, G): attention on each patch within its frame; 1 is uniform
 
-A frame's attention depends only on it and the frames before it, so one pass over inputs and generated frames has the
-weights that generation with a cache had. All weights of the paper's network would fill gigabytes: each layer is reduced
-as it passes. "Relative to uniform attention" divides by the weight that every frame or patch would get if all got the
-same.
+One pass over inputs and generated frames has the weights that generation with a cache had. All weights of the paper's
+network would fill gigabytes: each layer is reduced as it passes. "Relative to uniform attention" divides by the weight
+that every frame or patch would get if all got the same.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import einops
 import pandas as pd
 import torch
 from torch import Tensor
@@ -23,19 +23,18 @@ from torch import Tensor
 from evlib.config import SIZE
 from evlib.generation import generate
 from evlib.model import Attention, NextFrame
-from evlib.utils.errors import EvlibError
 
 Hook = Callable[[Tensor, Tensor | None], None]  # gets the weights (B', heads, L, L') and the mask of a call
 
 
 class AttentionMaps(NamedTuple):
-    """Attention while n frames were generated after n_in input frames, on T = n_in + n - 1: not on the last one."""
+    """Attention while n frames were generated after n_in input frames, on T = n_in + n - 1: not on the last one.
 
-    # float (B, n, T): each generated frame's weights on the frames before it, averaged over the global blocks, their
-    # heads and all places; every row sums to 1, later frames have 0
+    time: float (B, n, T): each generated frame's weights on the frames before it, averaged over the global blocks,
+    their heads and all places; every row sums to 1. space: float (B, T, G, G): attention that each patch receives
+    within its frame, averaged over all blocks, relative to uniform attention."""
+
     time: Tensor
-    # float (B, T, G, G): attention that each patch receives within its frame, averaged over all blocks, relative to
-    # uniform attention
     space: Tensor
 
     @property
@@ -44,15 +43,15 @@ class AttentionMaps(NamedTuple):
 
     @property
     def temporal(self) -> Tensor:
-        """The temporal attention on each input frame, as in Figure 10: float (B, n_in), sums to 1. All generated frames
-        have equal weight: the attention of each on the inputs is scaled to 1 (the rest is on generated frames)."""
+        """The temporal attention on each input frame, as in Figure 10: float (B, n_in), sums to 1. The attention of
+        each generated frame on the inputs is scaled to 1 (the rest is on generated frames)."""
         on_inputs = self.time[:, :, : self.n_in]
         return (on_inputs / on_inputs.sum(dim=2, keepdim=True)).mean(dim=1)
 
     @property
     def gain(self) -> Tensor:
-        """Temporal attention on every frame, generated ones too, relative to uniform attention: float (B, T). The mean
-        over those targets that came after the frame: later frames have fewer, and would lose by a plain sum."""
+        """Temporal attention on every frame, generated ones too, relative to uniform attention: float (B, T), the mean
+        over those targets that came after the frame."""
         n, T = self.time.shape[1:]
         sees = torch.ones(n, T, dtype=torch.bool, device=self.time.device).tril(self.n_in - 1)
         return (self.time * sees.sum(dim=1, keepdim=True)).sum(dim=1) / sees.sum(dim=0)
@@ -62,18 +61,18 @@ class AttentionMaps(NamedTuple):
 def attention_hooks(hooks: Mapping[Attention, Hook]) -> Iterator[None]:
     """Within the block, every call of one of these attentions also calls its hook with the weights, computed anew."""
 
-    def register(module: Attention, hook: Hook) -> None:
+    def hooked(module: Attention, hook: Hook) -> Callable:
         attend = module.attend
 
-        def hooked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        def attend_and_tell(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
             scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
             hook((scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(dim=-1), mask)
             return attend(q, k, v, mask)
 
-        module.attend = hooked
+        return attend_and_tell
 
     for module, hook in hooks.items():
-        register(module, hook)
+        module.attend = hooked(module, hook)
     try:
         yield
     finally:
@@ -81,22 +80,12 @@ def attention_hooks(hooks: Mapping[Attention, Hook]) -> Iterator[None]:
             del module.attend  # the class's own again
 
 
-@contextmanager
-def recorded_weights(attentions: list[Attention]) -> Iterator[list[Tensor]]:
-    """Within the block, every call of these attentions appends its weights (B', heads, L, L') to the list: for few
-    layers, because all are in memory."""
-    weights: list[Tensor] = []
-    with attention_hooks({module: lambda called, mask: weights.append(called) for module in attentions}):
-        yield weights
-
-
 @torch.inference_mode()
 def attention_maps(net: NextFrame, frames: Tensor, targets: int = 1) -> AttentionMaps:
-    """Attention while `net` predicts the last `targets` frames: those that follow frames T - targets, ..., T - 1.
+    """Attention while `net` predicts the last `targets` of its frames (1 to T).
 
-    frames (B, T, 3, 64, 64), uint8 0..255 or float 0..1: the inputs, then every target but the last. EvlibError unless
-    1 <= targets <= T. The paper averages spatial attention "over all layers", so all blocks compute all frames,
-    although the last ones are enough for the answer."""
+    frames (B, T, 3, 64, 64), uint8 0..255 or float 0..1: the inputs, then every target but the last. The paper averages
+    spatial attention "over all layers", so all blocks compute all frames."""
     net.eval()
     time, space = _TimeMean(frames, targets), _SpaceMean(frames, net.config.patch)
     blocks = [*net.encoder, *net.middle, *net.decoder]
@@ -187,10 +176,9 @@ def in_boxes(boxes: list[list[float] | None]) -> Tensor:
 
 
 def table(sources: list[str], maps: list[AttentionMaps]) -> pd.DataFrame:
-    """The numbers behind Figure 10, one row per frame but the last: example, frame, part ("input" or "generated"),
-    temporal (a share of all inputs; empty for generated frames), gain (relative to uniform attention), and the patch
-    with the most attention: its row and column from 0, its attention relative to uniform attention, the grid. All maps
-    are of a single example."""
+    """The numbers behind Figure 10, one row per frame but the last of each single example: example, frame, part
+    ("input" or "generated"), temporal (a share of all inputs; empty for generated frames), `gain`, and the patch with
+    the most attention: its row and column from 0, its attention relative to uniform attention, the grid."""
     rows = []
     for source, one in zip(sources, maps, strict=True):
         shares, gains = one.temporal[0].tolist(), one.gain[0].tolist()
@@ -203,7 +191,7 @@ def table(sources: list[str], maps: list[AttentionMaps]) -> pd.DataFrame:
 
 
 class _Mean:
-    """A hook: the mean over layers of what `reduce` leaves of each."""
+    """A hook: the mean over layers of what `reduce` leaves of each, and of B videos of T frames."""
 
     def __init__(self, frames: Tensor):
         self.B, self.T = frames.shape[:2]
@@ -220,15 +208,11 @@ class _Mean:
 class _TimeMean(_Mean):
     def __init__(self, frames: Tensor, targets: int):
         super().__init__(frames)
-        if not 1 <= targets <= self.T:
-            raise EvlibError(
-                f"targets: expected 1 to {self.T}, as there are {self.T} frames to predict from, found {targets}."
-            )
         self.targets = targets
 
     def reduce(self, weights: Tensor, mask: Tensor | None) -> Tensor:
         """(B * places, heads, T or fewer, T) -> (B, targets, T)."""
-        return weights[:, :, -self.targets :].mean(dim=1).view(self.B, -1, self.targets, self.T).mean(dim=1)
+        return einops.reduce(weights[:, :, -self.targets :], "(b places) heads n t -> b n t", "mean", b=self.B)
 
 
 class _SpaceMean(_Mean):

@@ -10,7 +10,6 @@ from matplotlib import colormaps
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from evlib.utils.errors import EvlibError
 from evlib.viz.plots import DARK, GAP, GREY, LINE, RED, WHITE, mono, page
 
 SCALE = colormaps["cividis"]  # the same to the color-blind, and in gray
@@ -36,10 +35,7 @@ def figure10(strips: Sequence[Strip], max_frames: int | None = None, width: int 
     is below: white or black veils them by up to 60 % at twice or half of it. The answer is right of the red line.
 
     max_frames: so many input frames before the separator, and half as many generated ones, are in each strip, evenly
-    spread (None: all); their shares remain those of the whole. width: px, at which a line breaks. EvlibError if there
-    are no strips or shapes do not fit."""
-    if not strips:
-        raise EvlibError("strips: expected at least one example to plot, found none.")
+    spread (None: all); their shares remain those of the whole. width: px, at which a line breaks."""
     return page([*(_plot(strip, max_frames, width) for strip in strips), _key(width)], width)
 
 
@@ -56,12 +52,6 @@ def _plot(strip: Strip, max_frames: int | None, width: int) -> Pillow.Image:
     """One example, broken into lines."""
     frames, n_in = strip.frames, len(strip.temporal)
     T, H, W, _ = frames.shape
-    G = strip.spatial.shape[-1]
-    if not 1 <= n_in <= T or len(strip.spatial) > T or strip.spatial.shape[1:] != (G, G) or W % G:
-        raise EvlibError(
-            f"A strip of {T} frames of {H}x{W} needs temporal (n_in,) and spatial (up to {T}, G, G) with G dividing "
-            f"{W}, found {strip.temporal.shape} and {strip.spatial.shape}."
-        )
     chosen = [*_spread(0, n_in - 1, max_frames), n_in - 1, *_spread(n_in, T, max_frames and (max_frames + 1) // 2)]
     step, top = W + GAP, LINE + BAR
     per_line = max(1, (width - 3 * GAP) // step)

@@ -1,5 +1,4 @@
-"""Galleries of answers, from the table that a scorer made: a few samples, the worst first, and the figures of each
-kind."""
+"""Galleries of answers, from the table that a scorer made: the worst first, and the figures of each kind."""
 
 from __future__ import annotations
 
@@ -27,11 +26,8 @@ class Gallery:
 
     def captions(self, table: pd.DataFrame) -> list[str]:
         """A few words about each answer."""
-        texts = [read or "(nothing)" for read in table.answer_read]
-        return [
-            f"{text}: right" if score == 1 else f"{text}: WRONG, true: {true}"
-            for text, true, score in zip(texts, table.answer, table.example_score)
-        ]
+        rows = zip(table.answer_read.replace("", "(nothing)"), table.answer, table.example_score)
+        return [f"{read}: right" if score == 1 else f"{read}: WRONG, true: {true}" for read, true, score in rows]
 
     def title(self, table: pd.DataFrame) -> str:
         """Of the worst answers."""
@@ -40,27 +36,22 @@ class Gallery:
             f"first, at most {SAME_READING} in a row with the same reading. Generated above, true below."
         )
 
-    def mistake(
-        self, row: pd.Series, inputs: np.ndarray, generated: np.ndarray, true: np.ndarray, caption: str
-    ) -> Pillow.Image:
-        """One picture of that gallery."""
+    def mistake(self, row, inputs: np.ndarray, generated: np.ndarray, true: np.ndarray, caption: str) -> Pillow.Image:
+        """One picture of that gallery; `row` of the table."""
         return plots.mistake(inputs, row.question, generated, true, caption)
 
     def figures(self, result: dict, table: pd.DataFrame, vocabulary: Sequence[str], run: Path) -> None:
         """Plots what there is to see into the run folder."""
 
-    def worst(
-        self, table: pd.DataFrame, generated: list[np.ndarray], split: Split, count: int = 12
-    ) -> tuple[str, list[Pillow.Image]]:
-        """A title, and pictures of the worst answers, the worst first: the question, the generated answer, the true
-        one."""
+    def worst(self, table, generated: list[np.ndarray], split: Split) -> tuple[str, list[Pillow.Image]]:
+        """A title, and pictures of twelve answers, the worst first: question, generated answer, true one."""
         true, captions, score = split.outputs(), self.captions(table), table.example_score.values
         order = np.lexsort((table.legibility, score))
         readings = table.answer_read.iloc[order]
         turn = readings.groupby(readings).cumcount().values // SAME_READING
         order = order[np.lexsort((turn, score[order] == 1))]  # a favourite mistake does not fill the page
         return self.title(table), [
-            self.mistake(table.iloc[i], split.inputs(i), generated[i], true[i], captions[i]) for i in order[:count]
+            self.mistake(table.iloc[i], split.inputs(i), generated[i], true[i], captions[i]) for i in order[:12]
         ]
 
 
@@ -103,10 +94,8 @@ class BoxesGallery(Gallery):
 
 class ColorGallery(Gallery):
     def captions(self, table):
-        return [
-            f"{Path(source).name}: {psnr:.1f} dB, grey {grey:.1f}"
-            for source, psnr, grey in zip(table.source, table.psnr, table.psnr_grey)
-        ]
+        rows = zip(table.source, table.psnr, table.psnr_grey)
+        return [f"{Path(source).name}: {psnr:.1f} dB, grey {grey:.1f}" for source, psnr, grey in rows]
 
     def title(self, table):
         return f"Lowest PSNR first, of {len(table):,} clips: the middle frame in gray, as generated; true below."
@@ -120,12 +109,7 @@ class ColorGallery(Gallery):
         plots.colors(table, run / "colors.png")
 
 
-GALLERIES: dict[type[Answer], type[Gallery]] = {
-    WordAnswer: WordGallery,
-    LabelsAnswer: LabelsGallery,
-    BoxesAnswer: BoxesGallery,
-    ColorAnswer: ColorGallery,
-}
+GALLERIES = {WordAnswer: WordGallery, LabelsAnswer: LabelsGallery, BoxesAnswer: BoxesGallery, ColorAnswer: ColorGallery}
 
 
 def gallery(answer: Answer) -> Gallery:

@@ -1,7 +1,7 @@
 """Pictures: film strips as in the paper's Figure 1, films that move, galleries of answers, curves, confusion matrices.
 
-All frames are uint8 (T, 64, 64, 3), RGB. Strips and films stand on a white card of their own, figures have one look
-(evlib.mplstyle) and one width, so that they are read on a dark page as on a white one.
+All frames are uint8 (T, 64, 64, 3), RGB. Strips and films stand on a white card, figures have one look (evlib.mplstyle)
+and one width, so that they are read on a dark page as on a white one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import html
 import io
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, wraps
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ import pandas as pd
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from evlib.config import SIZE
 from evlib.data.store import Split
 from evlib.frames.render import Rendered, font_file, tokenize, word_frame
 from evlib.utils import files
@@ -35,6 +36,7 @@ WIDTH = 8  # inches, of every figure
 RED, GREY, WHITE, DARK, BLUE = (214, 39, 40), (110, 110, 110), (255, 255, 255), (40, 40, 40), (86, 180, 233)
 GAP = 2  # px between frames
 LINE = 14  # px, a line of text
+SECONDS = 0.3  # per frame of a film
 OTHER = "(other)"  # where answers that are no class are counted
 
 
@@ -54,67 +56,42 @@ def film_strip(
     scale: how many times enlarged; caption: lines of text under the strip; labels: frame -> a few words above it;
     true: the frames that were right, in a second row under the network's own.
     """
-    T, H, W, _ = frames.shape
-    side, edge, line = (
-        scale * (W + GAP),
-        scale * GAP,
-        2 * scale * GAP if n_in else 0,
-    )  # of a frame with its gap; around all; the red one
-    top, rows = (LINE if labels else 0), (1 if true is None else 2)
-    words = caption.splitlines()
-    places = [
-        edge + t * side + (line if t >= n_in else 0) for t in range(max(T, 0 if true is None else n_in + len(true)))
-    ]
+    side, edge, top, words = scale * (SIZE + GAP), scale * GAP, LINE if labels else 0, caption.splitlines()
+    rows = [(0, frames)] if true is None else [(0, frames), (n_in, true)]  # the first frame's number, and the frames
+    across = max(start + len(shown) for start, shown in rows)
+    places = [edge + t * side + (2 * edge if 0 < n_in <= t else 0) for t in range(across)]
     width = max(max(places, default=0) + side, *(round(mono().getlength(text)) + 2 * edge for text in ("", *words)))
-    bottom = top + edge + rows * scale * (H + GAP)
+    bottom = top + edge + len(rows) * side
     strip = Pillow.new("RGB", (width, bottom + LINE * len(words) + (edge if words else 0)), WHITE)
     pen = ImageDraw.Draw(strip)
-
-    def put(frame: np.ndarray, t: int, row: int) -> None:
-        strip.paste(
-            Pillow.fromarray(frame).resize((scale * W, scale * H), Pillow.Resampling.NEAREST),
-            (places[t], top + edge + row * scale * (H + GAP)),
-        )
-
-    for t, frame in enumerate(frames):
-        put(frame, t, 0)
-    for t, frame in enumerate(() if true is None else true):
-        put(frame, n_in + t, 1)
-    if 0 < n_in < T:
-        x = edge + n_in * side + scale
-        pen.rectangle([x - 1, 0, x + scale, bottom - 1], fill=RED)
+    for row, (start, shown) in enumerate(rows):
+        for t, frame in enumerate(shown, start):
+            strip.paste(enlarged(frame, scale), (places[t], top + edge + row * side))
+    x = edge + n_in * side
+    if 0 < n_in < len(frames):
+        pen.rectangle([x + scale - 1, 0, x + 2 * scale, bottom - 1], fill=RED)
     if true is not None and n_in:
-        pen.text(
-            (edge + n_in * side - 2 * GAP, bottom - edge - scale * H / 2), "true", fill=GREY, font=_sans(), anchor="rm"
-        )
+        pen.text((x - 2 * GAP, bottom - edge - scale * SIZE / 2), "true", fill=GREY, font=sans(), anchor="rm")
     for t, text in (labels or {}).items():
-        pen.text((places[t], 1), text, fill=RED if t == n_in else GREY, font=_sans())
+        pen.text((places[t], 1), text, fill=RED if t == n_in else GREY, font=sans())
     for i, text in enumerate(words):
         pen.text((edge, bottom + i * LINE), text, fill=DARK, font=mono())
     return strip
 
 
+def enlarged(frame: np.ndarray, scale: int) -> Pillow.Image:
+    return Pillow.fromarray(frame).resize((scale * SIZE, scale * SIZE), Pillow.Resampling.NEAREST)
+
+
 def strip(
-    inputs: np.ndarray,
-    outputs: np.ndarray,
-    scale: int = 2,
-    caption: str = "",
-    output_label: str = "predicted",
-    true: np.ndarray | None = None,
+    inputs: np.ndarray, outputs: np.ndarray, scale: int = 2, caption: str = "", output_label: str = "predicted"
 ) -> Pillow.Image:
-    """Inputs, which end in the separator, a red line, and outputs, which are labelled `output_label`; under them the
-    `true` ones, if given. Of long clips a few frames."""
-    clip, separator = np.split(inputs, [-1])
-    shown = [thin(clip), separator, thin(outputs)]
+    """Inputs, which end in the separator, a red line, and outputs, which are labelled `output_label`. Of long clips a
+    few frames."""
+    shown = [thin(inputs[:-1]), inputs[-1:], thin(outputs)]
     n_in = len(shown[0]) + 1
-    return film_strip(
-        np.concatenate(shown),
-        n_in,
-        scale,
-        caption,
-        {0: "input", n_in: output_label} if len(outputs) else {0: "input"},
-        None if true is None else thin(true),
-    )
+    labels = {0: "input", n_in: output_label} if len(outputs) else {0: "input"}
+    return film_strip(np.concatenate(shown), n_in, scale, caption, labels)
 
 
 def strip_of(rendered: Rendered, scale: int = 2, caption: str = "") -> Pillow.Image:
@@ -123,10 +100,15 @@ def strip_of(rendered: Rendered, scale: int = 2, caption: str = "") -> Pillow.Im
     return strip(inputs, outputs, scale, caption, output_label="true answer")
 
 
-def thin(frames: np.ndarray, count: int = 6) -> np.ndarray:
-    """All frames, or `count` of a clip of ten and more. Words, grey on black, all stay."""
+def thin(frames: np.ndarray) -> np.ndarray:
+    """All frames, or six of a clip of ten and more. Words, grey on black, all stay."""
+    return frames[thinned(frames)]
+
+
+def thinned(frames: np.ndarray) -> np.ndarray:
+    """The indices of the frames that `thin` leaves."""
     is_clip = len(frames) >= 10 and (np.median(frames[-1]) > 0 or np.ptp(frames[-1], axis=-1).max() > 0)
-    return frames[np.linspace(0, len(frames) - 1, count).round().astype(int)] if is_clip else frames
+    return np.linspace(0, len(frames) - 1, 6).round().astype(int) if is_clip else np.arange(len(frames))
 
 
 def page(strips: Sequence[Pillow.Image], width: int = 840, title: str = "") -> Pillow.Image:
@@ -138,46 +120,32 @@ def page(strips: Sequence[Pillow.Image], width: int = 840, title: str = "") -> P
             x, y, line = 0, y + line, 0
         places.append((x, y))
         x, line = x + strip.width + 4 * GAP, max(line, strip.height)
-    across = max([x + s.width for (x, _), s in zip(places, strips)] + [round(_sans().getlength(title)) + 2 * GAP])
+    across = max([x + s.width for (x, _), s in zip(places, strips)] + [round(sans().getlength(title)) + 2 * GAP])
     sheet = Pillow.new("RGB", (across, y + line), WHITE)
-    ImageDraw.Draw(sheet).text((GAP, GAP), title, fill=DARK, font=_sans())
+    ImageDraw.Draw(sheet).text((GAP, GAP), title, fill=DARK, font=sans())
     for place, strip in zip(places, strips):
         sheet.paste(strip, place)
     return sheet.quantize(256, dither=Pillow.Dither.NONE)  # a third of the bytes, and nobody sees it
 
 
-def samples(
-    split: Split, generated: list[np.ndarray], captions: list[str], scores: np.ndarray, good: int = 4, bad: int = 4
-) -> Pillow.Image:
-    """Film strips of some answers better than the mean and some worse, each with its caption; of long clips every few
-    frames."""
-    order = np.argsort(-scores, kind="stable")
+def samples(split: Split, generated: list[np.ndarray], captions: list[str], scores: np.ndarray) -> Pillow.Image:
+    """Film strips of up to four answers better than the mean and four worse, spread over the whole set, each with its
+    caption."""
     right = scores >= scores.mean()
-    better, worse = order[right[order]], order[~right[order]]
-    chosen = [
-        i
-        for rows, n in ((np.sort(better), good), (worse, bad))
-        if len(rows)
-        for i in rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)]
-    ]  # spread over the whole set
+    chosen = []
+    for rows in (np.flatnonzero(right), np.flatnonzero(~right)):
+        chosen += rows[np.linspace(0, len(rows) - 1, min(4, len(rows))).astype(int)].tolist()
     return page([strip(split.inputs(i), generated[i], scale=1, caption=captions[i]) for i in chosen])
 
 
 def mistake(inputs: np.ndarray, question: str, generated: np.ndarray, true: np.ndarray, caption: str) -> Pillow.Image:
-    """One answer of a gallery: the input, a red line, the generated answer, the true one under it; the question's
-    words as text.
-
-    inputs: with the separator; of a clip, one frame is shown."""
+    """One answer of a gallery: of the input (with the separator) one frame of a clip, a red line, the generated answer,
+    the true one under it; the question's words as text."""
     text = [word_frame(word) for word in tokenize(question)]
     seen = [frame for frame in inputs[:-1] if not any(np.array_equal(frame, word) for word in text)]
     seen = seen[len(seen) // 2 :][:1]
-    return film_strip(
-        np.stack([*seen, *generated]),
-        len(seen),
-        1,
-        "\n".join([*textwrap.wrap(question, 34, max_lines=4), caption]),
-        true=true,
-    )
+    lines = [*textwrap.wrap(question, 34, max_lines=4), caption]
+    return film_strip(np.stack([*seen, *generated]), len(seen), 1, "\n".join(lines), true=true)
 
 
 def outlined(frame: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
@@ -185,15 +153,14 @@ def outlined(frame: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
     picture = Pillow.fromarray(frame)
     if box is not None:
         x, y, w, h = box
-        ImageDraw.Draw(picture).rectangle(
-            [round(x), round(y), max(round(x), round(x + w) - 1), max(round(y), round(y + h) - 1)], outline=BLUE
-        )
+        left, top, right, bottom = round(x), round(y), round(x + w) - 1, round(y + h) - 1
+        ImageDraw.Draw(picture).rectangle([left, top, max(left, right), max(top, bottom)], outline=BLUE)
     return np.asarray(picture)
 
 
-def errors(worst: Sequence[Pillow.Image], title: str, path: Path | None = None, most: int = 80_000) -> Pillow.Image:
-    """A gallery of answers, the worst first, under a title. It takes at most `most` bytes: with fewer colors if need
-    be, and if 64 are still too many, without the last answers."""
+def errors(worst: Sequence[Pillow.Image], title: str, path: Path, most: int = 80_000) -> Pillow.Image:
+    """Saves a gallery of answers, the worst first, under a title. It takes at most `most` bytes: with fewer colors if
+    need be, and if 64 are still too many, without the last answers."""
     for count, colors in [(len(worst), 256), (len(worst), 128), *((n, 64) for n in range(len(worst), -1, -1))]:
         sheet = page(worst[:count], title=title)
         if colors < 256:
@@ -202,9 +169,8 @@ def errors(worst: Sequence[Pillow.Image], title: str, path: Path | None = None, 
         sheet.save(packed, "PNG", optimize=True)
         if packed.tell() <= most:
             break
-    if path is not None:
-        with files.atomic(path) as temporary:
-            temporary.write_bytes(packed.getvalue())
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(packed.getvalue())
     return sheet
 
 
@@ -214,11 +180,10 @@ def errors(worst: Sequence[Pillow.Image], title: str, path: Path | None = None, 
 def animation(
     inputs: np.ndarray,
     outputs: np.ndarray,
-    scale: int = 2,
     caption: str = "",
-    seconds_per_frame: float = 0.3,
     true: np.ndarray | None = None,
     most: int = 100_000,
+    scale: int = 2,
 ) -> bytes:
     """A GIF that plays for ever: the input (without its separator), what the network generated, and the true answer
     if given, side by side.
@@ -227,56 +192,42 @@ def animation(
     `most` bytes: if it would be more, some frames are left out and the others stay longer; a noisy clip is shown
     smaller, too."""
     films = [film for film in (inputs[:-1], outputs, true) if film is not None and len(film)]
-    labels = dict(zip(range(len(films)), ("input", "predicted", "true"))) if len(films) > 1 else None
+    labels = dict(enumerate(("input", "predicted", "true")[: len(films)])) if len(films) > 1 else None
     length, palette = max(map(len, films)), _palette(np.concatenate(films))
     for size, count in [*((scale, n) for n in (length, 16, 12, 8, 6)), *((1, n) for n in (8, 4, 2, 1))]:
         if count > length:
             continue
-        moments = np.linspace(0, 1, count + 1)[:-1] if count < length else np.arange(length) / length
-        pictures = [
-            film_strip(np.stack([film[int(at * len(film) + 1e-9)] for film in films]), 1, size, caption, labels)
-            for at in moments
-        ]
-        gif = _gif(pictures, palette, seconds_per_frame * length / count)
+        moments = [[film[t * len(film) // count] for film in films] for t in range(count)]
+        pictures = [film_strip(np.stack(frames), 1, size, caption, labels) for frames in moments]
+        gif = packed_gif(pictures, palette, SECONDS * length / count)
         if len(gif) <= most:
             break
     return gif
 
 
-def moving(
-    inputs: np.ndarray,
-    outputs: np.ndarray,
-    scale: int = 2,
-    caption: str = "",
-    seconds_per_frame: float = 0.3,
-    true: np.ndarray | None = None,
-    most: int = 100_000,
-) -> IPython.display.HTML:
+def moving(inputs: np.ndarray, outputs: np.ndarray, caption: str = "", **settings) -> IPython.display.HTML:
     """The same film for a notebook, which shows it where it is the value of a cell or given to `display`. As HTML,
     because the pages that are made of notebooks leave out outputs of the type image/gif."""
     from IPython.display import HTML
 
-    film = base64.b64encode(animation(inputs, outputs, scale, caption, seconds_per_frame, true, most)).decode()
-    return HTML(
-        f'<img src="data:image/gif;base64,{film}" alt="{html.escape(caption or "a film and the answer to it")}">'
-    )
+    film = base64.b64encode(animation(inputs, outputs, caption, **settings)).decode()
+    said = html.escape(caption or "a film and the answer to it")
+    return HTML(f'<img src="data:image/gif;base64,{film}" alt="{said}">')
 
 
 def _palette(frames: np.ndarray, colors: int = 64) -> Pillow.Image:
     """The colors of a film, and always white, black, red and the grey of the text: one palette, so that what stands
     still is stored once."""
     fixed = [*WHITE, 0, 0, 0, *RED, *DARK, *GREY]
-    found = (
-        Pillow.fromarray(frames.reshape(-1, *frames.shape[2:]))
-        .quantize(colors - len(fixed) // 3, dither=Pillow.Dither.NONE)
-        .getpalette()
-    )
+    picture = Pillow.fromarray(frames.reshape(-1, *frames.shape[2:]))
+    found = picture.quantize(colors - len(fixed) // 3, dither=Pillow.Dither.NONE).getpalette()
     palette = Pillow.new("P", (1, 1))
     palette.putpalette((fixed + found)[: 3 * colors])
     return palette
 
 
-def _gif(pictures: Sequence[Pillow.Image], palette: Pillow.Image, seconds: float) -> bytes:
+def packed_gif(pictures: Sequence[Pillow.Image], palette: Pillow.Image, seconds: float) -> bytes:
+    """A GIF of the colors of a palette, endless, with so many seconds per picture."""
     first, *others = (picture.quantize(palette=palette, dither=Pillow.Dither.NONE) for picture in pictures)
     packed = io.BytesIO()
     first.save(packed, "GIF", save_all=True, append_images=others, loop=0, duration=round(1000 * seconds), disposal=1)
@@ -285,16 +236,7 @@ def _gif(pictures: Sequence[Pillow.Image], palette: Pillow.Image, seconds: float
 
 # ---- figures -------------------------------------------------------------------------------------------------------
 
-
-def styled(plot: Callable[..., plt.Figure]) -> Callable[..., plt.Figure]:
-    """A function whose figures have the project's look, whatever matplotlib is set to."""
-
-    @wraps(plot)
-    def plotted(*args, **settings) -> plt.Figure:
-        with plt.style.context(STYLE):
-            return plot(*args, **settings)
-
-    return plotted
+styled = plt.style.context(STYLE)  # a decorator: figures have the project's look, whatever matplotlib is set to
 
 
 def confusion_counts(predicted: Sequence[str], true: Sequence[str], classes: Sequence[str]) -> pd.DataFrame:
@@ -310,21 +252,15 @@ def confusion(counts: pd.DataFrame, title: str, path: Path | None = None) -> plt
     if not counts.iloc[:, -1].any():
         counts = counts.iloc[:, :-1]
     figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.3 * len(counts)))
-    axes.imshow(counts.div(counts.sum(axis=1).clip(lower=1), axis=0), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set(xticks=range(counts.shape[1]), yticks=range(len(counts)), xlabel="read", ylabel="true", title=title)
-    axes.set_xticklabels(counts.columns, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticklabels(counts.index)
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set(xlabel="read", ylabel="true", title=title)
+    axes.set_xticks(range(counts.shape[1]), counts.columns, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(counts)), counts.index)
     for (y, x), n in np.ndenumerate(counts.values):
         if n:
-            axes.text(
-                x,
-                y,
-                n,
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if n > 0.5 * counts.values[y].sum() else "black",
-            )
+            color = "white" if shares.values[y, x] > 0.5 else "black"
+            axes.text(x, y, n, ha="center", va="center", fontsize=7, color=color)
     return finish(figure, path)
 
 
@@ -368,12 +304,8 @@ def boxes(result: dict, path: Path | None = None) -> plt.Figure:
     left.set(xlabel="frame", ylabel="mean IoU", ylim=(0, 1))
     left.legend()
     right.plot(np.linspace(0, 1, len(result["success"])), result["success"])
-    right.set(
-        xlabel="IoU threshold",
-        ylabel="share of frames above it",
-        ylim=(0, 1),
-        title=f"success curve, area {result['success_auc']:.3f}",
-    )
+    right.set(xlabel="IoU threshold", ylabel="share of frames above it", ylim=(0, 1))
+    right.set(title=f"success curve, area {result['success_auc']:.3f}")
     return finish(figure, path)
 
 
@@ -394,7 +326,7 @@ def colors(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
     return finish(figure, path)
 
 
-def finish(figure: plt.Figure, path: Path | None) -> plt.Figure:
+def finish(figure: plt.Figure, path: Path | None = None) -> plt.Figure:
     """Saves a figure, if there is a path, and takes it from matplotlib's list: else a notebook shows it twice."""
     if path is not None:
         figure.savefig(path)
@@ -408,5 +340,6 @@ def mono() -> ImageFont.FreeTypeFont:
 
 
 @cache
-def _sans() -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 10)
+def sans(size: int = 10, bold: bool = False) -> ImageFont.FreeTypeFont:
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(fonts / f"DejaVuSans{'-Bold' if bold else ''}.ttf", size)
