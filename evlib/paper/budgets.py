@@ -22,8 +22,15 @@ MINIATURE_STEPS = {
 # Preset demo on real data: the steps of the published runs, and the settings in which they differ from the miniatures'.
 REAL: dict[str, dict[str, Any]] = {
     # Unlike a miniature's, a batch of real sentences says little: smaller steps, and short phrases first.
-    "sst2": {"steps": 5000, "batch": 32, "muon_lr": 0.003, "short_first": True, "validation_size": 1000},
-    "cifar10": {"steps": 20000, "batch": 32, "stem": 16, "augment": "flip"},
+    "sst2": {
+        "steps": 5000,
+        "batch": 32,
+        "muon_lr": 0.003,
+        "short_first": True,
+        "validations": 10,
+        "validation_size": 1000,
+    },
+    "cifar10": {"steps": 20000, "batch": 32, "stem": 16, "augment": "flip", "validations": 15},
     "tinyvirat": {"steps": 392},
     "audiomnist": {"steps": 1204},
     "fsdd": {"steps": 1204},
