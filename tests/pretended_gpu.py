@@ -69,9 +69,9 @@ from evlib.training import loss as losses  # noqa: E402
 from evlib.training.learner import Learner  # noqa: E402
 
 CASES = [  # preset, frames of a question, of an answer, other settings, and how many kernels a step may have
-    ("demo", 11, 10, {"stem": 16, "copy": True}, 3000),
-    ("fast", 2, 1, {"ema_decay": 0.99, "loss_power": 0.5}, 6000),
-    ("paper", 21, 1, {}, 5000),
+    ("demo", 11, 10, {"stem": 16, "copy": True}, 1600),
+    ("fast", 2, 1, {"ema_decay": 0.99, "loss_power": 0.5}, 3000),
+    ("paper", 21, 1, {}, 2700),
 ]
 SPOILT = {
     "the host reads the loss": lambda loss, video: loss.item(),
