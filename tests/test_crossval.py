@@ -34,7 +34,7 @@ def test_every_group_is_left_out_once(store, tmp_path, monkeypatch):
         assert len(fold["train"]) == 1 and fold["train"] | fold["validation"] | fold["test"] == set(
             store.metadata.group
         )
-    assert result["n"] == len(store.metadata) and result["groups_left_out"] == 3
+    assert result["n"] == len(store.metadata) and result["dataset"] == "SST-2, each of 3 groups left out in turn"
     assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] == result["accuracy"]
 
 

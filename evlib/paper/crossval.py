@@ -46,11 +46,10 @@ def leave_one_out(config: Config, store: VideoStore, out: str | Path, log: Calla
     result = {
         "task": task.name,
         "table2_row": task.table2_row,
-        "dataset": store.manifest["dataset"],
+        "dataset": f"{store.manifest['dataset']}, each of {len(groups)} groups left out in turn",
         **{key: getattr(config, key) for key in ("preset", "seed", "init_from")},
         "data": store.manifest["data"],
         "trained_on": store.manifest["data"],
-        "groups_left_out": len(groups),
         "n": len(table),
         **frame_measures(list(generated), everything),
         **by.score(table, metadata, vocabulary),
