@@ -201,7 +201,7 @@ def test_what_cannot_be_answered(model, ask, sentence):
 def runs(make_run, tmp_path, monkeypatch):
     """runs("own", "sst2", 3) -> a run in own/runs, exported 3 s after 1970. What is in published/ counts as
     published."""
-    monkeypatch.setattr(playground, "PUBLISHED", tmp_path / "published")
+    monkeypatch.setattr(playground, "PUBLISHED", {tmp_path / "published": "", tmp_path / "real": " (real)"})
 
     def make(place: str, task: str, seconds: int = 0, name: str = "") -> None:
         run = make_run(task).rename(tmp_path / "a-run")
@@ -222,7 +222,9 @@ def test_networks_come_from_own_runs_and_from_the_published_ones(runs, tmp_path)
     models = networks(tmp_path / "own", log=pytest.fail)
     assert list(models) == ["yesterday", "a-long-time-ago", "cifar10", "sst2"]  # the newest of one's own first
     assert list(playground.suited(models, ["sst2"])) == ["yesterday", "a-long-time-ago", "sst2"]
-    assert list(networks(tmp_path / "nothing", log=pytest.fail)) == ["cifar10", "sst2", "yesterday"]
+    runs("real", "sst2")
+    names = ["cifar10", "sst2", "yesterday", "sst2 (real)"]
+    assert list(networks(tmp_path / "nothing", log=pytest.fail)) == names
 
 
 def test_a_damaged_run_is_left_out(runs, tmp_path):

@@ -53,7 +53,7 @@ TRAINED_BY = {
     "tinyvirat": "03_video_to_text_tinyvirat",
     "audiomnist": "07_audio_to_text_audiomnist",
 }
-PUBLISHED = "results/demo"
+PUBLISHED = {"results/demo": "", "results/real": " (real)"}  # and what is added to the names of their runs
 LARGEST = "10 MB; under ./reproduce.sh lab 200 MB"  # what Jupyter passes on in one piece
 
 GAP, TOP = 2, 16  # px between frames, and above them
@@ -183,13 +183,14 @@ def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], Non
     beside the miniatures, apart from the results."""
     own = [run for run in here(results).glob("runs/*") if has_weights(run)]
     own.sort(key=lambda run: weights_file(run).stat().st_mtime, reverse=True)
+    published = [(run, end) for home, end in PUBLISHED.items() for run in sorted(here(home).glob("runs/*"))]
     models: dict[str, Model] = {}
-    for run in (*own, *filter(has_weights, sorted(here(PUBLISHED).glob("runs/*")))):
+    for run, end in [(run, "") for run in own] + [(run, end) for run, end in published if has_weights(run)]:
         try:
-            if run.name not in models:
+            if (name := run.name + end) not in models:
                 model = load(run)
                 tasks.get(model.config["task"])  # one that this version does not know is an error now, not when asked
-                models[run.name] = model
+                models[name] = model
         except EvlibError as error:
             log(f"{run.name} is left out: {error}")
     return models if suited(models, SENTENCES) else {**models, "sst2": _train_reader(minutes, log)}
