@@ -58,6 +58,7 @@ def leave_one_out(config: Config, store: VideoStore, out: str | Path, log: Calla
     }
     with files.atomic(out / "predictions.csv") as temporary:
         table.round(4).to_csv(temporary, index=False)
+    files.write_text(out / "config.json", config.to_json())
     files.write_text(out / "metrics.json", json.dumps(result, indent=2))
     log(f"{task.name}: {by.headline(result)}, {len(table):,} examples of {len(groups)} groups, each left out in turn")
     return result
