@@ -33,10 +33,10 @@ REAL: dict[str, dict[str, Any]] = {
     "cifar10": {"steps": 20000, "batch": 32, "stem": 16, "augment": "flip", "validations": 15},
     "tinyvirat": {"steps": 392},
     "audiomnist": {"steps": 1204},
-    "fsdd": {"steps": 1204},
+    "fsdd": {"steps": 3000, "muon_lr": 0.003, "validations": 10},
     "tgifqa": {"steps": 3000},
     "clevrer": {"steps": 8000},
-    "colorization": {"steps": 1915},
+    "colorization": {"steps": 150, "batch": 8, "patch": 8, "copy": True, "validations": 10},
     "lasot": {"steps": 1602},
 }
 GPU_MINUTES = {"paper": {}, "fast": {"fsdd": 5.0, "audiomnist": 15.0}}
