@@ -7,7 +7,7 @@
 #   ./reproduce.sh lab [ARGS]         open the notebooks in JupyterLab (ARGS go to it)
 #   ./reproduce.sh test [ARGS]        all tests (ARGS go to pytest)
 #   ./reproduce.sh test --browser     every notebook in JupyterLab, in a real browser; [--screenshots DIR] keeps pictures of them
-#   ./reproduce.sh real  --data DIR   the same notebooks on the official data found under DIR
+#   ./reproduce.sh real  --data DIR   the same notebooks on the official data found under DIR; published weights are scored [--retrain]
 #   ./reproduce.sh paper --data DIR   Table 1's settings at 41M parameters, on a GPU: an hour a row
 #   ./reproduce.sh fast  --data DIR   the same network with a recipe that needs fewer steps: 5 to 25 minutes a row on a GPU
 #   ./reproduce.sh html               the executed notebooks, the README and the code as pages to read: .site/index.html

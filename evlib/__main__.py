@@ -94,11 +94,14 @@ def train(
 
 @app.command
 def crossval(task: Name, steps: int, out: Path, data: Data = Path("data"), seed: int = 0, set: Settings = ()) -> None:
-    """Test every example of a small data set: each group (an actor, a speaker) by a network trained without it."""
+    """Leave-one-group-out cross-validation of a small data set: each actor by a network trained without that actor."""
     from evlib.data import tasks
+    from evlib.paper.budgets import budget
     from evlib.paper.crossval import leave_one_out
 
-    leave_one_out(tasks.get(task).config("demo", **_settings(set), steps=steps, seed=seed), _store(task, data), out)
+    store = _store(task, data)
+    settings = budget(task, "demo", store.manifest["data"]) | _settings(set) | {"steps": steps, "seed": seed}
+    leave_one_out(tasks.get(task).config("demo", **settings), store, out)
 
 
 @app.command

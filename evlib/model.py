@@ -210,8 +210,10 @@ class NextFrame(
         if self.copy is not None:
             frames = torch.cat([cache["pixels"], frames], dim=1) if past else frames
             y = y + self.copy(x, frames)
+            if cache is not None:
+                cache["pixels"] = frames
         if cache is not None:
-            cache |= {"frames": past + T, "pixels": frames}
+            cache["frames"] = past + T
         return rearrange(torch.sigmoid(y), "b t (g h) (c p q) -> b t c (g p) (h q)", h=G, p=P, q=P)
 
     @torch.no_grad()

@@ -23,8 +23,10 @@ from evlib.scoring.metrics import (
     multilabel,
     psnr,
     ssim,
+    success_auc,
     success_curve,
 )
+from evlib.utils.errors import EvlibError
 
 
 def reference_psnr(predicted: np.ndarray, target: np.ndarray) -> float:
@@ -89,6 +91,14 @@ def test_memory_does_not_grow_with_the_test_set(largest_tensor):
     assert largest() == 4 * chunk
 
 
+@pytest.mark.parametrize("measure", [psnr, ssim])
+@pytest.mark.parametrize("frames", [1, 2, 0])
+def test_clips_of_different_lengths_are_not_compared(measure, frames):
+    """NumPy would broadcast one frame against three."""
+    with pytest.raises(EvlibError, match="expected clips of one shape"):
+        measure(np.zeros((frames, 64, 64, 3), np.uint8), np.zeros((3 if frames else 0, 64, 64, 3), np.uint8))
+
+
 def test_psnr_is_a_mean_over_frames():
     target = np.full((2, 64, 64, 3), 100, np.uint8)
     predicted = target.copy()
@@ -106,14 +116,26 @@ DARK = PHOTO // 8
 GREY = NOISE[..., :1].repeat(3, axis=-1)
 
 
-def reference_cdc(frames: np.ndarray) -> float:
+def reference_cdc(frames: np.ndarray, gaps=(1, 2, 4)) -> float:
     def distance(x, y):
-        x, y = (np.histogram(z, bins=256, range=(0, 256))[0] for z in (x, y))
-        return jensenshannon(x, y) ** 2  # SciPy returns the root
+        return (
+            jensenshannon(*(np.histogram(z, bins=256, range=(0, 256))[0] for z in (x, y))) ** 2
+        )  # SciPy returns the root
 
-    pairs = {t: list(zip(frames, frames[t:])) for t in (1, 2, 4)}
-    means = [np.mean([distance(a[..., c], b[..., c]) for a, b in pairs[t] for c in range(3)]) for t in pairs]
-    return float(np.mean(means))
+    return float(
+        np.mean(
+            [
+                np.mean(
+                    [
+                        distance(frames[i, ..., c], frames[i + t, ..., c])
+                        for c in range(3)
+                        for i in range(len(frames) - t)
+                    ]
+                )
+                for t in gaps
+            ]
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,13 +143,24 @@ def reference_cdc(frames: np.ndarray) -> float:
 )
 def test_cdc_agrees_with_scipy(frames):
     assert cdc(frames) == pytest.approx(reference_cdc(frames), rel=1e-4)
+    assert cdc(frames, gaps=[3]) == pytest.approx(reference_cdc(frames, [3]), rel=1e-4)
 
 
 def test_cdc_runs_from_0_to_ln_2():
     assert cdc(NOISE[:1].repeat(5, axis=0)) == 0
     blink = np.zeros((6, 8, 8, 3), np.uint8)
     blink[::2] = 255
-    assert cdc(blink) == pytest.approx(np.log(2) / 3)  # frames 1 apart share nothing, frames 2 and 4 apart all
+    assert (
+        cdc(blink, gaps=(1,)) == pytest.approx(np.log(2))
+        and cdc(blink, gaps=(2,)) == 0
+        and cdc(blink) == pytest.approx(np.log(2) / 3)
+    )
+
+
+@pytest.mark.parametrize("frames, gaps", [(NOISE[:4], (1, 2, 4)), (NOISE[:4], (0,)), (NOISE[:4], ())])
+def test_cdc_needs_frames_that_far_apart(frames, gaps):
+    with pytest.raises(EvlibError, match="found gaps .* and 4 frames"):
+        cdc(frames, gaps)
 
 
 def reference_colorfulness(frames: np.ndarray, to_lab) -> float:
@@ -171,6 +204,22 @@ def test_grey_is_where_the_scales_start():
         assert colorfulness(grey) == pytest.approx(66.98, abs=0.01) and colorfulness_hs(grey) == 0
 
 
+@pytest.mark.parametrize("measure", [cdc, colorfulness, colorfulness_hs])
+@pytest.mark.parametrize(
+    "frames, found",
+    [
+        (PHOTO / 255, r"float64 \(5, 128, 128, 3\)"),
+        (PHOTO[0], r"uint8 \(128, 128, 3\)"),
+        (PHOTO[:0], r"uint8 \(0, 128, 128, 3\)"),
+        (PHOTO[..., :1], r"uint8 \(5, 128, 128, 1\)"),
+        ([], "list"),
+    ],
+)
+def test_what_is_no_clip_is_refused(measure, frames, found):
+    with pytest.raises(EvlibError, match=f"uint8 array .* found {found}"):
+        measure(frames)
+
+
 # ---- boxes -----------------------------------------------------------------------------------------------------------
 
 
@@ -202,10 +251,24 @@ def test_no_box():
     assert iou(np.empty((0, 4)), np.empty((0, 4))).shape == (0,)
 
 
+@pytest.mark.parametrize(
+    "a, b", [(np.ones((2, 4)), np.ones((3, 4))), (np.ones(4), np.ones(4)), (np.ones((2, 5)), np.ones((2, 5)))]
+)
+def test_iou_needs_rows_of_four(a, b):
+    with pytest.raises(EvlibError, match=r"\(N, 4\) of boxes x, y, w, h"):
+        iou(a, b)
+
+
 def test_success_curve_by_hand():
     assert success_curve([0, 0.5, 0.5, 1], [0, 0.25, 0.5, 0.75, 1]).tolist() == [0.75, 0.75, 0.25, 0.25, 0]
-    assert success_curve([0.3]).shape == (21,) and success_curve([0.3, 0.52]).mean() == pytest.approx((6 + 11) / 42)
-    assert success_curve([1, 1]).mean() == pytest.approx(20 / 21) and success_curve([0, 0]).mean() == 0
+    assert success_curve([0.3]).shape == (21,) and success_auc([0.3, 0.52]) == pytest.approx((6 + 11) / 42)
+    assert success_auc([1, 1]) == pytest.approx(20 / 21) and success_auc([0, 0]) == 0
+
+
+@pytest.mark.parametrize("ious", [[], [63.0], [np.nan], [[0.5]]])
+def test_success_needs_shares(ious):
+    with pytest.raises(EvlibError, match="from 0 to 1"):
+        success_curve(ious)
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------------
@@ -280,6 +343,10 @@ def test_multilabel_at_its_ends():
         "f1_macro": 0,
         "f1_by_class": {},
     }
+    with pytest.raises(EvlibError, match="found 1 and 2"):
+        multilabel([{"a"}], [{"a"}, {"a"}], ["a"])
+    with pytest.raises(EvlibError, match="found 'c'"):
+        multilabel([{"a"}], [{"c"}], ["a", "b"])
 
 
 def test_accuracy_needs_as_many_answers_as_questions():

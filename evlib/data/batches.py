@@ -104,9 +104,9 @@ class ShortFirst:
     def __init__(self, split: Split, steps: int, make: Callable[[Split], Batches]):
         length = split.metadata.n_in + split.metadata.n_out
         limits = [length.quantile(share, interpolation="lower") for share in (0.25, 0.5)]
-        self.steps = steps
-        self.stages = [make(split.select(np.flatnonzero(length <= limit))) for limit in limits] + [make(split)]
-        self.resident, self.one_of_each_shape = self.stages[-1].resident, self.stages[-1].one_of_each_shape
+        self.steps, everything = steps, make(split)  # first of all, while a GPU's memory is free
+        self.stages = [*(make(split.select(np.flatnonzero(length <= limit))) for limit in limits), everything]
+        self.resident, self.one_of_each_shape = everything.resident, everything.one_of_each_shape
 
     def __getitem__(self, step: int) -> Batch:
         return self.stages[min(step * len(self.stages) // self.steps, len(self.stages) - 1)][step]

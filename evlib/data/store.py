@@ -159,6 +159,7 @@ class Split:
         """So many frames before an answer frame lies the one that is most like it, over a random sample of at most so
         many rows; None if `mean` (3, 64, 64), 0..1, is more like it. Lags that a row does not have count as `mean`."""
         rows = np.random.default_rng(0).permutation(len(self))[:at_most]
+        mean = mean.to(self.frames.device)
         gain = torch.zeros(self.sequences.shape[1] + 1)  # by lag, over `mean`
         for row in rows.tolist():
             n_in = int(self.metadata.n_in.values[row])

@@ -19,9 +19,9 @@ MINIATURE_STEPS = {
     "colorization": 550,
     "lasot": 2600,
 }
-# Preset demo on real data: the steps of the published runs, and the settings in which they differ from the miniatures'.
+# Preset demo on real data: steps, and the settings in which a row differs from its miniature.
 REAL: dict[str, dict[str, Any]] = {
-    # Unlike a miniature's, a batch of real sentences says little: smaller steps, and short phrases first.
+    # Unlike a miniature's, a batch of real sentences says little: a lower learning rate, and short phrases first.
     "sst2": {
         "steps": 5000,
         "batch": 32,
@@ -45,14 +45,19 @@ OTHER_GPU_MINUTES = {"paper": 60.0, "fast": 25.0}  # of all rows that are not li
 INIT_FROM = {"clevrer": "tgifqa"}
 
 
-def budget(task: str, preset: str, data: str) -> dict[str, Any]:
+def budget(task: str, preset: str, data: str, minutes: float = 0.0) -> dict[str, Any]:
     """The settings of a task's run beyond its preset: what ends it, steps or minutes, whose weights it starts from, and
     on real data what it needs there.
 
-    data: "miniature" or "real", as a store's manifest says."""
+    data: "miniature" or "real", as a store's manifest says; minutes: of training, instead of its steps."""
     if preset in GPU_MINUTES:
-        return {"minutes": GPU_MINUTES[preset].get(task, OTHER_GPU_MINUTES[preset])}
-    if data == "real":
-        return REAL.get(task, {"steps": 1000})
-    start = {"init_from": INIT_FROM[task]} if task in INIT_FROM else {}
-    return {"steps": MINIATURE_STEPS.get(task, 1000), **start}
+        settings = {"minutes": GPU_MINUTES[preset].get(task, OTHER_GPU_MINUTES[preset])}
+    elif data == "real":
+        settings = REAL.get(task, {"steps": 1000})
+    else:
+        start = {"init_from": INIT_FROM[task]} if task in INIT_FROM else {}
+        settings = {"steps": MINIATURE_STEPS.get(task, 1000), **start}
+    if minutes:  # short_first divides a run by its steps
+        settings = {name: value for name, value in settings.items() if name not in ("steps", "short_first")}
+        settings["minutes"] = minutes
+    return settings

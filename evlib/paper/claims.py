@@ -53,7 +53,7 @@ def claims(results: str | Path) -> pd.DataFrame:
     """Every claim tested on the runs of a results folder, all seeds: one row per claim and kind."""
     runs: dict[str, list[Run]] = {}
     for path, metrics in scored(results, seeds=True).items():
-        if (path / "predictions.csv").exists():
+        if (path / "predictions.csv").exists() and "groups" not in metrics:  # cross-validation is no further seed
             task = "audiomnist" if metrics["task"] == "fsdd" else metrics["task"]
             predictions = pd.read_csv(path / "predictions.csv", keep_default_na=False)
             runs.setdefault(task, []).append(Run(path, metrics, predictions))

@@ -1,5 +1,5 @@
-"""Leave one group out: every example of a small data set is tested, by a network that has seen nothing of its group (an
-actor, a speaker). A test set of three actors says more about the three than about the network."""
+"""Leave-one-group-out cross-validation: every example of a small data set is tested, by a network that has seen nothing
+of its group (an actor, a speaker). A test set of three actors says more about the three than about the network."""
 
 from __future__ import annotations
 
@@ -23,20 +23,27 @@ from evlib.utils import files
 from evlib.utils.errors import EvlibError
 from evlib.utils.progress import log_line
 
+AT_MOST = 50  # groups
+
 
 def leave_one_out(config: Config, store: VideoStore, out: str | Path, log: Callable[[str], None] = log_line) -> dict:
     """Trains one network per group, in OUT/folds; the next group in the alphabet chooses its weights. Returns what
-    OUT/metrics.json holds: the measures of `evaluate` over all examples. Raises EvlibError for fewer than 3 groups."""
+    OUT/metrics.json holds: the measures of `evaluate` over all examples; the trivial answers are chosen among all of
+    them, too, and so are no worse than they could be. Raises EvlibError unless there are 3 to 50 groups."""
     out, task, metadata = Path(out), tasks.get(config.task), store.metadata
     groups = sorted(metadata.group.unique())
-    if len(groups) < 3:
-        raise EvlibError(f"To leave one group out takes at least 3 of them, {store.path} has {len(groups)}.")
+    if not 3 <= len(groups) <= AT_MOST:
+        raise EvlibError(
+            f"Leaving one group out trains a network for each: expected 3 to {AT_MOST} groups, {task.name} has "
+            f"{len(groups):,} (the first is {groups[0]!r}); use its own test split instead."
+        )
+    log(f"{task.name}: {len(groups)} networks, each without one of {groups[0]} .. {groups[-1]}")
     generated, seconds = np.empty(len(metadata), dtype=object), 0.0
-    for tested, chooses in zip(groups, groups[1:] + groups[:1]):
+    for fold, (tested, chooses) in enumerate(zip(groups, groups[1:] + groups[:1])):
         split = np.select([metadata.group == tested, metadata.group == chooses], ["test", "validation"], "train")
-        fold = replace(store, metadata=metadata.assign(split=split))
-        run = train(config, fold, out / "folds" / tested, log=log)
-        answers = generate_answers(load_run(run)[0], fold.split("test"), task.answer.n_frames)
+        divided = replace(store, metadata=metadata.assign(split=split))
+        run = train(config, divided, out / "folds" / str(fold), log=log)
+        answers = generate_answers(load_run(run)[0], divided.split("test"), task.answer.n_frames)
         for row, frames in zip(np.flatnonzero(split == "test"), answers):
             generated[row] = frames
         seconds += training_info(run)["seconds"]
@@ -50,12 +57,14 @@ def leave_one_out(config: Config, store: VideoStore, out: str | Path, log: Calla
         **{key: getattr(config, key) for key in ("preset", "seed", "init_from")},
         "data": store.manifest["data"],
         "trained_on": store.manifest["data"],
+        "groups": len(groups),
         "n": len(table),
         **frame_measures(list(generated), everything),
         **by.score(table, metadata, vocabulary),
         "subsets": {},
-        "training": {**training_info(run), "seconds": round(seconds, 1)},
+        "training": {key: training_info(run)[key] for key in ("device", "torch", "precision", "steps", "parameters")},
     }
+    result["training"]["seconds"] = round(seconds, 1)
     with files.atomic(out / "predictions.csv") as temporary:
         table.round(4).to_csv(temporary, index=False)
     files.write_text(out / "config.json", config.to_json())

@@ -114,7 +114,8 @@ def seeds(results: Path) -> pd.DataFrame:
     lines = []
     for m in (m for profile in ("demo", "real") for m in scored(results / profile, seeds=True).values()):
         (name, score), training = headline(m), m["training"]
-        line = {"Task": m["task"], "Data": m["data"], "Seed": m["seed"], "Measure": HEADS[name]}
+        task = m["task"] + (", cross-validated" if "groups" in m else "")
+        line = {"Task": task, "Data": m["data"], "Seed": m["seed"], "Measure": HEADS[name]}
         line |= {"Score": printed(name, score), "Best trivial answer": printed(name, best_trivial(m))}
         line |= {"Test examples": f"{m['n']:,}", "Steps": "", "Minutes": "", "Device": ""}
         if training:

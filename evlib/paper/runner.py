@@ -87,7 +87,7 @@ def reproduce(
         kind = profile + ("-retrained" if retrain else "" if minutes is None else f"-{minutes:g}min")
         results = project() / "results" / "local" / kind
         if not retrain and minutes is None:
-            copy_exported(published, results)
+            copy_exported(published, results, data, log)
     common = {"data": str(data), "results": str(results)} | ({} if minutes is None else {"minutes": minutes})
     there = {task.name for task in tasks.found(data)}
     there &= (MINIATURE_STEPS if profile == "demo" else REAL).keys()
@@ -101,7 +101,8 @@ def reproduce(
             own = {} if task is None else {"task": task, "preset": PROFILES[profile]}
             parameters = {key: value for key, value in {**common, **own}.items() if key in _parameters(name)}
             runs.append((parameters, "" if task in (None, *candidates[:1]) else f"_{task}"))
-        waves[bool(candidates)].append((name, str(results), runs))
+        if runs:
+            waves[bool(candidates)].append((name, str(results), runs))
     if lanes is None:
         lanes = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
     run_notebooks(waves[True], lanes, log)
@@ -124,7 +125,8 @@ def run_notebooks(jobs: Sequence[Job], lanes: int, log: Callable[[str], None] = 
     def run(job: Job) -> int:
         command = [sys.executable, "-m", "evlib.paper.runner", json.dumps(job)]
         settings = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **settings) as process:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        with subprocess.Popen(command, env=environment, **settings) as process:
             for line in process.stdout:
                 log(f"{job[0][:2]} | {line.rstrip()}")
         return process.returncode
@@ -133,22 +135,33 @@ def run_notebooks(jobs: Sequence[Job], lanes: int, log: Callable[[str], None] = 
         started = {pool.submit(run, job): job[0] for job in jobs}
         try:
             for future in as_completed(started):
-                if future.result():
-                    raise EvlibError(f"{started[future]} failed: its lines above, {started[future][:2]} |, say why.")
+                if status := future.result():
+                    name = started[future]
+                    why = f"signal {-status} ended it" if status < 0 else f"its lines above, {name[:2]} |, say why"
+                    log(f"-- {name} failed; what runs beside it is let finish")
+                    raise EvlibError(f"{name} failed: {why}.")
         except BaseException:  # Ctrl-C reaches the processes, too
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def copy_exported(published: Path, results: Path) -> None:
-    """Puts the published runs of the rows that take long where the notebooks find them, finished."""
-    trained_here = SHORT_ROWS if published.name == "demo" else ()
+def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str], None] = print) -> None:
+    """Puts published runs where the notebooks find them, finished: of the miniatures those that take long, of real data
+    those whose examples and frames are the ones that are there."""
     for weights in published.glob(f"runs/*/{EXPORTED}"):
-        run = results / "runs" / weights.parent.name
-        if weights.parent.name.partition("-seed")[0] not in trained_here and not (run / EXPORTED).exists():
+        source, run = weights.parent, results / "runs" / weights.parent.name
+        trained_on = json.loads((source / "config.json").read_text())["store"]
+        task = tasks.get(trained_on["task"])
+        if (run / EXPORTED).exists() or not task.find(data):
+            continue
+        if trained_on["data"] == "miniature":
+            wanted = task.name not in SHORT_ROWS
+        elif not (wanted := encode(task, data, log=log).summary() == trained_on):
+            log(f"-- {task.name}: trained here, because the published weights saw other data than {task.root(data)}")
+        if wanted:
             run.mkdir(parents=True, exist_ok=True)
             for name in ("config.json", "env.json", "log.csv", EXPORTED):
-                shutil.copy(weights.with_name(name), run / name)
+                shutil.copy(source / name, run / name)
 
 
 def run_notebook(
@@ -249,3 +262,5 @@ if __name__ == "__main__":  # a lane of run_notebooks
         run_notebooks([json.loads(sys.argv[1])], lanes=1)
     except EvlibError as error:
         sys.exit(f"evlib: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

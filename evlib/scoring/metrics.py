@@ -1,4 +1,9 @@
-"""The measures of section 4, as plain functions: of frames, of clips' colors, of boxes, of answers.
+"""The measures of section 4, as plain functions.
+
+    psnr(predicted, target), ssim(predicted, target)              how near the generated frames are
+    classification(given, true), multilabel(given, true, names)   how right the answers are
+    success_auc(iou(read, true))                                 how well a box follows its object
+    cdc(frames), colorfulness(frames)                             how steady and how rich the colors of a clip are
 
 Pictures are uint8 arrays (T, 64, 64, 3), 0..255, of any height and width where colors are measured; boxes are rows of
 x, y, w, h; answers are lists of strings, or of sets of strings. Shares are 0..1; Table 2 shows percent."""
@@ -6,7 +11,7 @@ x, y, w, h; answers are lists of strings, or of sets of strings. Shares are 0..1
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytorch_msssim
@@ -14,11 +19,12 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from evlib.utils.errors import EvlibError
+
 PERFECT_DB = 100.0  # what equal frames count as, whose PSNR is infinite
 OTHER = "(other)"  # where answers that are no class are counted
 THRESHOLDS = np.linspace(0, 1, 21)  # of the success curve in OTB and LaSOT
-GAPS = (1, 2, 4)  # frames apart whose colors CDC compares
-CHUNK = 64  # frames converted at a time: memory does not grow with the test set
+CHUNK = 64  # frames converted at a time: long clips and whole test sets stay within the cache, and within memory
 
 _LEVELS = np.arange(256) / 255  # sRGB's 256 values, and the light each stands for (IEC 61966-2-1)
 _LIGHT = np.where(_LEVELS > 0.04045, ((_LEVELS + 0.055) / 1.055) ** 2.4, _LEVELS / 12.92).astype(np.float32)
@@ -27,37 +33,62 @@ _XYZ_OF_WHITE = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)  # l
 
 
 def psnr(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of two clips of one shape (T, H, W, 3), the mean over frames."""
-    mse = [((x.astype(np.float64) - y) ** 2).mean() for x, y in zip(predicted, target, strict=True)]
+    """Peak signal-to-noise ratio in dB, the mean over frames. Raises EvlibError unless both have one shape (T, H, W,
+    3)."""
+    _check_pair(predicted, target)
+    mse = np.concatenate(
+        [((x.astype(np.float64) - y).reshape(len(y), -1) ** 2).mean(axis=1) for x, y in _chunks(predicted, target)]
+    )
     return float((10 * np.log10(255**2 / np.maximum(mse, 255**2 / 10 ** (PERFECT_DB / 10)))).mean())
 
 
 def ssim(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Structural similarity of two clips of one shape (T, H, W, 3) with its usual Gaussian window of 11 pixels, the
-    mean over frames; 1 where they are equal."""
-    shares = []
-    for start in range(0, len(target), CHUNK):
-        chunks = (np.ascontiguousarray(clip[start : start + CHUNK]) for clip in (predicted, target))
-        x, y = (torch.from_numpy(chunk).movedim(-1, 1).float() for chunk in chunks)
-        shares.append(pytorch_msssim.ssim(x, y, data_range=255, size_average=False))
-    return float(torch.cat(shares).mean())
+    """Structural similarity with its usual Gaussian window of 11 pixels, the mean over frames; 1 where they are
+    equal."""
+    _check_pair(predicted, target)
+    pairs = (
+        [torch.from_numpy(np.ascontiguousarray(a)).movedim(-1, 1).float() for a in pair]
+        for pair in _chunks(predicted, target)
+    )
+    return float(torch.cat([pytorch_msssim.ssim(x, y, data_range=255, size_average=False) for x, y in pairs]).mean())
+
+
+def _check_pair(predicted: np.ndarray, target: np.ndarray) -> None:
+    if predicted.shape != target.shape or not len(target):
+        raise EvlibError(
+            f"predicted, target: expected clips of one shape (T, H, W, 3), found {predicted.shape} and {target.shape}."
+        )
+
+
+def _chunks(*clips: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """CHUNK frames of each, then the next ones."""
+    for start in range(0, max(map(len, clips)), CHUNK):
+        yield [clip[start : start + CHUNK] for clip in clips]
 
 
 # ---- color ----------------------------------------------------------------------------------------------------------
 
 
-def cdc(frames: np.ndarray) -> float:
-    """Color Distribution Consistency of a clip, uint8 (T, H, W, 3) with T > 4: 0 for colors that stay, at most ln 2 =
-    0.693.
+def cdc(frames: np.ndarray, gaps: Sequence[int] = (1, 2, 4)) -> float:
+    """Color Distribution Consistency of a clip, uint8 (T, H, W, 3): 0 for colors that stay, at most ln 2 = 0.693.
 
-    The mean over GAPS of the mean Jensen-Shannon divergence between the histograms (256 bins a channel, natural
-    logarithm) of frames so far apart: the divergence itself, not its square root, which SciPy's `jensenshannon`
-    returns."""
-    T, height, width, _ = frames.shape
-    bins = frames + 256 * np.arange(3 * T).reshape(-1, 1, 1, 3)  # a histogram for each frame and channel
-    share = np.bincount(bins.ravel(), minlength=256 * 3 * T).reshape(-1, 3, 256) / (height * width)
-    own = _entropy(share)
-    return float(np.mean([(_entropy((share[:-t] + share[t:]) / 2) - (own[:-t] + own[t:]) / 2).mean() for t in GAPS]))
+    CDC_t is the mean Jensen-Shannon divergence between the histograms (256 bins a channel, natural logarithm) of
+    frames that are t apart; CDC is the mean of CDC_t over `gaps`. It is the divergence itself, as in the paper's
+    formula, not its square root, which SciPy's `jensenshannon` returns. EvlibError if the clip has no two frames that
+    far apart."""
+    _check_clip(frames)
+    if not len(gaps) or min(gaps) < 1 or max(gaps) >= len(frames):
+        raise EvlibError(
+            f"cdc: expected gaps of at least 1 and a clip longer than each of them, found gaps {tuple(gaps)} and "
+            f"{len(frames)} frames; give a longer clip or shorter gaps."
+        )
+    height, width = frames.shape[1:3]
+    bins = frames + 256 * np.arange(3 * len(frames)).reshape(-1, 1, 1, 3)  # a histogram for each frame and channel
+    share = np.bincount(bins.ravel(), minlength=256 * 3 * len(frames)).reshape(-1, 3, 256) / (height * width)
+    entropy = _entropy(share)
+    return float(
+        np.mean([(_entropy((share[:-t] + share[t:]) / 2) - (entropy[:-t] + entropy[t:]) / 2).mean() for t in gaps])
+    )
 
 
 def _entropy(share: np.ndarray) -> np.ndarray:
@@ -70,28 +101,54 @@ def colorfulness(frames: np.ndarray) -> float:
     mean over frames.
 
     a and b are 8-bit CIELAB's, rounded and stored with an offset of 128 (as OpenCV stores them), and the offset is
-    left in: a grey clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. Only so does Table 2 make sense: the paper
-    gives its data 70.6, a little above grey, as one expects of surveillance video."""
-    scores = []
-    for frame in frames:
-        xyz = _LIGHT[frame] @ _XYZ_OF_WHITE.T
-        x, y, z = np.moveaxis(np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * (841 / 108) + 4 / 29), -1, 0)
-        scores.append(_spread(np.rint(500 * (x - y) + 128), np.rint(200 * (y - z) + 128), 0.37))
-    return float(np.mean(scores))
+    left in. So a grey clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. That is no better a measure than
+    `colorfulness_hs`, but the one that explains Table 2: the paper gives its data 70.6, which here is the little
+    above grey that one expects of surveillance video, while on a scale from 0 it would be highly colorful. The
+    conversion is exact; OpenCV's own works in fixed point, which moves dark clips by 0.1 or so."""
+    return _mean_over_frames(frames, _lab_ab, weight=0.37)
 
 
 def colorfulness_hs(frames: np.ndarray) -> float:
     """Hasler and Süsstrunk's (2003) colorfulness of a clip, uint8 (T, H, W, 3): sigma + 0.3 mu of the opponents red -
     green and yellow - blue in sRGB, the mean over frames. 0 for grey, about 33 for "moderately" and 82 for "highly
     colorful"."""
-    opponents = [(r - g, (r + g) / 2 - b) for r, g, b in np.moveaxis(frames.astype(np.float32), -1, 1)]
-    return float(np.mean([_spread(red_green, yellow_blue, 0.3) for red_green, yellow_blue in opponents]))
+    return _mean_over_frames(frames, _opponents, weight=0.3)
 
 
-def _spread(a: np.ndarray, b: np.ndarray, weight: float) -> float:
+def _mean_over_frames(frames: np.ndarray, axes: Callable, weight: float) -> float:
     """The length of the standard deviations along two color axes, and `weight` times that of the means."""
-    sigma, mu = (np.hypot(measure(a, dtype=np.float64), measure(b, dtype=np.float64)) for measure in (np.std, np.mean))
-    return sigma + weight * mu
+    _check_clip(frames)
+    scores = []
+    for [part] in _chunks(frames):
+        pairs = [axis.reshape(len(axis), -1) for axis in axes(part)]
+        sigma, mu = (
+            np.hypot(*[measure(pair, axis=1, dtype=np.float64) for pair in pairs]) for measure in (np.std, np.mean)
+        )
+        scores.append(sigma + weight * mu)
+    return float(np.concatenate(scores).mean())
+
+
+def _opponents(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r, g, b = np.moveaxis(frames.astype(np.float32), -1, 0)
+    return r - g, (r + g) / 2 - b
+
+
+def _lab_ab(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    xyz = _LIGHT[frames] @ _XYZ_OF_WHITE.T
+    x, y, z = np.moveaxis(np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * (841 / 108) + 4 / 29), -1, 0)
+    return np.rint(500 * (x - y) + 128), np.rint(200 * (y - z) + 128)  # sRGB stays within 0..255
+
+
+def _check_clip(frames: np.ndarray) -> None:
+    if (
+        not isinstance(frames, np.ndarray)
+        or frames.dtype != np.uint8
+        or frames.ndim != 4
+        or frames.shape[-1] != 3
+        or not frames.size
+    ):
+        found = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        raise EvlibError(f"frames: expected a clip, a uint8 array (T, H, W, 3) with at least one frame, found {found}.")
 
 
 # ---- boxes -----------------------------------------------------------------------------------------------------------
@@ -104,6 +161,10 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     A row that is not finite or has w <= 0 or h <= 0 is "no box". It scores 0 against any box, and 1 against another
     "no box": who sees that the object is gone is right."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.ndim != 2 or a.shape[1] != 4 or a.shape != b.shape:
+        raise EvlibError(
+            f"iou: expected two arrays (N, 4) of boxes x, y, w, h with as many rows, found {a.shape} and {b.shape}."
+        )
     is_a, is_b = (np.isfinite(box).all(axis=1) & (box[:, 2:] > 0).all(axis=1) for box in (a, b))
     a, b = np.where(is_a[:, None], a, 0), np.where(is_b[:, None], b, 0)
     (low_a, high_a), (low_b, high_b) = ((box[:, :2], box[:, :2] + box[:, 2:]) for box in (a, b))
@@ -114,10 +175,21 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def success_curve(ious: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> np.ndarray:
-    """The share of frames (0..1) whose IoU is above each threshold: float64, as many as thresholds. Strictly above, as
-    in the toolkits of OTB and LaSOT: a frame without overlap fails at 0 already, and none succeeds at 1. Its mean is
-    the area under the curve, 20/21 for perfect boxes."""
-    return (np.asarray(ious)[:, None] > np.asarray(thresholds)).mean(axis=0)
+    """The share of frames whose IoU is above each threshold -> float64, as many as thresholds. Strictly above, as in
+    the toolkits of OTB and LaSOT: a frame without overlap fails at 0 already, and none succeeds at 1."""
+    ious = np.asarray(ious, dtype=np.float64)
+    if ious.ndim != 1 or not ious.size or not ((ious >= 0) & (ious <= 1)).all():
+        raise EvlibError(
+            f"ious: expected a row of at least one number from 0 to 1, found shape {ious.shape} "
+            f"with values {ious.ravel()[:3].tolist()}; `iou` makes such a row."
+        )
+    return (ious[:, None] > np.asarray(thresholds)).mean(axis=0)
+
+
+def success_auc(ious: np.ndarray) -> float:
+    """The area under the success curve: its mean over 21 thresholds, close to the mean IoU. Perfect boxes score 20/21
+    = 0.952."""
+    return float(success_curve(ious).mean())
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------------
@@ -133,7 +205,7 @@ def classification(predicted: Sequence[str], true: Sequence[str], positive: str 
     wrong."""
     classes = sorted(set(true))
 
-    def f1(average: str, labels: list[str]) -> float:
+    def f1(average: str | None, labels: list[str]) -> float:
         return float(f1_score(true, predicted, labels=labels, average=average, zero_division=0))
 
     result = {"accuracy": accuracy(predicted, true), "f1": f1("weighted", classes), "f1_macro": f1("macro", classes)}
@@ -144,23 +216,28 @@ def multilabel(predicted: Sequence[set[str]], true: Sequence[set[str]], classes:
     """Accuracy, the share of sets that are exactly right, and F1 of each class averaged by its support (`f1`, the
     paper's) and evenly (`f1_macro`), or of all classes' decisions together (`f1_micro`); `f1_by_class` has each.
 
-    The macro average and `f1_by_class` are of the classes that occur in the true answers, as in `classification`
-    (scikit-learn's own average counts all). Giving another makes its set wrong and is a false positive in `f1_micro`;
-    so do labels that are no class, which together count as one."""
+    The macro average and `f1_by_class` are of the classes that occur in the true answers, as in `classification`: F1
+    of any other is 0 whatever is given, and would only say how many of `classes` a test set lacks (scikit-learn's own
+    average counts those, too). Giving one of them makes its set wrong and is a false positive in `f1_micro`, no more;
+    so do labels that are no class: together they count as one."""
+    if not len(predicted) == len(true) > 0:
+        raise EvlibError(
+            f"multilabel: expected equally many predicted and true sets, found {len(predicted)} and {len(true)}."
+        )
+    if strange := sorted(set().union(*true) - set(classes)):
+        raise EvlibError(
+            f"multilabel: expected true labels among the {len(classes)} classes, found {strange[0]!r}; add it."
+        )
     known = set(classes)
     indicator = MultiLabelBinarizer(classes=[*classes, OTHER])
     y_true = indicator.fit_transform(true)
     y_given = indicator.transform([{label if label in known else OTHER for label in labels} for labels in predicted])
-
-    def f1(average: str | None) -> np.ndarray:
-        return f1_score(y_true, y_given, average=average, zero_division=0)
-
     there = np.flatnonzero(y_true.any(axis=0))
-    each = f1(None)[there]
+    each = f1_score(y_true, y_given, average=None, zero_division=0)[there]
     return {
         "accuracy": float(accuracy_score(y_true, y_given)),
-        "f1": float(f1("weighted")),
-        "f1_micro": float(f1("micro")),
+        "f1": float(f1_score(y_true, y_given, average="weighted", zero_division=0)),
+        "f1_micro": float(f1_score(y_true, y_given, average="micro", zero_division=0)),
         "f1_macro": float(each.mean()) if len(each) else 0.0,
         "f1_by_class": {classes[i]: f1 for i, f1 in zip(there, each.round(4).tolist())},
     }

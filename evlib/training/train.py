@@ -74,8 +74,10 @@ def train(
     net = NextFrame(config.model).to(device)
     if config.init_from is not None:
         load_init(net, out, config.init_from)
-    elif config.train.mean_bias:
-        net.init_output_bias(mean := train_split.mean_output().to(device))
+    elif config.train.mean_bias or config.model.copy:
+        mean = train_split.mean_output()
+        if config.train.mean_bias:
+            net.init_output_bias(mean.to(device))
         if config.model.copy:
             net.init_copy(train_split.best_lag(mean))
     learner, state = Learner(config, net, dist), State()
