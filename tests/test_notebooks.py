@@ -27,12 +27,10 @@ from traitlets.config import Config
 
 from evlib import synthetic
 from evlib.data import tasks
-from evlib.data.encode import encode
 from evlib.paper import questions
 from evlib.paper.budgets import MINIATURE_STEPS
-from evlib.paper.runner import NOTEBOOKS, copy_exported, reproduce, run_notebook, run_notebooks
+from evlib.paper.runner import NOTEBOOKS, reproduce, run_notebook, run_notebooks
 from evlib.synthetic import audiomnist, cifar10, clevrer, lasot, sst2, tgifqa, tinyvirat, video_writer
-from evlib.training.checkpoint import EXPORTED
 from evlib.utils.errors import EvlibError
 from evlib.utils.paths import project
 
@@ -333,23 +331,6 @@ def test_a_kernel_executes_a_notebook(data, results, kernels, tmp_path):
     shutil.copytree(results / "runs" / "cifar10", tmp_path / "runs" / "cifar10")
     parameters = {"data": str(data), "results": str(tmp_path), "minutes": MINUTES}
     check_executed(run_notebook("02_image_to_text_cifar10", tmp_path, parameters, log=lambda line: None))
-
-
-@pytest.mark.parametrize("same", [True, False])
-def test_published_weights_are_taken_for_the_data_they_were_trained_on(data, make_run, tmp_path, same):
-    lines, run = [], make_run("sst2").rename(tmp_path / "sst2")
-    (tmp_path / "published" / "runs").mkdir(parents=True)
-    run = run.rename(tmp_path / "published" / "runs" / "sst2")
-    (run / "model.safetensors").rename(run / EXPORTED)
-    config = json.loads((run / "config.json").read_text())
-    store = encode(tasks.get("sst2"), data, log=lines.append)
-    config["store"] = store.summary() | ({} if same else {"examples": "other"})
-    (run / "config.json").write_text(json.dumps(config))
-    for name in ("env.json", "log.csv"):
-        (run / name).touch()
-    copy_exported(tmp_path / "published", tmp_path / "results", data, lines.append)
-    assert (tmp_path / "results" / "runs" / "sst2" / EXPORTED).exists() == same
-    assert same or any("trained here" in line for line in lines)
 
 
 def test_two_notebooks_run_side_by_side_and_a_failure_is_told(tmp_path):
