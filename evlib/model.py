@@ -8,8 +8,7 @@
       mix -- local blocks -- pixels (B, T, C, H, W): what is predicted to follow each frame
 
 A block is divided space-time attention (TimeSformer): space within a frame, then causal time at a place, then an MLP.
-Only time attention crosses frames, so a cache of its keys and values makes generation one frame's work per frame.
-"""
+Only time attention crosses frames, so a cache of its keys and values makes generation one frame's work per frame."""
 
 import torch
 import torch.nn.functional as F
@@ -51,8 +50,7 @@ class Block(nn.Module):
     """Space attention, time attention, MLP; each normalized before and added after.
 
     Local: space sees the 3x3 neighboring patches, time this frame and the one before.
-    Global: space sees the whole frame, time all frames so far.
-    """
+    Global: space sees the whole frame, time all frames so far."""
 
     def __init__(self, config: ModelConfig, grid: int, local: bool):
         super().__init__()
@@ -117,8 +115,7 @@ class ConvStem(nn.Module):
 
 
 class Copy(nn.Module):
-    """A pointer to earlier frames, in pixels: a weight per lag, a gate per patch. What is left to draw is the
-    difference."""
+    """A pointer to earlier frames, in pixels: a weight per lag, a gate per patch. The head adds the difference."""
 
     def __init__(self, width: int, max_frames: int):
         super().__init__()
@@ -144,8 +141,7 @@ class NextFrame(
     """Predicts, for every frame, the frame that follows it.
 
     `save_pretrained`, `from_pretrained` and `push_to_hub` come from the mixin, which reads the type of `model` at run
-    time; so this file does without postponed annotations.
-    """
+    time; so this file does without postponed annotations."""
 
     def __init__(self, model: ModelConfig = ModelConfig()):  # noqa: B008 (frozen); `model` as in config.json
         super().__init__()
@@ -181,9 +177,7 @@ class NextFrame(
         """frames (B, T, 3, 64, 64), uint8 0..255 or float 0..1 -> (B, last, 3, 64, 64) float 0..1.
 
         Entry t is the prediction of frame t + 1. With `last`, only the last so many are computed: a decoder block
-        looks one frame back, so the decoder runs on that many more. With a `cache`, `frames` continue those it has
-        seen.
-        """
+        looks one frame back, so the decoder runs on that many more. With a `cache`, `frames` continue what it saw."""
         P, G, T = self.config.patch, SIZE // self.config.patch, frames.shape[1]
         past = cache.get("frames", 0) if cache is not None else 0
         if past + T > self.config.max_frames:
