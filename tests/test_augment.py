@@ -6,6 +6,8 @@ import torch
 from evlib.data import tasks
 from evlib.training.augment import BAND, CHANGES, DROP, SHIFT, augment
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

@@ -11,6 +11,8 @@ from evlib.paper import crossval
 from evlib.paper.crossval import leave_one_out
 from evlib.utils.errors import EvlibError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
 def store(data):
