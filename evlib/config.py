@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from evlib.utils.errors import EvlibError
 
 SIZE = 64  # px, height and width of every frame (section 3.1)
-Augment = Literal["none", "flip", "both", "shift", "mask", "drop"]
+Augment = Literal["none", "flip", "shift", "mask", "drop"]
 
 # The numbers a setting may be, and how an error message says so.
 RANGES: list[tuple[str, Callable[[float], bool], str]] = [

@@ -40,15 +40,6 @@ def test_two_processes_do_what_one_does(video, how):
     assert torch.equal(torch.cat(halves), augment(video, 4, how, generator()))
 
 
-def test_an_answer_that_shows_the_question_is_changed_with_it(video):
-    twice = torch.cat([video[:, :4], video[:, :3]], dim=1)  # three frames, a separator, the same three frames
-    seen = augment(twice, 4, "both", generator())
-    assert torch.equal(seen[:, :3], seen[:, 4:]) and torch.equal(
-        seen[:, :3], augment(twice, 4, "flip", generator())[:, :3]
-    )
-    assert torch.equal(seen[:, 3], video[:, 3])
-
-
 def test_none_is_the_very_same(video):
     assert augment(video, 4, "none", generator()) is video
     assert augment(video, 1, "flip", generator()) is video  # a separator alone

@@ -13,7 +13,6 @@ from evlib.training import checkpoint
 from evlib.training.checkpoint import (
     EXPORTED,
     WEIGHTS,
-    discard,
     export,
     has_weights,
     load_network,
@@ -94,14 +93,6 @@ def test_an_unfinished_run_is_not_exported(run, missing):
     with pytest.raises(EvlibError, match="expected a finished run .* train it first"):
         export(run)
     assert files_of(run) == before
-
-
-def test_a_discarded_run_was_never_trained(run):
-    export(run)
-    (run / "resume.pt").write_bytes(b"")
-    discard(run)
-    assert set(files_of(run)) == {"config.json"} and training_info(run) is None and not has_weights(run)
-    discard(run)  # nothing left to remove
 
 
 # ---- runs that cannot be loaded --------------------------------------------------------------------------------------

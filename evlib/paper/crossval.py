@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from evlib.data import tasks
 from evlib.data.store import VideoStore
 from evlib.generation import generate_answers
 from evlib.scoring.answers import scorer
-from evlib.scoring.evaluate import frame_measures
+from evlib.scoring.evaluate import frame_measures, heading
 from evlib.scoring.predict import load_run
 from evlib.training.checkpoint import training_info
 from evlib.training.train import train
@@ -51,12 +51,8 @@ def leave_one_out(config: Config, store: VideoStore, out: str | Path, log: Calla
     vocabulary, by = store.manifest["vocabulary"], scorer(task.answer)
     table = by.read(list(generated), everything, vocabulary)
     result = {
-        "task": task.name,
-        "table2_row": task.table2_row,
+        **heading(asdict(config), store, trained_on=store.manifest["data"]),
         "dataset": f"{store.manifest['dataset']}, each of {len(groups)} groups left out in turn",
-        **{key: getattr(config, key) for key in ("preset", "seed", "init_from")},
-        "data": store.manifest["data"],
-        "trained_on": store.manifest["data"],
         "groups": len(groups),
         "n": len(table),
         **frame_measures(list(generated), everything),

@@ -91,22 +91,23 @@ def reproduce(
     common = {"data": str(data), "results": str(results)} | ({} if minutes is None else {"minutes": minutes})
     there = {task.name for task in tasks.found(data)}
     there &= (MINIATURE_STEPS if profile == "demo" else REAL).keys()
-    waves: dict[bool, list[Job]] = {True: [], False: []}  # rows, and the notebooks that look at all of them
+    rows: list[Job] = []
+    others: list[Job] = []  # notebooks that look at all rows, or at none
     for name, candidates in NOTEBOOKS.items():
         found = [task for task in candidates if task in there]  # in order: one may start from another's weights
         if candidates and not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
-        runs = []
+        runs, known = [], _parameters(name)
         for task in found or [None] * (not candidates):
             own = {} if task is None else {"task": task, "preset": PROFILES[profile]}
-            parameters = {key: value for key, value in {**common, **own}.items() if key in _parameters(name)}
+            parameters = {key: value for key, value in {**common, **own}.items() if key in known}
             runs.append((parameters, "" if task in (None, *candidates[:1]) else f"_{task}"))
         if runs:
-            waves[bool(candidates)].append((name, str(results), runs))
+            (rows if candidates else others).append((name, str(results), runs))
     if lanes is None:
         lanes = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
-    run_notebooks(waves[True], lanes, log)
-    run_notebooks(waves[False], 1, log)
+    run_notebooks(rows, lanes, log)
+    run_notebooks(others, 1, log)
     if profile == "demo":
         showcase(results, data, results / "figures" / "answers.gif")
     log(f"-- {profile}: {results / 'table2.md'}, {(time.perf_counter() - started) / 60:.1f} minutes")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +67,7 @@ def evaluate(
 
     parts = {name: rows.values for name, rows in task.subsets(split.metadata).items() if rows.any()}
     result = {
-        "task": task.name,
-        "table2_row": task.table2_row,
-        "dataset": store.manifest["dataset"],
-        **{key: config[key] for key in ("preset", "seed", "init_from")},
-        "data": store.manifest["data"],
-        "trained_on": config["store"]["data"],
+        **heading(config, store, trained_on=config["store"]["data"]),
         "n": len(table),
         **frame_measures(generated, split),
         **score(slice(None)),
@@ -150,6 +145,19 @@ def _generated_before(run: Path, about: dict, split: Split) -> list[np.ndarray] 
         if str(found["about"]) != _mark(about) or len(found["counts"]) != len(split):
             return None
         return np.split(found["frames"], np.cumsum(found["counts"])[:-1])
+
+
+def heading(config: Mapping, store: VideoStore, trained_on: str) -> dict:
+    """What a result is about: the task, the data, the run. `trained_on`: "miniature" or "real"."""
+    task = tasks.get(config["task"])
+    return {
+        "task": task.name,
+        "table2_row": task.table2_row,
+        "dataset": store.manifest["dataset"],
+        **{key: config[key] for key in ("preset", "seed", "init_from")},
+        "data": store.manifest["data"],
+        "trained_on": trained_on,
+    }
 
 
 def frame_measures(generated: list[np.ndarray], split: Split) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Other questions with the same answer, made on the device, a batch at a time: what a recipe adds to a small data set.
 
-The frames of a question are changed, but never its last one, the separator. Which change preserves the answer, a task
-says (`Task.augment`): a mirrored frog is a frog, a vehicle that turns left does not turn right. An answer that shows
-the question's own frames is changed with them.
+The frames of a question are changed, but never its last one, the separator, and never the answer. Which change
+preserves the answer, a task says (`Task.augment`): a mirrored frog is a frog, a vehicle that turns left does not turn
+right.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ def augment(
     alike:
 
     flip    mirrored or not, then shifted      (images)
-    both    the same, the answer with the question   (videos answered by videos)
     shift   moved by up to 8 px, edges repeated
     mask    a band of rows and a band of columns black   (spectrograms: SpecAugment, Park et al. 2019)
     drop    each frame blank with probability 0.1        (words: word dropout, Iyyer et al. 2015)
@@ -40,10 +39,6 @@ def augment(
     if how == "none" or n_in < 2:
         return video
     random = torch.rand(batch or len(video), 3 + n_in, generator=generator, device=video.device)[local]  # 0..1
-    if how == "both":
-        changed = flip(video, random)
-        changed[:, n_in - 1] = video[:, n_in - 1]
-        return changed
     return torch.cat([CHANGES[how](video[:, : n_in - 1], random), video[:, n_in - 1 :]], dim=1)
 
 

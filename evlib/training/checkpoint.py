@@ -208,12 +208,6 @@ def export(run: str | Path) -> Path:
     return run / EXPORTED
 
 
-def discard(run: str | Path) -> None:
-    """Makes a run one that was never trained: weights, checkpoint and env.json are removed."""
-    for name in (WEIGHTS, EXPORTED, "env.json", "resume.pt"):
-        (Path(run) / name).unlink(missing_ok=True)
-
-
 # ---- stopping and continuing -----------------------------------------------------------------------------------------
 
 
