@@ -21,11 +21,9 @@ MINIATURE_STEPS = {
 }
 # Preset demo on real data: steps, and the settings in which a row differs from its miniature.
 REAL: dict[str, dict[str, Any]] = {
-    # Unlike a miniature's, a batch of real sentences says little: a lower learning rate, and short phrases first.
     "sst2": {
         "steps": 5000,
         "batch": 32,
-        "muon_lr": 0.003,
         "short_first": True,
         "validations": 10,
         "validation_size": 1000,
@@ -33,7 +31,7 @@ REAL: dict[str, dict[str, Any]] = {
     "cifar10": {"steps": 20000, "batch": 32, "stem": 16, "augment": "flip", "validations": 15},
     "tinyvirat": {"steps": 392},
     "audiomnist": {"steps": 1204},
-    "fsdd": {"steps": 3000, "muon_lr": 0.003, "validations": 10},
+    "fsdd": {"steps": 3000, "validations": 10},
     "tgifqa": {"steps": 3000},
     "clevrer": {"steps": 8000},
     "colorization": {"steps": 150, "batch": 8, "patch": 8, "copy": True, "validations": 10},

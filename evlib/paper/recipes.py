@@ -27,12 +27,12 @@ from evlib.utils.errors import EvlibError
 from evlib.utils.progress import log_line
 
 VARIANTS: dict[str, dict] = {
-    "demo (Muon 0.01, batch 16)": {},
+    "demo (Muon 0.003, batch 16)": {},
     "AdamW 3e-4, constant (the paper's)": {"optimizer": "adamw", "lr": 3e-4, "warmup": 0.0, "decay": 0.0},
     "AdamW 1e-3": {"optimizer": "adamw", "lr": 1e-3},
     "AdamW 2e-3": {"optimizer": "adamw", "lr": 2e-3, "warmup": 0.1},
-    "Muon 0.003": {"muon_lr": 0.003},
-    "Muon 0.005": {"muon_lr": 0.005},
+    "Muon 0.001": {"muon_lr": 0.001},
+    "Muon 0.01": {"muon_lr": 0.01},
     "Muon 0.02": {"muon_lr": 0.02},
     "constant learning rate": {"warmup": 0.0, "decay": 0.0},
     "batch 8": {"batch": 8},

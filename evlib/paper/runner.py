@@ -209,7 +209,10 @@ def more_seeds(names: Sequence[str] = SHORT_ROWS, log: Callable[[str], None] = p
         for name in names:
             task = tasks.get(name)
             store = encode(task, data)
-            config = task.config("demo", **budget(name, "demo", store.manifest["data"]), seed=seed)
+            settings = budget(name, "demo", store.manifest["data"])
+            if "init_from" in settings:  # a run of the same seed
+                settings["init_from"] += f"-seed{seed}"
+            config = task.config("demo", **settings, seed=seed)
             run = train(config, store, results / "runs" / f"{name}-seed{seed}", log=log)
             evaluate(run, store, log=log)
     return results
