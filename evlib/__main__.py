@@ -80,6 +80,7 @@ def train(
 ) -> None:
     """Train a network, or continue where it was stopped. --steps end it; without them --minutes do, by the clock."""
     from evlib.data import tasks
+    from evlib.scoring.curve import AccuracyByKind
     from evlib.training.distributed import Distributed
     from evlib.training.train import train
 
@@ -89,7 +90,8 @@ def train(
     if dist.is_main:  # one encodes, the others wait
         _store(task, data)
     dist.barrier()
-    train(config, _store(task, data), out, device)
+    store, by_kind = _store(task, data), tasks.get(task).answer.has_question
+    train(config, store, out, device, on_validation=AccuracyByKind(store, out) if by_kind else None)
 
 
 @app.command

@@ -273,6 +273,13 @@ def test_the_best_of_four_validations_is_saved(tmp_path, monkeypatch):
     )  # training went on
 
 
+def test_a_callback_gets_the_network_at_every_validation_and_changes_nothing(tmp_path, finished):
+    seen = []
+    train(tiny(), tiny_store(), tmp_path, "cpu", str, lambda step, net: seen.append((step, net.training)))
+    assert seen == [(2, False), (4, False), (6, False), (8, False)]
+    assert_same_run(finished[0], tmp_path)
+
+
 def test_the_score_is_concave_and_the_ssim_is_plain(tmp_path):
     """The weights are chosen by what the loss measures; what is reported beside it does not depend on the power."""
     run(tmp_path, loss_power=0.5)

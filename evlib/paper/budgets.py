@@ -21,13 +21,7 @@ MINIATURE_STEPS = {
 }
 # Preset demo on real data: steps, and the settings in which a row differs from its miniature.
 REAL: dict[str, dict[str, Any]] = {
-    "sst2": {
-        "steps": 5000,
-        "batch": 32,
-        "short_first": True,
-        "validations": 10,
-        "validation_size": 1000,
-    },
+    "sst2": {"steps": 5000, "batch": 32, "short_first": True, "validations": 10, "validation_size": 1000},
     "cifar10": {"steps": 20000, "batch": 32, "stem": 16, "augment": "flip", "validations": 15},
     "tinyvirat": {"steps": 392},
     "audiomnist": {"steps": 1204},

@@ -42,9 +42,15 @@ AUGMENT, DROPOUT = 0, 1  # purposes of random numbers
 
 
 def train(
-    config: Config, store: VideoStore, out: str | Path, device: str | None = None, log: Callable[[str], None] = log_line
+    config: Config,
+    store: VideoStore,
+    out: str | Path,
+    device: str | None = None,
+    log: Callable[[str], None] = log_line,
+    on_validation: Callable[[int, NextFrame], None] | None = None,
 ) -> Path:
-    """Trains for config.steps, or where there are none for config.minutes. Returns the run folder.
+    """Trains for config.steps, or where there are none for config.minutes. Returns the run folder. `on_validation` is
+    called after every validation with the step and the network, in evaluation mode.
 
     Does nothing if `out` holds a finished run of the same settings. Raises EvlibError if it holds a run with other
     settings, of other data or of another renderer."""
@@ -91,7 +97,7 @@ def train(
 
     batches = _batches(config, train_split, dist, log)
     compile_seconds = learner.prepare(batches.one_of_each_shape()) if learner.compiled else 0.0
-    loop(config, learner, state, batches, validation, out, dist, log)
+    loop(config, learner, state, batches, validation, out, dist, log, on_validation)
     if dist.is_main:
         info = {
             **environment(device),
@@ -122,6 +128,7 @@ def loop(
     out: Path,
     dist: Distributed,
     log: Callable[[str], None],
+    on_validation: Callable[[int, NextFrame], None] | None = None,
 ) -> None:
     """Step after step until the steps or the minutes are used up; reports, validates and saves what is due."""
     settings, generator = config.train, torch.Generator(dist.device)
@@ -156,6 +163,8 @@ def loop(
                     score, ssim = validate(
                         learner.eval_model, validation, settings.validation_size, settings.loss_power
                     )
+                    if on_validation is not None and dist.is_main:
+                        on_validation(state.step, learner.eval_model)
                 if score > state.best_score:
                     state.best_score, state.best_ssim = score, ssim
                     if dist.is_main:
