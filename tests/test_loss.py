@@ -145,7 +145,7 @@ def test_mean_absolute_error_is_added_on_request():
 # ---- the concave loss ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("power", [0.1, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("power", [0.0, 0.1, 0.5, 0.9, 1.0])
 def test_concave_keeps_0_and_1_and_the_order(power):
     distance = torch.linspace(0, 1, 1001)
     result = concave(distance, power)
@@ -160,7 +160,12 @@ def test_power_1_is_the_distance_itself():
     assert next_frame_loss(x, y, loss_power=1.0) == next_frame_loss(x, y)
 
 
-@pytest.mark.parametrize("power", [0.1, 0.5])
+def test_power_0_is_the_limit_of_small_powers():
+    distance = torch.linspace(0, 1, 101)
+    assert torch.allclose(concave(distance, 0.0), concave(distance, 1e-3), atol=2e-3)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.1, 0.5])
 def test_the_slope_of_concave_is_finite_everywhere(power):
     distance = torch.tensor(
         [-1e-7, 0.0, 1e-7, 0.5, 1.0], requires_grad=True

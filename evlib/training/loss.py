@@ -12,6 +12,7 @@ The same numbers as pytorch-msssim (a test compares them), with three difference
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
@@ -81,11 +82,14 @@ def next_frame_loss(
 
 
 def concave(distance: Tensor, power: float) -> Tensor:
-    """Distances 0..1 -> 0..1, growing fastest near 0; power 1 leaves them as they are.
+    """Distances 0..1 -> 0..1, growing fastest near 0; power 1 leaves them as they are, 0 is the limit, a logarithm.
 
     A network that is unsure between two answers predicts their mean if the loss is (nearly) linear in the distance, and
     a mean of words cannot be read. Under a concave loss the mean, at a middling distance from both, costs more than
     either answer: the network commits to one."""
     if power == 1:
         return distance
-    return ((distance.clamp(min=0) + SOFT) ** power - SOFT**power) / ((1 + SOFT) ** power - SOFT**power)
+    soft = distance.clamp(min=0) + SOFT
+    if power == 0:
+        return (soft / SOFT).log() / math.log((1 + SOFT) / SOFT)
+    return (soft**power - SOFT**power) / ((1 + SOFT) ** power - SOFT**power)
