@@ -33,6 +33,7 @@ from evlib.data.encode import encode
 from evlib.paper.budgets import MINIATURE_STEPS, REAL, budget
 from evlib.paper.notebook import ready
 from evlib.paper.showcase import showcase
+from evlib.scoring.curve import VALIDATION
 from evlib.scoring.evaluate import evaluate
 from evlib.training.checkpoint import EXPORTED
 from evlib.training.train import train
@@ -161,8 +162,9 @@ def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str
             log(f"-- {task.name}: trained here, because the published weights saw other data than {task.root(data)}")
         if wanted:
             run.mkdir(parents=True, exist_ok=True)
-            for name in ("config.json", "env.json", "log.csv", EXPORTED):
-                shutil.copy(source / name, run / name)
+            for name in ("config.json", "env.json", "log.csv", VALIDATION, EXPORTED):
+                if (source / name).exists():
+                    shutil.copy(source / name, run / name)
 
 
 def run_notebook(
