@@ -65,7 +65,7 @@ class TrainConfig:
 
     optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = 3e-4  # of AdamW; "a constant learning rate of 3e-4"
-    muon_lr: float = 0.003  # of Muon, which has the matrices of the blocks; AdamW has the rest
+    muon_lr: float = 0.003  # of Muon, which has the matrices of the blocks and a stem; AdamW has the rest
     warmup: float = 0.0  # share of the run, at its start, with a rising learning rate; the paper has none
     decay: float = 0.0  # share of the run, at its end, with a learning rate falling to zero; the paper has none
     weight_decay: float = 0.01  # "AdamW using default parameters"

@@ -781,7 +781,16 @@ def test_our_muon_is_torchs(monkeypatch, able):
             assert all(torch.equal(p, q) for p, q in zip(theirs, ours))
         else:  # without bfloat16's rounding
             assert all(torch.allclose(p, q, atol=2e-3) for p, q in zip(theirs, ours))
-    pair[1].load_state_dict(pair[0].state_dict())
+
+
+def test_a_convolutions_kernel_is_a_matrix_to_muon():
+    torch.manual_seed(0)
+    kernel = torch.nn.Parameter(torch.randn(16, 8, 3, 3))
+    matrix = torch.nn.Parameter(kernel.detach().flatten(1).clone())
+    kernel.grad = torch.randn(kernel.shape)
+    matrix.grad = kernel.grad.flatten(1).clone()
+    Muon([kernel, matrix], lr=0.02, weight_decay=0.1).step()
+    assert torch.allclose(kernel.flatten(1), matrix)
 
 
 def test_the_average_follows_its_formula():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -14,23 +15,31 @@ from evlib.training.device import fast_dtype
 
 
 def make_optimizers(net: NextFrame, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW on everything (section 3.3); or Muon on the matrices of the blocks and AdamW on the rest."""
+    """AdamW on everything (section 3.3); or Muon on the matrices of the blocks and the kernels of a stem, and AdamW on
+    the rest."""
     fused = net.output_bias.device.type == "cuda"  # one kernel instead of some hundred
     adamw = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": fused}
     if config.optimizer == "adamw":
         return [torch.optim.AdamW(net.parameters(), **adamw)]
     inner = (net.encoder, net.middle, net.decoder, net.merge, net.unmerge, net.mix)
     matrices = {p for module in inner for p in module.parameters() if p.ndim == 2}
+    matrices |= {p for p in net.embed.parameters() if p.ndim == 4}
     return [
         Muon([p for p in net.parameters() if p in matrices], lr=config.muon_lr, weight_decay=config.weight_decay),
         torch.optim.AdamW([p for p in net.parameters() if p not in matrices], **adamw),
     ]
 
 
-class Muon(torch.optim.Muon):
-    """torch's Muon, with all matrices of one shape made orthogonal at once: on a GPU a few hundred kernels a step
-    instead of several thousand. Equal to the bit where bfloat16 is multiplied by the processor; elsewhere the matrices
-    are made orthogonal in float32, because emulated bfloat16 made a step of preset demo three times as long."""
+class Muon(torch.optim.Optimizer):
+    """torch's Muon, with two differences. All matrices of one shape are made orthogonal at once: on a GPU a few hundred
+    kernels a step instead of several thousand. And the kernels of convolutions, (out, in, 3, 3), are matrices of
+    out x 9 in (Jordan, 2024).
+
+    Equal to torch's to the bit where bfloat16 is multiplied by the processor; elsewhere the matrices are made
+    orthogonal in float32, because emulated bfloat16 made a step of preset demo three times as long."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -39,31 +48,30 @@ class Muon(torch.optim.Muon):
             for p in group["params"]:
                 if p.grad is not None:
                     by_shape.setdefault(p.shape, []).append(p)
-            for (rows, columns), weights in by_shape.items():
+            for shape, weights in by_shape.items():
                 grads = torch.stack([p.grad for p in weights])
                 averages = torch.stack([self._average(p).lerp_(p.grad, 1 - group["momentum"]) for p in weights])
-                updates = grads.lerp_(averages, group["momentum"]) if group["nesterov"] else averages
-                updates = orthogonal(updates, group["ns_coefficients"], group["ns_steps"], group["eps"])
-                scale = -group["lr"] * max(1, rows / columns) ** 0.5
+                updates = orthogonal(grads.lerp_(averages, group["momentum"]).flatten(2))  # Nesterov's
+                scale = -group["lr"] * max(1, updates.shape[1] / updates.shape[2]) ** 0.5
                 for p, update in zip(weights, updates.to(grads.dtype)):
-                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=scale)
+                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.reshape(shape), alpha=scale)
 
     def _average(self, p: Tensor) -> Tensor:
-        """The moving average of a matrix's gradient."""
+        """The moving average of a parameter's gradient."""
         state = self.state[p]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(p)
         return state["momentum_buffer"]
 
 
-def orthogonal(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     """(N, rows, columns) -> the same, each with all singular values near 1: Muon's Newton-Schulz iteration (Jordan,
     2024), in bfloat16 where that is fast."""
-    a, b, c = coefficients
+    a, b, c = 3.4445, -4.7750, 2.0315
     x = matrices.to(fast_dtype(matrices.device))
     tall = x.shape[1] > x.shape[2]
     x = x.mT.contiguous() if tall else x
-    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=eps)
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
