@@ -25,7 +25,7 @@ RANGES: list[tuple[str, Callable[[float], bool], str]] = [
     ("local_blocks validations", lambda n: n >= 0, "at least 0"),
     ("stem", lambda n: n >= 0 and n % 8 == 0, "0 or a multiple of 8"),
     ("lr muon_lr weight_decay grad_clip l1", lambda x: 0 <= x < math.inf, "at least 0, and finite"),
-    ("warmup decay loss_power", lambda x: 0 <= x <= 1, "from 0 to 1"),
+    ("warmup decay loss_power power_decay", lambda x: 0 <= x <= 1, "from 0 to 1"),
     ("dropout ema_decay", lambda x: 0 <= x < 1, "at least 0 and below 1"),
     ("steps minutes", lambda x: x > 0, "more than 0"),
     ("seed", lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
@@ -74,6 +74,7 @@ class TrainConfig:
     grad_clip: float = 1.0  # largest norm of the gradient; 0: none
     loss: Literal["outputs", "all"] = "outputs"  # frames the loss is on: the answer's, or "each input frame" as well
     loss_power: float = 1.0  # of each frame's 1 - MS-SSIM; below 1 a blend of two answers costs more than either
+    power_decay: float = 0.0  # share of the run, at its end, with a power falling from 1 to loss_power; 0: always that
     l1: float = 0.0  # weight of the mean absolute error, which sees brightness and hue better; the paper has none
     window: int = 3  # px, at most 4: the fifth scale of 64 px has no more; the usual 11 needs images of 176
     validations: int = 10  # per run, evenly spaced; the weights that score best are the run's

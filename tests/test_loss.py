@@ -2,9 +2,9 @@ import pytest
 import pytorch_msssim
 import torch
 
-from evlib.config import ModelConfig
+from evlib.config import ModelConfig, TrainConfig
 from evlib.model import NextFrame
-from evlib.training.loss import blur, concave, ms_ssim, next_frame_loss, ssim_map
+from evlib.training.loss import blur, concave, ms_ssim, next_frame_loss, power_at, ssim_map
 
 
 def pair(share: float, seed: int = 0, n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -158,6 +158,12 @@ def test_power_1_is_the_distance_itself():
     assert concave(distance, 1.0) is distance
     x, y = (frames[None] for frames in pair(0.6))
     assert next_frame_loss(x, y, loss_power=1.0) == next_frame_loss(x, y)
+
+
+@pytest.mark.parametrize("progress, power", [(0, 1), (0.4, 1), (0.7, 0.75), (1, 0.5)])
+def test_the_power_falls_from_1_at_the_end_of_a_run(progress, power):
+    assert power_at(progress, TrainConfig(loss_power=0.5, power_decay=0.6)) == pytest.approx(power)
+    assert power_at(progress, TrainConfig(loss_power=0.5)) == 0.5 and power_at(progress, TrainConfig()) == 1
 
 
 def test_power_0_is_the_limit_of_small_powers():

@@ -15,8 +15,8 @@ from evlib.data.batches import Batch
 from evlib.model import NextFrame
 from evlib.training.device import autocast, compiled, compiles, precision_for
 from evlib.training.distributed import Distributed
-from evlib.training.loss import next_frame_loss
-from evlib.training.optim import EMA, make_optimizers, set_lr
+from evlib.training.loss import next_frame_loss, power_at
+from evlib.training.optim import EMA, lr_scale, make_optimizers, set_lr
 
 
 class Learner:
@@ -35,13 +35,13 @@ class Learner:
         """The network that is validated and saved: with the averaged weights, if there are any."""
         return self.net if self.ema is None else self.ema.net
 
-    def step(self, batch: Batch, scale: float = 1.0) -> Tensor:
-        """Learns from a batch at `scale` times the learning rate. Returns its loss, a scalar that a GPU may still be
-        computing."""
+    def step(self, batch: Batch, progress: float = 0.0) -> Tensor:
+        """Learns from a batch when `progress` (0..1) of the run is over, which decides the learning rate and the power
+        of the loss. Returns its loss, a scalar that a GPU may still be computing."""
         if not self.net.training:
             self.net.train()
-        set_lr(self.optimizers, scale)
-        loss = answer_loss(self.model, batch, self.config, self.dtype)
+        set_lr(self.optimizers, lr_scale(progress, self.config))
+        loss = answer_loss(self.model, batch, self.config, self.dtype, progress)
         loss.backward()
         if self.config.grad_clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.config.grad_clip)
@@ -82,10 +82,13 @@ class Learner:
             self.ema.load_state_dict(saved["ema"])
 
 
-def answer_loss(model: nn.Module, batch: Batch, config: TrainConfig, dtype: torch.dtype) -> Tensor:
-    """The loss of a batch, a float32 scalar, whatever the network computes in."""
+def answer_loss(
+    model: nn.Module, batch: Batch, config: TrainConfig, dtype: torch.dtype, progress: float = 0.0
+) -> Tensor:
+    """The loss of a batch when `progress` (0..1) of the run is over: a float32 scalar, whatever the network computes
+    in."""
     n_frames = batch.video.shape[1] - 1 if config.loss == "all" else batch.n_out
     with autocast(dtype, batch.video.device):
         predicted = model(batch.video[:, :-1], last=n_frames)
     target = batch.video[:, -n_frames:]
-    return next_frame_loss(predicted.float(), target, config.window, config.l1, config.loss_power)
+    return next_frame_loss(predicted.float(), target, config.window, config.l1, power_at(progress, config))

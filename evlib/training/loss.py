@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evlib.config import TrainConfig
+
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first: Wang, Simoncelli and Bovik, 2003
 C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for images in 0..1
 SIGMA = 1.5  # of the Gaussian window, in pixels
@@ -79,6 +81,13 @@ def next_frame_loss(
         target = target.float() / 255
     loss = concave(1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1), window), loss_power).mean()
     return loss + l1 * F.l1_loss(predicted.float(), target) if l1 else loss
+
+
+def power_at(progress: float, config: TrainConfig) -> float:
+    """The power of `concave` when `progress` (0..1) of the run is over. Under a concave loss a network that commits to
+    one answer before it can tell them apart has little reason to leave it: so plain first, then concave."""
+    left = min(1.0, (1 - progress) / config.power_decay) if config.power_decay else 0.0
+    return config.loss_power + (1 - config.loss_power) * left
 
 
 def concave(distance: Tensor, power: float) -> Tensor:

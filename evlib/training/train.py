@@ -30,7 +30,6 @@ from evlib.training.device import environment, uncompiled
 from evlib.training.distributed import Distributed
 from evlib.training.learner import Learner
 from evlib.training.loss import concave, ms_ssim
-from evlib.training.optim import lr_scale
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 from evlib.utils.progress import bar as progress_bar
@@ -145,7 +144,7 @@ def loop(
             torch.manual_seed(stream_seed(config.seed, state.step, DROPOUT, dist.rank))
             local = dist.local_slice(settings.batch)
             video = augment(batch.video, batch.n_in, settings.augment, generator, settings.batch, local)
-            state.losses.append(learner.step(batch._replace(video=video), lr_scale(progress, settings)))
+            state.losses.append(learner.step(batch._replace(video=video), progress))
             state.step += 1
             state.frames += settings.batch * video.shape[1]
 
