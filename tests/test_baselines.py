@@ -8,7 +8,7 @@ import torch
 from evlib.data import tasks
 from evlib.data.encode import encode
 from evlib.paper import baselines
-from evlib.paper.budgets import MINIATURE_STEPS, REAL, budget
+from evlib.paper.budgets import MINIATURE, REAL, budget
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,8 +46,8 @@ def test_a_row_replaces_its_older_self(tmp_path):
 
 
 def test_every_row_has_an_end():
-    assert set(REAL) == set(tasks.TASKS) and set(MINIATURE_STEPS) == set(tasks.TASKS) - {"fsdd"}
+    assert set(REAL) == set(tasks.TASKS) and set(MINIATURE) == set(tasks.TASKS) - {"fsdd"}
     assert np.all([budget(name, "demo", data)["steps"] > 0 for name in tasks.TASKS for data in ("miniature", "real")])
     timed = budget("sst2", "demo", "real", minutes=2.0)
-    assert timed["minutes"] == 2.0 and timed["muon_lr"] == REAL["sst2"]["muon_lr"] and "short_first" not in timed
+    assert timed["minutes"] == 2.0 and timed["batch"] == REAL["sst2"]["batch"] and "short_first" not in timed
     assert budget("sst2", "fast", "real") == {"minutes": 25.0} and budget("fsdd", "fast", "real") == {"minutes": 5.0}

@@ -28,7 +28,7 @@ from traitlets.config import Config
 from evlib import synthetic
 from evlib.data import tasks
 from evlib.paper import questions
-from evlib.paper.budgets import MINIATURE_STEPS
+from evlib.paper.budgets import MINIATURE
 from evlib.paper.runner import NOTEBOOKS, reproduce, run_notebook, run_notebooks
 from evlib.synthetic import audiomnist, cifar10, clevrer, lasot, sst2, tgifqa, tinyvirat, video_writer
 from evlib.utils.errors import EvlibError
@@ -69,7 +69,7 @@ def test_every_notebook_has_its_place_in_the_run():
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
     assert sorted(NOTEBOOKS) == NAMES
     assert {task for candidates in NOTEBOOKS.values() for task in candidates} == set(tasks.TASKS)
-    assert set(MINIATURE_STEPS) == set(TEST_EXAMPLES)
+    assert set(MINIATURE) == set(TEST_EXAMPLES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -30,7 +30,7 @@ from traitlets.config import Config
 
 from evlib.data import tasks
 from evlib.data.encode import encode
-from evlib.paper.budgets import MINIATURE_STEPS, REAL, budget
+from evlib.paper.budgets import MINIATURE, REAL, budget
 from evlib.paper.notebook import ready
 from evlib.paper.showcase import showcase
 from evlib.scoring.curve import VALIDATION
@@ -91,7 +91,7 @@ def reproduce(
             copy_exported(published, results, data, log)
     common = {"data": str(data), "results": str(results)} | ({} if minutes is None else {"minutes": minutes})
     there = {task.name for task in tasks.found(data)}
-    there &= (MINIATURE_STEPS if profile == "demo" else REAL).keys()
+    there &= (MINIATURE if profile == "demo" else REAL).keys()
     rows: list[Job] = []
     others: list[Job] = []  # notebooks that look at all rows, or at none
     for name, candidates in NOTEBOOKS.items():

@@ -34,8 +34,8 @@ class TGIFQA(Task):
     batch = 16
     max_inputs = 20  # 4 frames and 16 words
     answer = WordAnswer(has_question=True)  # open: any word that answers a question in the files
-    # Where the network is unsure, it commits to one answer, which can be read.
-    demo = {"loss_power": 0.5, "validations": 10}
+    # Small shapes are learned through a stem; at its end the network commits to answers, which can be read.
+    demo = {"stem": 32, "loss_power": 0.5, "power_decay": 0.5, "validations": 10}
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
