@@ -14,7 +14,7 @@ MINIATURE: dict[str, dict[str, Any]] = {
     "cifar10": {"steps": 1000},
     "tinyvirat": {"steps": 910},
     "audiomnist": {"steps": 1100},
-    "tgifqa": {"steps": 3000},
+    "tgifqa": {"steps": 1500},
     # From the weights of a network that can read and write already (section 5.2).
     "clevrer": {"steps": 6000, "init_from": "tgifqa"},
     "colorization": {"steps": 550},

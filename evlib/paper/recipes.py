@@ -33,9 +33,11 @@ VARIANTS: dict[str, dict] = {
     "AdamW 1e-3": {"optimizer": "adamw", "lr": 1e-3},
     "AdamW 2e-3": {"optimizer": "adamw", "lr": 2e-3, "warmup": 0.1},
     "Muon 0.001": {"muon_lr": 0.001},
+    "Muon 0.005": {"muon_lr": 0.005},
     "Muon 0.01": {"muon_lr": 0.01},
     "Muon 0.02": {"muon_lr": 0.02},
     "constant learning rate": {"warmup": 0.0, "decay": 0.0},
+    "no stem": {"stem": 0},
     "batch 8": {"batch": 8},
     "batch 32": {"batch": 32},
     "black on white": {"inverted": True},  # frames, not a setting
@@ -50,6 +52,7 @@ VARIANTS: dict[str, dict] = {
     "loss power 0.5": {"loss_power": 0.5},
     "loss power 0.3": {"loss_power": 0.3},
     "loss power 0 (logarithm)": {"loss_power": 0.0},
+    "loss power from the start": {"power_decay": 0.0},
 }
 
 
