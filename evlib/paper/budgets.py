@@ -16,7 +16,7 @@ MINIATURE: dict[str, dict[str, Any]] = {
     "audiomnist": {"steps": 1100},
     "tgifqa": {"steps": 1500},
     # From the weights of a network that can read and write already (section 5.2).
-    "clevrer": {"steps": 6000, "init_from": "tgifqa"},
+    "clevrer": {"steps": 10000, "init_from": "tgifqa"},
     "colorization": {"steps": 550},
     "lasot": {"steps": 2600, "muon_lr": 0.01},
 }
