@@ -18,7 +18,7 @@ MINIATURE: dict[str, dict[str, Any]] = {
     # From the weights of a network that can read and write already (section 5.2).
     "clevrer": {"steps": 10000, "init_from": "tgifqa"},
     "colorization": {"steps": 550},
-    "lasot": {"steps": 2600, "muon_lr": 0.01},
+    "lasot": {"steps": 2600},
 }
 # Preset demo on real data: steps, and the settings in which a row differs from its miniature.
 REAL: dict[str, dict[str, Any]] = {
