@@ -401,16 +401,16 @@ def test_the_tables_of_the_front_page(tmp_path):
     )
     write(tmp_path / "real", "lasot", tracking)
     write(tmp_path / "real", "sst2", scored())
-    rival = {"task": "sst2", "dataset": "SST-2", "data": "real", "model": "bag of words", "accuracy": 0.825}
-    pd.DataFrame([rival]).to_csv(tmp_path / "baselines.csv", index=False)
+    model = {"task": "sst2", "dataset": "SST-2", "data": "real", "model": "bag of words", "accuracy": 0.825}
+    pd.DataFrame([model]).to_csv(tmp_path / "baselines.csv", index=False)
     small = pages.miniatures(tmp_path)
     assert small.values.tolist() == [["Text Classification", "SST-2", "Acc", "80.0 / 90.0", "1,000", "2", "50.0"]]
     real = pages.real_data(tmp_path).set_index("Data set")
     assert real.index.tolist() == ["SST-2", "LaSOT"]  # in the paper's order
     assert real.loc["SST-2"].tolist() == ["Acc", "75.5", "80.0", "1,000", "2", "50.0", "bag of words 82.5"]
     assert real.loc["LaSOT"].tolist() == ["IoU", "0.63", "0.60", "1,000", "2 (on the miniature)", "0.25", ""]
-    rivals = pages.rivals(tmp_path)
-    assert rivals.values.tolist() == [
+    table = pages.baselines(tmp_path)
+    assert table.values.tolist() == [
         ["SST-2, real", "bag of words", "82.5"],
         ["SST-2, real", "evlib, preset demo", "80.0"],
     ]

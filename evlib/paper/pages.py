@@ -30,7 +30,7 @@ def real_data(results: Path) -> pd.DataFrame:
         name = headline(first)[0]
         line = {"Data set": first["dataset"], "Measure": HEADS[name]}
         line["Paper, 41M"] = printed(name, paper[name].get((first["table2_row"], first["dataset"])))
-        lines.append({**line, **_ours(group, name), "Simple model": _rival(results, first, name)})
+        lines.append({**line, **_ours(group, name), "Simple model": _best_baseline(results, first, name)})
     return pd.DataFrame(lines)
 
 
@@ -69,9 +69,9 @@ def _ours(group: list[dict], name: str) -> dict[str, str]:
     return {"Ours": " / ".join(ours), "n": f"{first['n']:,}", "Minutes": minutes + where, "Trivial": trivial}
 
 
-def _rival(results: Path, metrics: dict, name: str) -> str:
+def _best_baseline(results: Path, metrics: dict, name: str) -> str:
     """The best simple model on the same data."""
-    table = baselines(results)
+    table = _read_baselines(results)
     mine = table[(table.task == metrics["task"]) & (table["data"] == metrics["data"])]
     if name not in mine or mine.empty:
         return ""
@@ -79,17 +79,17 @@ def _rival(results: Path, metrics: dict, name: str) -> str:
     return f"{means.idxmax()} {100 * means.max():.1f}"
 
 
-def baselines(results: Path) -> pd.DataFrame:
+def _read_baselines(results: Path) -> pd.DataFrame:
     """What `python -m evlib baselines` wrote, if it did."""
     path = results / "baselines.csv"
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["task", "dataset", "data", "model"])
 
 
-def rivals(results: Path) -> pd.DataFrame:
+def baselines(results: Path) -> pd.DataFrame:
     """Simple models and ours on the same test examples, percent, by kind of question where there are kinds; means of
     seeds."""
     lines = []
-    for (task, dataset, data), rows in baselines(results).groupby(["task", "dataset", "data"]):
+    for (task, dataset, data), rows in _read_baselines(results).groupby(["task", "dataset", "data"]):
         kinds = [c for c in rows if c.startswith("accuracy") and rows[c].notna().any()]
         models = {model: part[kinds].mean() for model, part in rows.groupby("model")}
         runs = scored(results / ("demo" if data == "miniature" else "real"), seeds=True).values()
@@ -195,7 +195,7 @@ def blocks(results: Path) -> dict[str, str]:
         "real": real_data(results),
         "miniatures": miniatures(results),
         "claims": claims(results / "demo"),
-        "rivals": rivals(results),
+        "baselines": baselines(results),
         "seeds": seeds(results),
         "recipes": recipes(results),
         "costs": costs(results),
