@@ -26,7 +26,7 @@ REAL: dict[str, dict[str, Any]] = {
     "cifar10": {"steps": 30000, "batch": 32, "stem": 32, "augment": "flip", "validations": 15},
     "tinyvirat": {"steps": 392},
     "audiomnist": {"steps": 1204},
-    "fsdd": {"steps": 3000, "validations": 10},
+    "fsdd": {"steps": 3000, "stem": 32, "validations": 10},
     "tgifqa": {"steps": 3000},
     "clevrer": {"steps": 8000},
     "colorization": {"steps": 150, "batch": 8, "patch": 8, "copy": True, "validations": 10},
