@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from evlib.config import SIZE, ModelConfig
 
-Cache = dict  # time attention -> its past keys and values, (B', heads, T, d); "frames" -> how many, "pixels" -> which
+Cache = dict  # time attention -> its past keys and values, (B', heads, T, d); copy -> past frames; "frames" -> how many
 
 
 class Attention(nn.Module):
@@ -128,8 +128,10 @@ class Copy(nn.Module):
         self.lags = nn.Parameter(torch.zeros(max_frames))  # entry i: the frame i + 1 before the predicted one
         self.gate = nn.Linear(width, 1)
 
-    def forward(self, x: Tensor, frames: Tensor) -> Tensor:
-        """Tokens (B, last, N, K) and all frames so far (B, T, 3, H, W) 0..1 -> log-odds (B, last, N, 3 * P * P)."""
+    def forward(self, x: Tensor, frames: Tensor, cache: Cache | None = None) -> Tensor:
+        """Tokens (B, last, N, K) and the frames up to them (B, T, 3, H, W) 0..1 -> log-odds (B, last, N, 3 * P * P)."""
+        if cache is not None:
+            frames = cache[self] = torch.cat([cache[self], frames], dim=1) if self in cache else frames
         T, P = frames.shape[1], SIZE // int(x.shape[2] ** 0.5)
         new, old = torch.arange(T - x.shape[1], T, device=x.device)[:, None], torch.arange(T, device=x.device)
         weights = self.lags[(new - old).clamp(min=0)].masked_fill(old > new, -torch.inf).softmax(dim=-1)
@@ -146,8 +148,7 @@ class NextFrame(
 ):
     """Predicts, for every frame, the frame that follows it.
 
-    `save_pretrained`, `from_pretrained` and `push_to_hub` come from the mixin, which reads the type of `model` at run
-    time; so this file does without postponed annotations."""
+    The mixin (`from_pretrained`, `push_to_hub`) reads the type of `model` at run time: no postponed annotations."""
 
     def __init__(self, model: ModelConfig = ModelConfig()):  # noqa: B008 (frozen); `model` as in config.json
         super().__init__()
@@ -207,10 +208,9 @@ class NextFrame(
         x = self.norm(x[:, reach - last :])
         y = self.head(x) + self.output_bias
         if self.copy is not None:
-            frames = torch.cat([cache["pixels"], frames], dim=1) if past else frames
-            y = y + self.copy(x, frames)
+            y = y + self.copy(x, frames, cache)
         if cache is not None:
-            cache["frames"], cache["pixels"] = past + T, frames
+            cache["frames"] = past + T
         return rearrange(torch.sigmoid(y), "b t (g h) (c p q) -> b t c (g p) (h q)", h=G, p=P, q=P)
 
     @torch.no_grad()

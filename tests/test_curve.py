@@ -30,10 +30,11 @@ def store(path) -> VideoStore:
 
 
 def test_a_row_per_validation_with_the_accuracy_on_every_kind_of_question(tmp_path):
+    validation = store(tmp_path).split("validation")
     by_kind = AccuracyByKind(store(tmp_path), tmp_path)
-    by_kind(10, AlwaysTwo())
-    by_kind(20, AlwaysTwo())
-    AccuracyByKind(store(tmp_path), tmp_path)(20, AlwaysTwo())  # continued from before its last validation
+    by_kind(10, AlwaysTwo(), validation)
+    by_kind(20, AlwaysTwo(), validation)
+    AccuracyByKind(store(tmp_path), tmp_path)(20, AlwaysTwo(), validation)  # continued from before its last validation
     table = pd.read_csv(tmp_path / "validation.csv")
     assert table.step.tolist() == [10, 20]
     assert table["all"].tolist() == [0.4, 0.4] and table.colors.tolist() == [0, 0] and table.counts.tolist() == [1, 1]

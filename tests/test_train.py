@@ -275,7 +275,7 @@ def test_the_best_of_four_validations_is_saved(tmp_path, monkeypatch):
 
 def test_a_callback_gets_the_network_at_every_validation_and_changes_nothing(tmp_path, finished):
     seen = []
-    train(tiny(), tiny_store(), tmp_path, "cpu", str, lambda step, net: seen.append((step, net.training)))
+    train(tiny(), tiny_store(), tmp_path, "cpu", str, lambda step, net, split: seen.append((step, net.training)))
     assert seen == [(2, False), (4, False), (6, False), (8, False)]
     assert_same_run(finished[0], tmp_path)
 
@@ -781,6 +781,7 @@ def test_our_muon_is_torchs(monkeypatch, able):
             assert all(torch.equal(p, q) for p, q in zip(theirs, ours))
         else:  # without bfloat16's rounding
             assert all(torch.allclose(p, q, atol=2e-3) for p, q in zip(theirs, ours))
+    pair[1].load_state_dict(pair[0].state_dict())
 
 
 def test_a_convolutions_kernel_is_a_matrix_to_muon():

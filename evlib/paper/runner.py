@@ -162,9 +162,9 @@ def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str
             log(f"-- {task.name}: trained here, because the published weights saw other data than {task.root(data)}")
         if wanted:
             run.mkdir(parents=True, exist_ok=True)
-            for name in ("config.json", "env.json", "log.csv", VALIDATION, EXPORTED):
-                if (source / name).exists():
-                    shutil.copy(source / name, run / name)
+            by_kind = [VALIDATION] if (source / VALIDATION).exists() else []
+            for name in ("config.json", "env.json", "log.csv", *by_kind, EXPORTED):
+                shutil.copy(source / name, run / name)
 
 
 def run_notebook(
@@ -204,17 +204,14 @@ def _parameters(name: str) -> list[str]:
     return list(papermill.inspect_notebook(str(project() / "notebooks" / f"{name}.ipynb")))
 
 
-def more_seeds(names: Sequence[str] = SHORT_ROWS, log: Callable[[str], None] = print) -> Path:
+def more_seeds(log: Callable[[str], None] = print) -> Path:
     """Rows of the main job again with other seeds: results/local/demo/runs/<task>-seed<n>."""
     data, results = ready(".miniatures"), project() / "results" / "local" / "demo"
     for seed in SEEDS:
-        for name in names:
+        for name in SHORT_ROWS:
             task = tasks.get(name)
             store = encode(task, data)
-            settings = budget(name, "demo", store.manifest["data"])
-            if "init_from" in settings:  # a run of the same seed
-                settings["init_from"] += f"-seed{seed}"
-            config = task.config("demo", **settings, seed=seed)
+            config = task.config("demo", **budget(name, "demo", store.manifest["data"]), seed=seed)
             run = train(config, store, results / "runs" / f"{name}-seed{seed}", log=log)
             evaluate(run, store, log=log)
     return results

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from evlib.data import tasks
-from evlib.data.store import VideoStore
+from evlib.data.store import Split, VideoStore
 from evlib.generation import generate_answers
 from evlib.model import NextFrame
 from evlib.scoring.ocr import TemplateReader
@@ -23,15 +23,14 @@ class AccuracyByKind:
     word, which is instant."""
 
     def __init__(self, store: VideoStore, run: str | Path):
-        self.path, self.split = Path(run) / VALIDATION, store.split("validation")
+        self.path, self.task = Path(run) / VALIDATION, tasks.get(store.manifest["task"])
         self.reader = TemplateReader(store.manifest["vocabulary"])
-        self.parts = tasks.get(store.manifest["task"]).subsets(self.split.metadata)
 
-    def __call__(self, step: int, net: NextFrame) -> None:
-        split = self.split.to(net.output_bias.device)
-        read = self.reader.read(np.concatenate(generate_answers(net, split, lambda n_in: 1)))
-        right = self.split.metadata.answer == read
-        row = {"step": step, "all": right.mean(), **{name: right[rows].mean() for name, rows in self.parts.items()}}
-        before = pd.read_csv(self.path) if self.path.exists() else pd.DataFrame({"step": []}, dtype=int)
-        rows = pd.concat([before[before.step < step], pd.DataFrame([row])])  # a stopped run may validate again
-        files.write_text(self.path, rows.round(4).to_csv(index=False))
+    def __call__(self, step: int, net: NextFrame, validation: Split) -> None:
+        read = self.reader.read(np.concatenate(generate_answers(net, validation, self.task.answer.n_frames)))
+        right, parts = validation.metadata.answer == read, self.task.subsets(validation.metadata)
+        row = {"step": step, "all": right.mean(), **{name: right[rows].mean() for name, rows in parts.items()}}
+        table = pd.DataFrame([row])
+        if self.path.exists():  # a stopped run may validate again
+            table = pd.concat([pd.read_csv(self.path).query("step < @step"), table])
+        files.write_text(self.path, table.round(4).to_csv(index=False))

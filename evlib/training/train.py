@@ -38,6 +38,7 @@ from evlib.utils.progress import format_duration, is_terminal, log_line
 REPORT, CHECKPOINT = 5.0, 60.0  # seconds between progress lines, between checkpoints
 RUNTIME_SETTINGS = ("precision", "compile")  # how a step is computed, not what: a run may continue with others
 AUGMENT, DROPOUT = 0, 1  # purposes of random numbers
+OnValidation = Callable[[int, NextFrame, Split], None]  # the step, the network, the validation sequences
 
 
 def train(
@@ -46,10 +47,10 @@ def train(
     out: str | Path,
     device: str | None = None,
     log: Callable[[str], None] = log_line,
-    on_validation: Callable[[int, NextFrame], None] | None = None,
+    on_validation: OnValidation | None = None,
 ) -> Path:
     """Trains for config.steps, or where there are none for config.minutes. Returns the run folder. `on_validation` is
-    called after every validation with the step and the network, in evaluation mode.
+    called after every validation with the step, the network in evaluation mode, and the validation sequences.
 
     Does nothing if `out` holds a finished run of the same settings. Raises EvlibError if it holds a run with other
     settings, of other data or of another renderer."""
@@ -127,7 +128,7 @@ def loop(
     out: Path,
     dist: Distributed,
     log: Callable[[str], None],
-    on_validation: Callable[[int, NextFrame], None] | None = None,
+    on_validation: OnValidation | None = None,
 ) -> None:
     """Step after step until the steps or the minutes are used up; reports, validates and saves what is due."""
     settings, generator = config.train, torch.Generator(dist.device)
@@ -163,7 +164,7 @@ def loop(
                         learner.eval_model, validation, settings.validation_size, settings.loss_power
                     )
                     if on_validation is not None and dist.is_main:
-                        on_validation(state.step, learner.eval_model)
+                        on_validation(state.step, learner.eval_model, validation)
                 if score > state.best_score:
                     state.best_score, state.best_ssim = score, ssim
                     if dist.is_main:

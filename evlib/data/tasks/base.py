@@ -20,6 +20,9 @@ from evlib.utils.errors import EvlibError
 # Preset demo where the answer is a video: patches of 4 pixels pass through so narrow a network without loss, and after
 # so few steps the higher rate is the better one.
 VIDEO_OUTPUT = {"patch": 4, "global_blocks": 2, "batch": 4, "l1": 1.0, "muon_lr": 0.01}
+# And where the question is about one: small shapes are learned through a stem, and at the end of a run the network
+# commits to answers, which can be read.
+VIDEO_QUESTION = {"stem": 32, "loss_power": 0.5, "power_decay": 0.5, "validations": 10}
 VALIDATION_SHARE = 0.05  # of train, where the authors of a data set left no validation split
 
 

@@ -12,7 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from evlib.data.tasks.answers import WordAnswer
-from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out, read_json, require, video_question
+from evlib.data.tasks.base import (
+    VIDEO_QUESTION,
+    Item,
+    LoadOnce,
+    Task,
+    by_question,
+    hold_out,
+    read_json,
+    require,
+    video_question,
+)
 from evlib.frames.parts import Clip
 from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
@@ -38,8 +48,7 @@ class CLEVRER(Task):
     batch = 16
     max_inputs = 20  # 4 frames and 16 words
     answer = WordAnswer(ANSWERS, has_question=True)
-    # Small shapes are learned through a stem; at its end the network commits to answers, which can be read.
-    demo = {"stem": 32, "loss_power": 0.5, "power_decay": 0.5, "validations": 10}
+    demo = VIDEO_QUESTION
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:

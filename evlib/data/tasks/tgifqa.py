@@ -12,7 +12,16 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from evlib.data.tasks.answers import WordAnswer
-from evlib.data.tasks.base import Item, LoadOnce, Task, by_question, hold_out, read_lines, video_question
+from evlib.data.tasks.base import (
+    VIDEO_QUESTION,
+    Item,
+    LoadOnce,
+    Task,
+    by_question,
+    hold_out,
+    read_lines,
+    video_question,
+)
 from evlib.frames.parts import Clip
 from evlib.frames.video import read_video, spread
 from evlib.utils.errors import EvlibError
@@ -34,8 +43,7 @@ class TGIFQA(Task):
     batch = 16
     max_inputs = 20  # 4 frames and 16 words
     answer = WordAnswer(has_question=True)  # open: any word that answers a question in the files
-    # Small shapes are learned through a stem; at its end the network commits to answers, which can be read.
-    demo = {"stem": 32, "loss_power": 0.5, "power_decay": 0.5, "validations": 10}
+    demo = VIDEO_QUESTION
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
