@@ -201,15 +201,16 @@ def baselines(
     task: Name, data: Data = Path("data"), out: Path = Path("results/baselines.csv"), epochs: int = 10, seeds: int = 3
 ) -> None:
     """Train the simple models that stand beside ours, and add their scores to a CSV file."""
-    from evlib.paper.baselines import SUITABLE, fit, save
+    from evlib.paper.baselines import BY_TASK, KEY, fit
+    from evlib.utils.files import update_csv
 
-    if task not in SUITABLE:
-        raise EvlibError(f"No simple model is written for {task!r}: expected {', '.join(SUITABLE)}.")
+    if task not in BY_TASK:
+        raise EvlibError(f"No simple model is written for {task!r}: expected {', '.join(BY_TASK)}.")
     store = _store(task, data)
-    for name in SUITABLE[task]:
+    for name in BY_TASK[task]:
         for seed in range(seeds):
             row = fit(name, store, epochs, seed)
-            save([row], out)
+            update_csv(out, [row], KEY)
             score = f"{row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
             print(f"{task}: {row['model']}, seed {seed}: {score}")
 
@@ -227,14 +228,15 @@ def compare(
     """Train preset demo with one setting changed at a time; add what each scored on validation data to a CSV file."""
     from evlib.config import nearest
     from evlib.data import tasks
-    from evlib.paper.recipes import VARIANTS, compare, require_words, save
+    from evlib.paper.recipes import KEY, VARIANTS, compare, require_words
+    from evlib.utils.files import update_csv
 
     require_words(tasks.get(task))  # before a data set is encoded for nothing
     store = _store(task, data)
     for variant in only or VARIANTS:
         if variant not in VARIANTS:
             raise EvlibError(f"--only {variant!r}: no such variant{nearest(variant, list(VARIANTS))}")
-        save(compare(store, sequences, seed, [variant], examples), out)
+        update_csv(out, compare(store, sequences, seed, [variant], examples), KEY)
 
 
 @app.command

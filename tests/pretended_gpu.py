@@ -10,6 +10,8 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 LIBRARY = r"""
@@ -56,16 +58,19 @@ if __name__ == "__main__":
 
 from unittest import mock  # noqa: E402
 
+import pandas as pd  # noqa: E402
 import torch  # noqa: E402
-from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
 from evlib.config import preset  # noqa: E402
-from evlib.data.batches import Batch  # noqa: E402
+from evlib.data.batches import Batch, Batches, Schedule  # noqa: E402
+from evlib.data.store import Split  # noqa: E402
 from evlib.generation import generate  # noqa: E402
 from evlib.model import NextFrame  # noqa: E402
 from evlib.training import loss as losses  # noqa: E402
+from evlib.training.checkpoint import State, resume, save_checkpoint  # noqa: E402
 from evlib.training.learner import Learner  # noqa: E402
 
 CASES = [  # preset, frames of a question, of an answer, other settings, and how many kernels a step may have
@@ -73,6 +78,7 @@ CASES = [  # preset, frames of a question, of an answer, other settings, and how
     ("fast", 2, 1, {"ema_decay": 0.99, "loss_power": 0.5}, 3000),
     ("paper", 21, 1, {}, 2700),
 ]
+AT_MOST = 1300  # kernels a step of preset demo, with the gathering of its batch
 SPOILT = {
     "the host reads the loss": lambda loss, video: loss.item(),
     "the host branches on it": lambda loss, video: bool(loss > 0),
@@ -122,6 +128,59 @@ def check(name: str, n_in: int, n_out: int, spoil=None, **changes) -> int:
     return watch.kernels
 
 
+def check_continued(folder: Path) -> int:
+    """A run that a CPU began goes on: its checkpoint is loaded, the store becomes resident, an epoch's plan is uploaded,
+    and the steps after that gather from the device alone. Returns a step's kernels."""
+    config = preset("demo").override(compile="off", optimizer="muon")
+    losses.blur.cache_clear()
+    begun, video = Learner(config, NextFrame(config.model)), torch.zeros(16, 4, 3, 64, 64, dtype=torch.uint8)
+    save_checkpoint(folder, begun, State(step=1, losses=[begun.step(Batch(video, 3, 1))]))
+    frames, sequences = torch.zeros(50, 64, 64, 3, dtype=torch.uint8), torch.arange(160, dtype=torch.int32) % 50
+    split = Split("train", frames, sequences.view(40, 4), pd.DataFrame({"n_in": [3] * 40, "n_out": [1] * 40}))
+    losses.blur.cache_clear()
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode, reads_files(mode):
+            batches = Batches(split, Schedule(split, 16, seed=0), slice(0, 16), torch.device("cuda"))
+            assert batches.resident and batches.split.frames.device.type == "cuda"
+            with torch.device("cuda"):
+                learner, state = Learner(config, NextFrame(config.model)), State()
+            assert resume(folder, learner, state) == "cpu" and state.step == 1
+            learner.step(batches[1])  # uploads the epoch's plan
+            with Watch() as watch:
+                assert learner.step(batches[2], 0.5).device.type == "cuda"
+    finally:
+        losses.blur.cache_clear()
+    return watch.kernels
+
+
+@contextmanager
+def reads_files(mode: FakeTensorMode):
+    """Within the block, what comes from files and from NumPy is read as ever, and only then becomes fake."""
+
+    def outside(function):
+        def called(*args, **kwargs):
+            with unset_fake_temporarily():
+                return function(*args, **kwargs)
+
+        return called
+
+    def compact(split: Split, device: torch.device) -> Split:
+        part = compact_on_cpu(split, "cpu")
+        frames, sequences = (mode.from_tensor(part).to(device) for part in (part.frames, part.sequences))
+        return replace(part, frames=frames, sequences=sequences)
+
+    compact_on_cpu, from_numpy = outside(Split.compact), outside(torch.from_numpy)
+    with (
+        mock.patch("torch.nn.init.trunc_normal_", lambda weight, **_: weight),
+        mock.patch("torch.load", outside(torch.load)),
+        mock.patch("torch.from_numpy", lambda array: mode.from_tensor(from_numpy(array))),
+        mock.patch("torch.Tensor.pin_memory", lambda tensor: tensor),
+        mock.patch("torch.cuda.mem_get_info", lambda device: (80 * 10**9, 80 * 10**9)),
+        mock.patch.object(Split, "compact", compact),
+    ):
+        yield
+
+
 def main() -> int:
     FakeTensorMode.__deepcopy__ = lambda self, memo: self  # the averaged network is a copy
     FakeTensorMode.__copy__ = lambda self: self
@@ -136,6 +195,14 @@ def main() -> int:
         except Exception as error:
             print(f"FAILED: {name} {changes}: {type(error).__name__}: {error}")
             failed += 1
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            kernels = check_continued(Path(folder))
+        print(f"{'ok' if kernels <= AT_MOST else 'TOO MANY'}: a run that a CPU began: {kernels:,} kernels a step")
+        failed += kernels > AT_MOST
+    except Exception as error:
+        print(f"FAILED: a run that a CPU began: {type(error).__name__}: {error}")
+        failed += 1
     for what, spoil in SPOILT.items():
         try:
             check("demo", 2, 1, spoil)

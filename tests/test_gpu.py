@@ -1,4 +1,4 @@
-"""A step and an answer on a CUDA device that is not there: see pretended_gpu.py."""
+"""Steps, answers and a continued run on a CUDA device that is not there: see pretended_gpu.py."""
 
 import os
 import shutil
@@ -15,4 +15,4 @@ def test_nothing_waits_for_the_gpu_or_crosses_devices():
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    assert done.stdout.count("ok: ") == 9
+    assert done.stdout.count("ok: ") == 10

@@ -10,8 +10,9 @@ from evlib.data import tasks
 from evlib.data.encode import encode
 from evlib.data.store import VideoStore
 from evlib.paper import recipes
-from evlib.paper.recipes import VARIANTS, compare, save
+from evlib.paper.recipes import KEY, VARIANTS, compare
 from evlib.utils.errors import EvlibError
+from evlib.utils.files import update_csv
 from evlib.utils.paths import project
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,7 +38,8 @@ def store(data):
 
 def test_a_variant_is_a_row(store, tmp_path):
     for _ in range(2):
-        save(compare(store, 16, variants=["batch 8"], log=lambda line: None), tmp_path / "recipe.csv")
+        rows = compare(store, 16, variants=["batch 8"], log=lambda line: None)
+        update_csv(tmp_path / "recipe.csv", rows, KEY)
     [row] = pd.read_csv(tmp_path / "recipe.csv").to_dict("records")  # the second in place of the first
     assert (row["task"], row["variant"], row["batch"], row["steps"], row["sequences"]) == ("sst2", "batch 8", 8, 2, 16)
     assert 0 <= row["validation_accuracy"] <= 1 and row["n"] == store.manifest["splits"]["validation"]

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from sklearn.feature_extraction.text import CountVectorizer
@@ -20,8 +18,8 @@ from evlib.data.store import Split, VideoStore
 from evlib.frames.render import tokenize
 from evlib.scoring import metrics
 from evlib.training.device import environment
-from evlib.utils import files
 
+KEY = ["task", "data", "model", "seed"]  # of a row of baselines.csv
 CLIP = 4  # film frames before a question, as in TGIF-QA and CLEVRER
 BATCH = 64
 
@@ -58,9 +56,9 @@ class ConvNet(nn.Sequential):
 
 
 def fit(name: str, store: VideoStore, epochs: int = 10, seed: int = 0) -> dict:
-    """Trains one of RIVALS on a store's training split; the epoch that is best on validation is scored on the test
+    """Trains one of BASELINES on a store's training split; the epoch that is best on validation is scored on the test
     split."""
-    label, build = RIVALS[name]
+    label, build = BASELINES[name]
     torch.manual_seed(seed)
     splits = {part: store.split(part) for part in ("train", "validation", "test")}
     started = time.perf_counter()
@@ -70,19 +68,10 @@ def fit(name: str, store: VideoStore, epochs: int = 10, seed: int = 0) -> dict:
     kinds = {kind: mask.values for kind, mask in task.subsets(test).items() if mask.any()}
     predicted, true = np.array(predicted), test.answer.values
     about = {"task": task.name, "dataset": store.manifest["dataset"], "data": store.manifest["data"]}
-    about |= {"model": label, "seed": seed, "n": len(test), "accuracy": metrics.accuracy(predicted, true)}
+    about |= {"model": label, "seed": seed, "n": len(test), "accuracy": round(metrics.accuracy(predicted, true), 4)}
     about |= {"f1": metrics.classification(predicted, true)["f1"]}
     parts = {f"accuracy: {kind}": metrics.accuracy(predicted[mask], true[mask]) for kind, mask in kinds.items()}
     return {**about, **parts, "seconds": round(seconds, 1), "device": environment(torch.device("cpu"))["device"]}
-
-
-def save(rows: list[dict], path: Path) -> None:
-    """Adds rows to a CSV file, in place of earlier ones of the same data set, model and seed."""
-    key, table = ["task", "data", "model", "seed"], pd.DataFrame(rows)
-    if path.exists():
-        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(key, keep="last")
-    with files.atomic(path) as temporary:
-        table.sort_values(key).round(4).to_csv(temporary, index=False)
 
 
 # ---- how each is trained -------------------------------------------------------------------------------------------
@@ -164,12 +153,12 @@ def _train(
     return [vocabulary[i] for i in predict(splits["test"]).tolist()]
 
 
-RIVALS: dict[str, tuple[str, Callable]] = {
+BASELINES: dict[str, tuple[str, Callable]] = {
     "bag-of-words": ("bag of words", _bag_of_words),
     "convnet": ("small ConvNet", _convnet),
     "lstm": ("LSTM (question alone)", _lstm(frames=False)),
     "lstm-cnn": ("LSTM + CNN", _lstm(frames=True)),
 }
-SUITABLE = {"sst2": ("bag-of-words",)}
-SUITABLE |= dict.fromkeys(("cifar10", "audiomnist", "fsdd"), ("convnet",))
-SUITABLE |= dict.fromkeys(("clevrer", "tgifqa"), ("lstm", "lstm-cnn"))
+BY_TASK = {"sst2": ("bag-of-words",)}
+BY_TASK |= dict.fromkeys(("cifar10", "audiomnist", "fsdd"), ("convnet",))
+BY_TASK |= dict.fromkeys(("clevrer", "tgifqa"), ("lstm", "lstm-cnn"))

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from evlib.data import tasks
 from evlib.data.store import VideoStore
@@ -23,10 +22,10 @@ from evlib.scoring.metrics import accuracy
 from evlib.scoring.ocr import TemplateReader
 from evlib.training.checkpoint import load_network, training_info
 from evlib.training.train import train
-from evlib.utils import files
 from evlib.utils.errors import EvlibError
 from evlib.utils.progress import log_line
 
+KEY = ["task", "variant", "seed", "sequences", "examples"]  # of a row of the comparison
 VARIANTS: dict[str, dict] = {
     "demo (Muon 0.003, batch 16)": {},
     "AdamW 3e-4, constant (the paper's)": {"optimizer": "adamw", "lr": 3e-4, "warmup": 0.0, "decay": 0.0},
@@ -63,7 +62,7 @@ def compare(
     variants: Sequence[str] = tuple(VARIANTS),
     examples: int | None = None,
     log: Callable[[str], None] = log_line,
-) -> pd.DataFrame:
+) -> list[dict]:
     """Trains each variant on `sequences` sequences; with `examples`, sampled from only the first so many of the
     training split, to see what many epochs do. One row each: variant, steps, seconds, validation SSIM and accuracy."""
     task, rows = tasks.get(store.manifest["task"]), []
@@ -98,7 +97,7 @@ def compare(
         }  # fmt: skip
         rows.append(row)
         log("  ".join(f"{key} {value}" for key, value in row.items() if key not in ("data", "n")))
-    return pd.DataFrame(rows)
+    return rows
 
 
 def require_words(task: tasks.Task) -> None:
@@ -108,12 +107,3 @@ def require_words(task: tasks.Task) -> None:
         raise EvlibError(
             f"Variants are compared by the one word that they answer, which {task.name} does not: name one of {known}."
         )
-
-
-def save(table: pd.DataFrame, path: Path) -> None:
-    """Adds the rows to a CSV file, in place of earlier rows of the same task, variant, seed, length and examples."""
-    key = ["task", "variant", "seed", "sequences", "examples"]
-    if path.exists():
-        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(key, keep="last")
-    with files.atomic(path) as temporary:
-        table.to_csv(temporary, index=False)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
+
 from evlib.utils.errors import EvlibError
 
 
@@ -56,3 +58,12 @@ def _about(error: OSError, *places: Path) -> bool:
 def write_text(path: Path, text: str) -> None:
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def update_csv(path: Path, rows: list[dict], key: list[str]) -> None:
+    """Adds rows to a CSV file, each in place of an earlier one that is equal in the columns `key`."""
+    table = pd.DataFrame(rows)
+    if path.exists():
+        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(key, keep="last")
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False)
