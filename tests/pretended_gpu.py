@@ -129,7 +129,7 @@ def check(name: str, n_in: int, n_out: int, spoil=None, **changes) -> int:
 
 
 def check_continued(folder: Path) -> int:
-    """A run that a CPU began goes on: its checkpoint is loaded, the store becomes resident, an epoch's plan is uploaded,
+    """A run that a CPU began goes on: its checkpoint is loaded, the store becomes resident, the plan is uploaded,
     and the steps after that gather from the device alone. Returns a step's kernels."""
     config = preset("demo").override(compile="off", optimizer="muon")
     losses.blur.cache_clear()
