@@ -80,6 +80,7 @@ class TrainConfig:
     validations: int = 10  # per run, evenly spaced; the weights that score best are the run's
     validation_size: int = 256  # sequences
     short_first: bool = False  # a curriculum: the shortest sequences for a third of the steps, then the shorter half
+    questions_first: str = ""  # another: a regular expression of the questions that are asked alone for a sixteenth
     augment: Augment = "none"  # how questions are varied, see training.augment; the paper does not say that they are
     ema_decay: float = 0.0  # of a moving average of the weights, which is then what is validated and saved; 0: none
     shards: int = 1  # parts that each batch takes equal shares of; several GPUs divide the data by them
@@ -114,8 +115,9 @@ class Config:
     def require_end(self) -> None:
         if self.steps is None and self.minutes is None:
             raise EvlibError("Training needs an end: give --steps or --minutes.")
-        if self.train.short_first and self.steps is None:
-            raise EvlibError("short_first divides a run by its steps: give --steps.")
+        for curriculum in ("short_first", "questions_first"):
+            if getattr(self.train, curriculum) and self.steps is None:
+                raise EvlibError(f"{curriculum} divides a run by its steps: give --steps.")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

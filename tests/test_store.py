@@ -11,7 +11,7 @@ import torch
 
 from evlib.data import encode as encoding
 from evlib.data import tasks
-from evlib.data.batches import Batches, Schedule, ShortFirst
+from evlib.data.batches import Batches, Curriculum, Schedule, questions_first, short_first
 from evlib.data.encode import encode
 from evlib.data.store import Split, VideoStore
 from evlib.frames.render import fingerprint, render_example
@@ -390,12 +390,27 @@ def test_short_sequences_come_first(split):
     def make(part):
         return Batches(part, Schedule(part, 4, seed=0), slice(0, 4), torch.device("cpu"))
 
-    batches = ShortFirst(split, 30, make)
+    batches = Curriculum(split, 30, short_first(split), make)
     length = (split.metadata.n_in + split.metadata.n_out).sort_values(ignore_index=True)
     longest = [max(batches[step].video.shape[1] for step in range(start, start + 10)) for start in (0, 10, 20)]
     assert longest[0] <= length[len(length) // 4] and longest[1] <= length[len(length) // 2]
     assert longest[2] == length.max()
     assert torch.equal(batches[25].video, make(split)[25].video)  # at last, as without a curriculum
+
+
+def test_some_questions_come_first(split):
+    def make(part):
+        return Batches(part, Schedule(part, 4, seed=0), slice(0, 4), torch.device("cpu"))
+
+    asked = split.metadata.assign(
+        question=["What is it?", "Is it?"] * (len(split) // 2) + ["Is it?"] * (len(split) % 2)
+    )
+    batches = Curriculum(split, 32, questions_first(replace(split, metadata=asked), "what"), make)
+    first = make(split.select(np.flatnonzero(asked.question == "What is it?")))
+    assert all(torch.equal(batches[step].video, first[step].video) for step in (0, 1))
+    assert torch.equal(batches[2].video, make(split)[2].video)
+    with pytest.raises(EvlibError, match="no question begins with 'Why'; the first are: What is it"):
+        questions_first(replace(split, metadata=asked), "Why")
 
 
 def test_the_best_lag_is_that_of_the_frame_which_comes_back():

@@ -745,11 +745,13 @@ def test_a_run_that_copies_starts_at_the_frame_that_comes_back(tmp_path):
     assert net.copy.lags.abs().max() < 0.1 and net.copy.gate.bias.abs() < 0.1
 
 
-def test_short_first_needs_steps(tmp_path):
+def test_a_curriculum_needs_steps(tmp_path):
     run(tmp_path, short_first=True)
     assert log_of(tmp_path).step.iloc[-1] == STEPS
     with pytest.raises(EvlibError, match="short_first divides a run by its steps: give --steps."):
         run(tmp_path / "timed", short_first=True, steps=None, minutes=0.1)
+    with pytest.raises(EvlibError, match="questions_first divides a run by its steps: give --steps."):
+        run(tmp_path / "timed", questions_first="What", steps=None, minutes=0.1)
 
 
 def test_averaged_weights_are_validated_and_saved(tmp_path):

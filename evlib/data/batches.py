@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor
 
 from evlib.data.store import Split
+from evlib.utils.errors import EvlibError
+
+Stage = tuple[float, np.ndarray]  # of a curriculum
 
 
 class Schedule:
@@ -97,19 +101,34 @@ class Batches:
         return Batch(video if self.resident else upload(video, self.device), n_in, n_out)
 
 
-class ShortFirst:
-    """Batches of a curriculum by length: for a third of `steps` the shortest quarter of the sequences, for a third the
-    shorter half, then all. `make` turns a split into its Batches."""
+class Curriculum:
+    """Batches of a run of so many `steps`, easier sequences first. A stage is the share of the run at which it ends and
+    the rows of `split` that it uses; after the last come all. `make` turns a split into its Batches."""
 
-    def __init__(self, split: Split, steps: int, make: Callable[[Split], Batches]):
-        length = split.metadata.n_in + split.metadata.n_out
-        limits = [length.quantile(share, interpolation="lower") for share in (0.25, 0.5)]
-        self.steps, everything = steps, make(split)  # first of all, while a GPU's memory is free
-        self.stages = [*(make(split.select(np.flatnonzero(length <= limit))) for limit in limits), everything]
+    def __init__(self, split: Split, steps: int, stages: list[Stage], make: Callable[[Split], Batches]):
+        everything = make(split)  # first of all, while a GPU's memory is free
+        self.ends = [end * steps for end, _ in stages]
+        self.stages = [*(make(split.select(rows)) for _, rows in stages), everything]
         self.resident, self.one_of_each_shape = everything.resident, everything.one_of_each_shape
 
     def __getitem__(self, step: int) -> Batch:
-        return self.stages[min(step * len(self.stages) // self.steps, len(self.stages) - 1)][step]
+        return self.stages[bisect_right(self.ends, step)][step]
+
+
+def short_first(split: Split) -> list[Stage]:
+    """For a third of the steps the shortest quarter of the sequences, for a third the shorter half."""
+    length = split.metadata.n_in + split.metadata.n_out
+    limits = [(end, length.quantile(share, interpolation="lower")) for end, share in ((1 / 3, 0.25), (2 / 3, 0.5))]
+    return [(end, np.flatnonzero(length <= limit)) for end, limit in limits]
+
+
+def questions_first(split: Split, pattern: str) -> list[Stage]:
+    """For a sixteenth of the steps the sequences whose question begins as the regular expression says."""
+    rows = np.flatnonzero(split.metadata.question.str.match(pattern, case=False))
+    if not len(rows):
+        examples = "; ".join(split.metadata.question[:3])
+        raise EvlibError(f"questions_first: no question begins with {pattern!r}; the first are: {examples}")
+    return [(1 / 16, rows)]
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:

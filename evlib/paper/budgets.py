@@ -47,7 +47,8 @@ def budget(task: str, preset: str, data: str, minutes: float = 0.0) -> dict[str,
         settings = REAL.get(task, {"steps": 1000})
     else:
         settings = MINIATURE.get(task, {"steps": 1000})
-    if minutes:  # short_first divides a run by its steps
-        settings = {name: value for name, value in settings.items() if name not in ("steps", "short_first")}
+    if minutes:  # a curriculum divides a run by its steps
+        by_steps = ("steps", "short_first", "questions_first")
+        settings = {name: value for name, value in settings.items() if name not in by_steps}
         settings["minutes"] = minutes
     return dict(settings)

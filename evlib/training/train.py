@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from evlib.config import Config
-from evlib.data.batches import Batches, Schedule, ShortFirst
+from evlib.data.batches import Batches, Curriculum, Schedule, questions_first, short_first
 from evlib.data.store import Split, VideoStore
 from evlib.model import NextFrame
 from evlib.training.augment import augment
@@ -123,7 +123,7 @@ def loop(
     config: Config,
     learner: Learner,
     state: State,
-    batches: Batches | ShortFirst,
+    batches: Batches | Curriculum,
     validation: Split,
     out: Path,
     dist: Distributed,
@@ -250,13 +250,16 @@ def _check_shares(config: Config, dist: Distributed) -> None:
         raise EvlibError(f"{shards} shards cannot be shared evenly by {n} processes: set shards to a multiple of {n}.")
 
 
-def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str], None]) -> Batches | ShortFirst:
+def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str], None]) -> Batches | Curriculum:
     batch, shards = config.train.batch, config.train.shards
 
     def make(part: Split) -> Batches:
         return Batches(part, Schedule(part, batch, config.seed, shards), dist.local_slice(batch), dist.device)
 
-    batches = ShortFirst(split, config.steps, make) if config.train.short_first else make(split)
+    stages = short_first(split) if config.train.short_first else []
+    if config.train.questions_first:
+        stages = questions_first(split, config.train.questions_first) + stages
+    batches = Curriculum(split, config.steps, stages, make) if stages else make(split)
     if not batches.resident and dist.is_main:
         hint = f"; `--set shards={dist.world_size}` divides them among the GPUs" if dist.world_size > shards else ""
         log(f"{config.task}: the frames do not fit on the GPU and stay in main memory{hint}")
