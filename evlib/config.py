@@ -105,7 +105,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     seed: int = 0
-    init_from: str | None = None  # a run whose weights to start from, beside this one or a path (section 5.2)
+    init_from: str | None = None  # a run whose weights to start from, beside this one or a path (5.2)
     steps: int | None = None  # optimizer steps
     minutes: float | None = None  # of training
 

@@ -52,6 +52,7 @@ VARIANTS: dict[str, dict] = {
     "loss power 0.3": {"loss_power": 0.3},
     "loss power 0 (logarithm)": {"loss_power": 0.0},
     "loss power from the start": {"power_decay": 0.0},
+    "loss power falling from 1 to 0.5": {"loss_power": 0.5, "power_decay": 0.5},
 }
 
 

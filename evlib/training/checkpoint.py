@@ -28,6 +28,7 @@ from evlib.config import Config, ModelConfig
 from evlib.model import NextFrame
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
+from evlib.utils.paths import here
 
 if TYPE_CHECKING:
     from evlib.training.learner import Learner
@@ -124,12 +125,13 @@ def _no_run(run: str | Path) -> EvlibError:
 
 
 def load_init(net: NextFrame, run: Path, init_from: str) -> None:
-    """Starts `net`, of the run in `run`, from the weights of another run of the same shape: a folder beside it or a
-    path. A network that can already read and write has less to learn (section 5.2)."""
-    other = run.parent / init_from if (run.parent / init_from).is_dir() else Path(init_from)
-    if not has_weights(other):
+    """Starts `net`, of the run in `run`, from the weights of another run of the same shape: a folder beside it, or a
+    path, from here or from the project's folder. A network that can see and write already has less to learn
+    (section 5.2)."""
+    places = run.parent / init_from, Path(init_from), here(init_from)
+    if not (other := next(filter(has_weights, places), None)):
         raise EvlibError(
-            f"init_from: expected a trained run in {other} ({WEIGHTS}), found none; train it first, "
+            f"init_from: expected a trained run in {init_from} ({WEIGHTS}), found none; train it first, "
             "or start from nothing with `--set init_from=null`."
         )
     try:
