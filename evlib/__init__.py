@@ -1,4 +1,4 @@
-"""Everything is a video: text, images, sound and film become 64x64 frames, answered by predicting the next one.
+"""Everything is a video: text, images, sound and video become 64x64 frames; answers are predicted as the next frames.
 
 from evlib import Text, load
 model = load("results/demo/runs/sst2")
@@ -12,7 +12,7 @@ from importlib import import_module
 # with another busy program, spinning made a training step twenty times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# What a notebook needs, and where it lives; imported when it is first asked for, because torch takes seconds.
+# The names that a notebook needs and their modules; imported on first access, because torch takes seconds.
 _HOME = {
     **dict.fromkeys(("Text", "Word", "Image", "Audio", "Clip", "End", "Example"), "frames.parts"),
     "render": "frames.render",

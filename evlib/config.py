@@ -1,7 +1,7 @@
-"""Every setting, its unit and its reason. Three presets: `paper` is Table 1 and section 3.3; `fast` is the same network
-with a recipe that needs fewer steps; `demo` is the same code at a size that a laptop learns in about a minute.
+"""All settings, with units and reasons. Three presets: `paper` is Table 1 and section 3.3; `fast` is the same network
+with a recipe that needs fewer steps; `demo` is the same code at a size that a laptop trains in about a minute.
 
-The same object feeds the notebooks, the command line and a run's config.json.
+Notebooks, the command line and a run's config.json all use the same `Config`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evlib.utils.errors import EvlibError
 SIZE = 64  # px, height and width of every frame (section 3.1)
 Augment = Literal["none", "flip", "shift", "mask", "drop"]
 
-# The numbers a setting may be, and how an error message says so.
+# The allowed range of each numeric setting, and its wording in error messages.
 RANGES: list[tuple[str, Callable[[float], bool], str]] = [
     ("width heads global_blocks mlp batch validation_size shards", lambda n: n >= 1, "at least 1"),
     ("local_blocks validations", lambda n: n >= 0, "at least 0"),
@@ -37,19 +37,19 @@ RANGES: list[tuple[str, Callable[[float], bool], str]] = [
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network (section 3.2). The defaults are the paper's; they come to 40.8M parameters (the paper says 41M)."""
+    """The network (section 3.2). The defaults are the paper's and give 40.8M parameters (the paper says 41M)."""
 
     width: int = 512  # K, "we set K to 512 throughout"
     heads: int = 8  # 64 channels per head; the paper does not say
     patch: int = 8  # pixels; "for an input of 64x64 and a patch size of 8x8" (Figure 9)
-    local_blocks: int = 2  # on each side, at 8x8 patches; the paper does not say
-    global_blocks: int = 5  # at 4x4, after one merge of 2x2; the paper does not say
-    mlp: int = 4  # hidden width of a block's MLP, in widths
+    local_blocks: int = 2  # in the encoder and in the decoder each, on the 8x8 patch grid; the paper does not say
+    global_blocks: int = 5  # on the 4x4 grid, after one 2x2 merge; the paper does not say
+    mlp: int = 4  # hidden size of a block's MLP, as a multiple of width
     dropout: float = 0.1  # "for all layers except the final output layer"
     max_frames: int = 64  # length of the learned temporal encoding; Table 1 needs 41
-    stem: int = 0  # channels of a convolutional stem's first layer, a multiple of 8; 0: linear patches, as in the paper
-    copy: bool = False  # a pointer to earlier frames, so that only what differs from them is drawn; the paper has none
-    zero_init: bool = False  # every residual branch starts at zero, each block at the identity
+    stem: int = 0  # channels of a convolutional stem's first layer, a multiple of 8; 0: linear patch embedding (paper)
+    copy: bool = False  # a pointer to earlier frames: only the differences from them are predicted; not in the paper
+    zero_init: bool = False  # every residual branch starts at zero, so that each block starts as the identity
 
     def __post_init__(self):
         check(self)
@@ -61,32 +61,32 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The loop (section 3.3 and Table 1)."""
+    """The training loop (section 3.3 and Table 1)."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
-    lr: float = 3e-4  # of AdamW; "a constant learning rate of 3e-4"
-    muon_lr: float = 0.003  # of Muon, which has the matrices of the blocks and a stem; AdamW has the rest
-    warmup: float = 0.0  # share of the run, at its start, with a rising learning rate; the paper has none
-    decay: float = 0.0  # share of the run, at its end, with a learning rate falling to zero; the paper has none
+    lr: float = 3e-4  # for AdamW; "a constant learning rate of 3e-4"
+    muon_lr: float = 0.003  # for Muon, which updates the matrices of the blocks and of a stem; AdamW updates the rest
+    warmup: float = 0.0  # fraction of the run, at the start, in which the learning rate rises; not in the paper
+    decay: float = 0.0  # fraction of the run, at the end, in which the learning rate falls to zero; not in the paper
     weight_decay: float = 0.01  # "AdamW using default parameters"
-    batch: int | None = None  # sequences per step, over all processes; None: the task's (Table 1)
-    mean_bias: bool = False  # the output starts at the mean answer frame of the training set
-    grad_clip: float = 1.0  # largest norm of the gradient; 0: none
-    loss: Literal["outputs", "all"] = "outputs"  # frames the loss is on: the answer's, or "each input frame" as well
-    loss_power: float = 1.0  # of each frame's 1 - MS-SSIM; below 1 a blend of two answers costs more than either
-    power_decay: float = 0.0  # share of the run, at its end, with a power falling from 1 to loss_power; 0: always that
-    l1: float = 0.0  # weight of the mean absolute error, which sees brightness and hue better; the paper has none
-    window: int = 3  # px, at most 4: the fifth scale of 64 px has no more; the usual 11 needs images of 176
-    validations: int = 10  # per run, evenly spaced; the weights that score best are the run's
+    batch: int | None = None  # sequences per step, over all processes; None: the task's own batch size (Table 1)
+    mean_bias: bool = False  # initialize the output bias to the mean answer frame of the training set
+    grad_clip: float = 1.0  # maximum gradient norm; 0: no clipping
+    loss: Literal["outputs", "all"] = "outputs"  # frames in the loss: the answer's, or "each input frame" as well
+    loss_power: float = 1.0  # of each frame's 1 - MS-SSIM; below 1, a blend of two answers costs more than either
+    power_decay: float = 0.0  # fraction of the run, at the end, where the power falls from 1 to loss_power; 0: constant
+    l1: float = 0.0  # weight of the mean absolute error, which captures brightness and hue better; not in the paper
+    window: int = 3  # px, at most 4: of 64 px, only 4 are left at the fifth scale; the usual 11 needs 176 px images
+    validations: int = 10  # per run, evenly spaced; the weights with the best score are saved
     validation_size: int = 256  # sequences
-    short_first: bool = False  # a curriculum: the shortest sequences for a third of the steps, then the shorter half
-    questions_first: str = ""  # another: a regular expression of the questions that are asked alone for a sixteenth
-    augment: Augment = "none"  # how questions are varied, see training.augment; the paper does not say that they are
-    ema_decay: float = 0.0  # of a moving average of the weights, which is then what is validated and saved; 0: none
-    shards: int = 1  # parts that each batch takes equal shares of; several GPUs divide the data by them
-    # How a step is computed, not what:
+    short_first: bool = False  # curriculum: the shortest sequences for a third of the steps, then the shorter half
+    questions_first: str = ""  # curriculum: only questions matching this regex, for the first 1/16 of the steps
+    augment: Augment = "none"  # augmentation of the inputs, see training.augment; the paper does not mention any
+    ema_decay: float = 0.0  # for a moving average of the weights, which is then validated and saved instead; 0: none
+    shards: int = 1  # parts of the data; each batch takes equally many sequences from each; several GPUs share them
+    # How a step is computed, not what it computes:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of matrix products; see training.device.precision_for
-    compile: Literal["auto", "off", "on", "graphs"] = "auto"  # torch.compile: on a GPU; "graphs": with CUDA graphs
+    compile: Literal["auto", "off", "on", "graphs"] = "auto"  # torch.compile; auto: on a GPU; graphs: with CUDA graphs
 
     def __post_init__(self):
         check(self)
@@ -96,18 +96,18 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A run. `steps` end it, and everything follows them: the learning rate, the validations. So the same seed gives
-    the same weights on the same kind of machine. `minutes` beside `steps` are only an estimate that is printed; without
-    `steps` the clock ends the run, and how far it came depends on the machine."""
+    """The settings of a run. With `steps`, the run ends after that many, and learning rate and validations follow the
+    step count, so the same seed gives the same weights on the same kind of machine; `minutes` is then only an estimate
+    that is printed. Without `steps`, the run ends after `minutes`, and how far it gets depends on the machine."""
 
     task: str = ""
     preset: str = "paper"
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     seed: int = 0
-    init_from: str | None = None  # a run whose weights to start from, beside this one or a path (5.2)
+    init_from: str | None = None  # run to take the initial weights from: a folder beside this one, or a path (5.2)
     steps: int | None = None  # optimizer steps
-    minutes: float | None = None  # of training
+    minutes: float | None = None  # training time
 
     def __post_init__(self):
         check(self)
@@ -124,7 +124,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> Config:
-        """From `to_json`, or from a run's config.json, which adds what the run was trained on."""
+        """Reads the output of `to_json`, or a run's config.json, which also records what the run was trained on."""
         values = json.loads(text)
         return cls(
             model=ModelConfig(**values["model"]),
@@ -133,8 +133,8 @@ class Config:
         )
 
     def override(self, **changes: Any) -> Config:
-        """The same settings but for `changes`, each named as in the dataclasses: override(width=96, lr=1e-3).
-        A name that does not exist is an error that offers the nearest one."""
+        """A copy with some settings changed, named as in the dataclasses: override(width=96, lr=1e-3).
+        Raises EvlibError for an unknown name and suggests the nearest one."""
         owners = {"": _names(Config), "model": _names(ModelConfig), "train": _names(TrainConfig)}
         parts: dict[str, dict] = {owner: {} for owner in owners}
         for name, value in changes.items():
@@ -151,8 +151,8 @@ class Config:
 
 
 def check(config: Any) -> None:
-    """A value of another type than its field's, or out of RANGES, is an EvlibError that names it: settings also come
-    from files and command lines."""
+    """Raises EvlibError naming a setting that has the wrong type or is outside RANGES: settings also come from files
+    and command lines."""
     for name, kind in get_type_hints(type(config)).items():
         value, allowed = getattr(config, name), get_args(kind)
         if get_origin(kind) is Literal:
@@ -174,7 +174,7 @@ def _names(cls) -> list[str]:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """The end of an error sentence: the nearest known name, or all of them."""
+    """The end of an error message: the nearest known name or, if none is close, all of them."""
     close = difflib.get_close_matches(name, known, n=1)
     return f": did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}."
 
@@ -183,9 +183,9 @@ MUON = TrainConfig(optimizer="muon", lr=1e-3, warmup=0.02, decay=0.5, mean_bias=
 
 PRESETS = {
     "paper": Config(),
-    # What the small comparisons of results/recipe support: not zero_init, not ema_decay.
+    # What the small comparisons in results/recipe support: neither zero_init nor ema_decay.
     "fast": Config(preset="fast", train=MUON),
-    # Without local blocks the same frames cost half as much; a word needs depth rather than detail.
+    # Without local blocks, the same frames cost half as much to process; words need depth rather than detail.
     "demo": Config(
         preset="demo",
         model=ModelConfig(width=96, heads=3, local_blocks=0, global_blocks=3, dropout=0.0, zero_init=True),

@@ -1,5 +1,5 @@
 """Generating the answer (section 3.2: "the final predicted frame is concatenated to the input ... in an autoregressive
-manner"). Only time attention crosses frames: its keys and values are cached, and a new frame costs one frame's work.
+manner"). Only time attention crosses frames; with its keys and values cached, a new frame costs one frame's work.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def generate_answers(
     batch: int = 64,
     on_batch: Callable[[int], object] = lambda rows: None,
 ) -> list[np.ndarray]:
-    """The answer to every row of a split, in its order: uint8 (n_frames(n_in), 64, 64, 3) each, where n_in counts the
-    row's input frames; the true answer is not looked at. After every batch, `on_batch` gets its number of rows."""
+    """The answers to all rows of a split, in row order: uint8 (n_frames(n_in), 64, 64, 3) each, where n_in is the row's
+    number of input frames; the true answers are not used. `on_batch` is called after each batch with its row count."""
     answers: list = [None] * len(split)
     for rows in split.batches(batch):
         n_in = int(split.metadata.n_in.values[rows[0]])

@@ -7,8 +7,8 @@
                                                 +---------------------------- skip ---------------------------------+
       mix -- local blocks -- pixels (B, T, C, H, W): what is predicted to follow each frame
 
-A block is divided space-time attention (TimeSformer): space within a frame, then causal time at a place, then an MLP.
-Only time attention crosses frames, so a cache of its keys and values makes generation one frame's work per frame."""
+A block is divided space-time attention (TimeSformer): within a frame, then causally over time per patch, then an MLP.
+Only time attention crosses frames: with its keys and values cached, generating a frame costs one frame's work."""
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from evlib.config import SIZE, ModelConfig
 
-Cache = dict  # time attention -> its past keys and values, (B', heads, T, d); copy -> past frames; "frames" -> how many
+Cache = dict  # time attention -> its past keys and values, (B', heads, T, d); copy -> past frames; "frames" -> number
 
 
 class Attention(nn.Module):
@@ -31,7 +31,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None = None, last: int | None = None) -> Tensor:
-        """(B', L, K) -> (B', last, K): queries from the last so many positions only, keys and values from all."""
+        """(B', L, K) -> (B', last, K): queries from the last `last` positions only, keys and values from all."""
         q, k, v = rearrange(self.qkv(x), "b l (three h d) -> three b h l d", three=3, h=self.heads)
         if last is not None:
             q, mask = q[:, :, -last:], mask if mask is None else mask[-last:]
@@ -47,15 +47,15 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Space attention, time attention, MLP; each normalized before and added after.
+    """Space attention, time attention, MLP; each with LayerNorm before it and a residual connection around it.
 
-    Local: space sees the 3x3 neighboring patches, time this frame and the one before.
-    Global: space sees the whole frame, time all frames so far."""
+    Local: space attention sees the 3x3 neighboring patches, time attention this frame and the one before.
+    Global: space attention sees the whole frame, time attention all frames so far."""
 
     def __init__(self, config: ModelConfig, grid: int, local: bool):
         super().__init__()
         K, p = config.width, config.dropout
-        self.window = 2 if local else None  # frames that time attention reaches over
+        self.window = 2 if local else None  # frames that time attention sees, the current one included
         self.space, self.time = Attention(K, config.heads, p), Attention(K, config.heads, p)
         self.mlp = nn.Sequential(nn.Linear(K, config.mlp * K), nn.GELU(), nn.Dropout(p), nn.Linear(config.mlp * K, K))
         self.norms = nn.ModuleList(nn.LayerNorm(K) for _ in range(3))  # RMSNorm is a tenth slower on a CPU
@@ -63,7 +63,7 @@ class Block(nn.Module):
         self.register_buffer("near", neighbors(grid) if local else None, persistent=False)
 
     def forward(self, x: Tensor, cache: Cache | None = None, last: int | None = None) -> Tensor:
-        """(B, T, N, K) -> (B, last, N, K): the frames before the last so many serve as keys and values alone."""
+        """(B, T, N, K) -> (B, last, N, K): frames before the last `last` only serve as keys and values."""
         B, T, N, K = x.shape  # N = G * G patches
         y = self.space(rearrange(self.norms[0](x), "b t n k -> (b t) n k"), self.near)
         x = x + self.dropout(rearrange(y, "(b t) n k -> b t n k", b=B))
@@ -101,8 +101,8 @@ class Residual(nn.Sequential):
 
 
 class ConvStem(nn.Module):
-    """The same through 3x3 convolutions of stride 2, each halving the frame until a pixel is a patch; all but the last
-    are followed by a residual branch of two more. Small networks learn photographs faster through it."""
+    """The same as PatchEmbedding with 3x3 convolutions of stride 2, each halving the frame until one pixel is a patch;
+    all but the last are followed by a residual branch of two more. Small networks learn photographs faster with it."""
 
     def __init__(self, patch: int, width: int, channels: int):
         super().__init__()
@@ -114,18 +114,18 @@ class ConvStem(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         x, where, B = rearrange(frames, "b t c h w -> (b t) c h w"), None, len(frames)
-        if x.device.type == "cpu":  # a word stands in many sequences of a batch; a GPU would wait for their number
+        if x.device.type == "cpu":  # words repeat within a batch; on a GPU, torch.unique would wait for their number
             x, where = torch.unique(x, dim=0, return_inverse=True)
         x = rearrange(self.layers(x.contiguous(memory_format=torch.channels_last)), "n k g h -> n (g h) k")
         return rearrange(x if where is None else x[where], "(b t) n k -> b t n k", b=B)
 
 
 class Copy(nn.Module):
-    """A pointer to earlier frames, in pixels: a weight per lag, a gate per patch. The head adds the difference."""
+    """A pointer to earlier frames in pixel space: a weight per lag, a gate per patch. The head adds the difference."""
 
     def __init__(self, width: int, max_frames: int):
         super().__init__()
-        self.lags = nn.Parameter(torch.zeros(max_frames))  # entry i: the frame i + 1 before the predicted one
+        self.lags = nn.Parameter(torch.zeros(max_frames))  # entry i: the frame i + 1 steps before the predicted one
         self.gate = nn.Linear(width, 1)
 
     def forward(self, x: Tensor, frames: Tensor, cache: Cache | None = None) -> Tensor:
@@ -135,7 +135,7 @@ class Copy(nn.Module):
         T, P = frames.shape[1], SIZE // int(x.shape[2] ** 0.5)
         new, old = torch.arange(T - x.shape[1], T, device=x.device)[:, None], torch.arange(T, device=x.device)
         weights = self.lags[(new - old).clamp(min=0)].masked_fill(old > new, -torch.inf).softmax(dim=-1)
-        odds = torch.einsum("ts,bschw->btchw", weights, frames).float().logit(eps=2e-3)  # costs half a gray level
+        odds = torch.einsum("ts,bschw->btchw", weights, frames).float().logit(eps=2e-3)  # eps: half a gray level
         return self.gate(x) * rearrange(odds, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
 
 
@@ -148,7 +148,7 @@ class NextFrame(
 ):
     """Predicts, for every frame, the frame that follows it.
 
-    The mixin (`from_pretrained`, `push_to_hub`) reads the type of `model` at run time: no postponed annotations."""
+    The mixin (`from_pretrained`, `push_to_hub`) reads the type of `model` at run time; do not postpone annotations."""
 
     def __init__(self, model: ModelConfig = ModelConfig()):  # noqa: B008 (frozen); `model` as in config.json
         super().__init__()
@@ -183,8 +183,8 @@ class NextFrame(
     def forward(self, frames: Tensor, last: int | None = None, cache: Cache | None = None) -> Tensor:
         """frames (B, T, 3, 64, 64), uint8 0..255 or float 0..1 -> (B, last, 3, 64, 64) float 0..1.
 
-        Entry t is the prediction of frame t + 1. With `last`, only the last so many are computed: a decoder block
-        looks one frame back, so the decoder runs on that many more. With a `cache`, `frames` continue what it saw."""
+        Entry t is the prediction of frame t + 1. With `last`, only the last `last` are computed, the decoder running on
+        one more per block, as each looks one frame back. With a `cache`, `frames` continue the cached ones."""
         P, G, T = self.config.patch, SIZE // self.config.patch, frames.shape[1]
         past = cache.get("frames", 0) if cache is not None else 0
         if past + T > self.config.max_frames:
@@ -215,14 +215,14 @@ class NextFrame(
 
     @torch.no_grad()
     def init_output_bias(self, mean: Tensor) -> None:
-        """Lets the untrained network predict `mean` (3, 64, 64), 0..1: the shape of an answer, and not gray."""
+        """Makes the untrained network predict `mean` (3, 64, 64), 0..1: the shape of an answer instead of gray."""
         P, odds = self.config.patch, torch.logit(mean.clamp(0.01, 0.99))
         self.output_bias.copy_(rearrange(odds, "c (g p) (h q) -> (g h) (c p q)", p=P, q=P))
         nn.init.zeros_(self.head.weight)
 
     @torch.no_grad()
     def init_copy(self, lag: int | None) -> None:
-        """Lets the untrained network predict the frame `lag` frames before the predicted one. None: closes the gate."""
+        """Makes the untrained network copy the frame `lag` frames before the predicted one. None: closes the gate."""
         gate = self.copy.gate
         for zero in (self.head.weight, gate.weight, gate.bias, *([] if lag is None else [self.output_bias])):
             nn.init.zeros_(zero)
@@ -242,8 +242,8 @@ def neighbors(grid: int) -> Tensor:
 
 
 def causal(T: int, past: int, window: int | None, device: torch.device) -> Tensor | None:
-    """(T, past + T) bool: which frames each of T new frames may look at; None: all of them.
-    A cache may hold fewer frames than there were, so `past` counts those it holds."""
+    """(T, past + T) bool: which frames each of T new frames may attend to; None: all of them.
+    A cache may hold fewer frames than it has seen; `past` counts those it holds."""
     if T == 1 and window is None:
         return None
     new, old = torch.arange(past, past + T, device=device)[:, None], torch.arange(past + T, device=device)

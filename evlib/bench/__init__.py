@@ -1,16 +1,16 @@
-"""How fast it all is, here: measures anything below it, and nothing below imports it.
+"""Benchmarks on this machine: they measure anything in the layers below, and nothing there imports them.
 
     python -m evlib bench --data DIR        -> results/bench/{ends,network,variants,peers,growth}.csv, bench.png
 
     ends       rendering, encoding, reading: what happens before and after the network
     network    forward pass, training step and generation for the shapes of Table 1, as a share of the machine's rate
-    variants   what bfloat16 and a last block of answer frames alone gain in a training step, and what a stem costs
-    peers      the same work done otherwise: another library, no cache, one call per frame, files at every step
+    variants   what bfloat16 and a last block on answer frames only save in a training step, and what a stem costs
+    peers      the same work done in other ways: another library, no cache, one call per frame, files at every step
     growth     seconds and memory as frames, width, batch and data set grow
 
-What is compared is compared in one process, in turns, as a ratio of medians; `timing` says of which seconds. Everything
-but the ends is measured on one thread and on two. A run replaces the rows of its own kind of device, number of threads
-and preset, so that one table holds a laptop and a GPU.
+Comparisons run in one process, in turns, and are ratios of medians; `timing` explains which seconds are measured. All
+parts but `ends` are measured with one thread and with two. A run replaces the rows of its own kind of device, number of
+threads and preset, so that one table holds a laptop and a GPU.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from evlib.utils.errors import EvlibError
 from evlib.utils.progress import log_line
 
 PARTS = ("ends", "network", "variants", "peers", "growth")
-PRESETS = ("demo", "paper", "fast")  # fast differs from paper by its recipe alone: on a GPU, or where it is named
+PRESETS = ("demo", "paper", "fast")  # fast differs from paper only in its recipe: for a GPU, or if it is named
 
 
 def bench(
@@ -40,9 +40,9 @@ def bench(
     threads: int | None = None,
     log: Callable[[str], None] = log_line,
 ) -> dict[str, pd.DataFrame]:
-    """Measures the PARTS named in `only`, or all; of the network, `preset`, or demo, paper and on a GPU fast. Writes
-    <out>/<part>.csv and bench.png, and returns the tables by part. What `data` lacks is a row that says so. EvlibError
-    for threads that there are not."""
+    """Measures the PARTS named in `only`, or all; the network with `preset`, or with demo, paper and, on a GPU, fast.
+    Writes <out>/<part>.csv and bench.png, and returns the tables by part. A row says so if `data` lacks what it needs.
+    EvlibError if `threads` is more than there are cores."""
     from evlib.bench import ends, growth, network, peers, plot, variants
 
     on = find_device(device)
@@ -71,7 +71,7 @@ def bench(
 
 
 def thread_counts(threads: int | None, device: torch.device) -> tuple[int, ...]:
-    """The numbers of threads to measure with, checked: torch would report more than it can have."""
+    """The numbers of threads to measure with, checked: torch would report more threads than there are cores."""
     if device.type == "cuda":
         return (threads or torch.get_num_threads(),)
     if threads is None:
@@ -82,7 +82,7 @@ def thread_counts(threads: int | None, device: torch.device) -> tuple[int, ...]:
 
 
 def joined(new: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The new rows, and those of an earlier run on another kind of device, with other threads or of another preset."""
+    """The new rows, and those of an earlier run on another kind of device, with other threads or another preset."""
     if not path.exists():
         return new
     old = pd.read_csv(path)
@@ -92,6 +92,6 @@ def joined(new: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _origin(table: pd.DataFrame) -> pd.Series:
-    """What one run measures as a whole: a kind of device, on a CPU a number of threads, and a preset."""
+    """The key of the rows that one run replaces: the kind of device, on a CPU the number of threads, and the preset."""
     kind = table.device.where(table.device.str.startswith("CPU"), "GPU")
     return kind + " " + (table.preset if "preset" in table else "")

@@ -1,5 +1,5 @@
-"""How fast the ends of the flow are: rendering, encoding, reading. By the clock, on every core: they use threads and
-programs of their own, so `threads` is here the number of cores."""
+"""Speed of the steps before and after the network: rendering, encoding, reading. Wall-clock seconds on all cores: these
+steps use threads and programs of their own, so the column `threads` is the number of cores here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 
 def measure(data: Path, log: Callable[[str], None]) -> pd.DataFrame:
-    """COLUMNS, one row for each thing that the data under `data` allows."""
+    """A table with COLUMNS: one row per measurement, with a note if the data under `data` does not allow it."""
     rows = []
     with torch_threads(cores()):
         for measured in (rendering, encoding_cifar10, encoding_sounds, decoding_clips, reading):
@@ -44,7 +44,7 @@ def measure(data: Path, log: Callable[[str], None]) -> pd.DataFrame:
 
 
 def rendering(data: Path) -> dict:
-    """Every distinct word of SST-2, once."""
+    """Renders every distinct word of SST-2, once."""
     task = tasks.get("sst2")
     words = {word for item in task.items(task.root(data)) for word in tokenize(item.group)}
     word_frame.cache_clear()
@@ -52,7 +52,7 @@ def rendering(data: Path) -> dict:
 
 
 def encoding_cifar10(data: Path) -> dict:
-    """All of CIFAR-10 to a store."""
+    """Encodes all of CIFAR-10 into a store."""
     with tempfile.TemporaryDirectory() as folder:
         row = timed("CIFAR-10 images encoded", lambda: encoded("cifar10", data, Path(folder) / "store"))
     return {**row, "note": peak_memory()}
@@ -73,7 +73,7 @@ def encoding_sounds(data: Path) -> dict:
 
 
 def decoding_clips(data: Path) -> dict:
-    """Ten frames each of mp4 files of 100 frames, 64x64, a pattern that moves: found, decoded and converted."""
+    """Ten frames each from mp4 files of 100 frames, 64x64, a moving pattern: found, decoded and converted."""
     y, x = np.mgrid[:64, :64]
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i}.mp4" for i in range(CLIPS)]
@@ -87,19 +87,19 @@ def decoding_clips(data: Path) -> dict:
 
 
 def reading(data: Path) -> dict:
-    """Frames by Tesseract."""
+    """Reads frames with Tesseract."""
     frames = word_frames(READ_FRAMES)
     return timed("frames read", lambda: ocr.read_words(frames))
 
 
 def word_frames(count: int) -> np.ndarray:
-    """Rendered words of three data sets, again and again: uint8 (count, 64, 64, 3)."""
+    """Rendered words of three data sets, repeated: uint8 (count, 64, 64, 3)."""
     words = ["positive", "negative", *DIGITS, *tasks.get("cifar10").answer.classes]
     return np.stack([word_frame(words[i % len(words)]) for i in range(count)])
 
 
 def encoded(task: str, data: Path, out: Path | None = None) -> pd.DataFrame:
-    """The rows of a data set, encoded without a word."""
+    """The rows of a data set, encoded without log output."""
     return encode(tasks.get(task), data, out, log=lambda line: None).metadata
 
 

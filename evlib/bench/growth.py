@@ -1,6 +1,6 @@
-"""How cost grows: with frames, width, batch, and with the number of sequences in a data set.
+"""How cost grows with frames, width and batch, and with the number of sequences in a data set.
 
-The slope of seconds and bytes on logarithmic scales is in the note: 1 is in proportion, 0 is not at all.
+The note gives the slopes of seconds and bytes on logarithmic scales: 1 is in proportion, 0 is no growth.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from evlib.training.learner import answer_loss
 
 SIZES = {"frames": (2, 4, 8, 16, 32, 64), "width": (64, 128, 256, 512), "batch": (1, 4, 16, 64)}
 SEQUENCES = (1_000, 10_000, 100_000, 1_000_000)
-FIXED = {"frames": 11, "width": preset("demo").model.width, "batch": 8}  # what does not grow
+FIXED = {"frames": 11, "width": preset("demo").model.width, "batch": 8}  # the sizes that do not vary
 DISTINCT, LENGTH = 1_000, 12  # frames of the synthetic store, and of each of its sequences
 
 
 def measure(device: torch.device, log: Callable[[str], None], host: bool = True) -> pd.DataFrame:
     """One row per size. `megabytes` of a training step: on a CPU what is saved for the backward pass, on a GPU the peak
-    of all tensors; `formula_megabytes` what evlib.paper.cost says of it. Of a data set, measured if it is the `host`'s
-    turn: the index, 4 bytes per frame of a sequence."""
+    of all tensors; `formula_megabytes`: what evlib.paper.cost predicts. Data sets are measured only if `host` is true;
+    their `megabytes` are the index, 4 bytes per frame of a sequence."""
     usual, other = ("float32", "bfloat16") if device.type == "cpu" else ("bfloat16", "float32")
     rows = [row for axis in SIZES for row in steps("training step", axis, device, usual)]
     rows += steps(f"training step in {other}", "width", device, other)
@@ -48,7 +48,7 @@ def measure(device: torch.device, log: Callable[[str], None], host: bool = True)
 
 
 def steps(what: str, axis: str, device: torch.device, precision: str) -> Iterator[dict]:
-    """A training step of preset demo with one size changed, all sizes in turns."""
+    """Times a training step of preset demo with one size varied, all its values in turns."""
     works, megabytes = {}, {}
     for value in SIZES[axis]:
         works[value], *megabytes[value] = one_step({**FIXED, axis: value}, device, precision)
@@ -59,7 +59,7 @@ def steps(what: str, axis: str, device: torch.device, precision: str) -> Iterato
 
 
 def one_step(size: dict[str, int], device: torch.device, precision: str) -> tuple[Callable, float, float]:
-    """A step of one size, with one frame of answer; the megabytes it takes, and what they should be."""
+    """A step of one size, with one answer frame; the megabytes it takes, and what the formula predicts."""
     torch.manual_seed(0)
     T, width, batch = size["frames"], size["width"], size["batch"]
     config = preset("demo").override(width=width, heads=width // 32, batch=batch, precision=precision)
@@ -81,8 +81,8 @@ def one_step(size: dict[str, int], device: torch.device, precision: str) -> tupl
 
 
 def stores(device: torch.device) -> Iterator[dict]:
-    """A store of every size: opened, its training split brought to the device, an epoch shuffled, 20 batches of 16
-    gathered (the frames are few and shared: what grows is the index)."""
+    """For a store of each size: opening it, moving its training split to the device, shuffling an epoch, gathering 20
+    batches of 16 (the frames are few and shared: only the index grows)."""
     for size in SEQUENCES:
         with tempfile.TemporaryDirectory() as folder:
             write_store(Path(folder), size)

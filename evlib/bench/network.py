@@ -1,7 +1,7 @@
 """The network alone: forward pass, training step and generation for the shapes of Table 1.
 
-What counts is the utilisation, FLOP (evlib.paper.cost) per second over those of one big matrix product of the same
-type, both measured in turns: the share of the machine that the network makes use of.
+The main result is the utilisation: FLOP (evlib.paper.cost) per second, divided by those of one big matrix product of
+the same dtype, both measured in turns. It is the share of the machine that the network uses.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from evlib.training.learner import Learner
 
 SHAPES = table1.distinct()
 WORKS = ("forward", "training step", "generation")
-ON_CPU = {"demo": 16, "paper": 1, "fast": 1}  # sequences per step, at most, where Table 1's would take minutes
+ON_CPU = {"demo": 16, "paper": 1, "fast": 1}  # sequences per step at most: those of Table 1 would take minutes
 
 
 def measure(presets: Sequence[str], device: torch.device, log: Callable[[str], None]) -> pd.DataFrame:
-    """One row per preset, shape and work. `frames_per_second` counts the frames of the sequences, input and answer;
-    `peak_megabytes` is of a GPU's tensors, or of a whole process that does nothing else."""
+    """One row per preset, shape and work. `frames_per_second` counts input and answer frames; `peak_megabytes` is the
+    peak, on a GPU of all tensors, on a CPU of a whole process that does nothing else."""
     rows = []
     for name in presets:
         for shape, (n_in, n_out, batch) in SHAPES.items():
@@ -47,7 +47,7 @@ def measure(presets: Sequence[str], device: torch.device, log: Callable[[str], N
 
 
 def utilisation(what: str, config: Config, n_in: int, n_out: int, device: str) -> dict:
-    """One work, in turns with the yardstick."""
+    """Times one of WORKS, in turns with the matrix product it is compared with."""
     on, batch = torch.device(device), config.train.batch
     dtype = precision_for(config, on) if what == "training step" else torch.float32  # as evlib validates and generates
     work, flop = work_of(what, config, n_in, n_out, on)
@@ -79,7 +79,7 @@ def work_of(what: str, config: Config, n_in: int, n_out: int, device: torch.devi
 
 
 def training_step(net: NextFrame, config: Config, split: Split) -> Callable[[], None]:
-    """What `train` does at every step: gather, forward, loss, backward, clip, optimizers. Every call is the next."""
+    """What `train` does at every step: gather, forward, loss, backward, clip, optimizers. Each call is one step."""
     learner, batch, steps = Learner(config, net), config.train.batch, count()
     batches = Batches(split, Schedule(split, batch, config.seed), slice(0, batch), split.frames.device)
     return lambda: learner.step(batches[next(steps)])

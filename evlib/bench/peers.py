@@ -1,7 +1,7 @@
-"""The same work done otherwise, in turns in one process. The slowdown is the other way's seconds over ours.
+"""The same work done in other ways, in turns in one process. The slowdown is the peer's seconds divided by ours.
 
 * a training step of timesformer-pytorch, an implementation of divided space-time attention that people use
-* generation without a cache: the whole sequence again for every frame
+* generation without a cache: the whole sequence is computed again for every frame
 * reading frames with one pytesseract call each
 * a data set that opens, decodes and renders its official files at every step
 """
@@ -41,11 +41,11 @@ from evlib.training.learner import answer_loss
 from evlib.training.optim import make_optimizers
 from evlib.utils.errors import EvlibError
 
-FRAMES, BATCH = 20, 8  # generated
-READ, SINGLY = 500, 20  # frames that we read, and that the peer reads, one by one
+FRAMES, BATCH = 20, 8  # frames generated, sequences at a time
+READ, SINGLY = 500, 20  # frames that we read, and frames that the peer reads one by one
 COLUMNS = "what ours peer ours_seconds peer_seconds slowdown repeats device threads note"
 TIMESFORMER = "timesformer-pytorch 0.4.1"
-FILES = ("fsdd", "audiomnist", "tinyvirat", "lasot")  # of these a file holds one example; as far as they are there
+FILES = ("fsdd", "audiomnist", "tinyvirat", "lasot")  # data sets with one example per file; measured if present
 
 
 class Pair(NamedTuple):
@@ -54,11 +54,11 @@ class Pair(NamedTuple):
     ours: Callable
     peer: Callable
     note: str = ""
-    counts: tuple[int, int] = (1, 1)  # how many things one call of each does; seconds are per thing
+    counts: tuple[int, int] = (1, 1)  # how many items one call of each handles; seconds are per item
 
 
 def measure(data: Path, device: torch.device, log: Callable[[str], None], host: bool = True) -> pd.DataFrame:
-    """COLUMNS, one row per comparison; with those that are not the network's work if it is the `host`'s turn."""
+    """A table with COLUMNS, one row per comparison; those of work outside the network only if `host` is true."""
     rows = []
     for what, ours, peer, make in comparisons(data, device, host and device.type == "cpu"):
         try:
@@ -72,7 +72,7 @@ def measure(data: Path, device: torch.device, log: Callable[[str], None], host: 
 
 
 def comparisons(data: Path, device: torch.device, host: bool) -> Iterator[tuple[str, str, str, Callable[[], Pair]]]:
-    """What is compared, ours and the peer by name; and what makes the pair, or says in an EvlibError why it cannot."""
+    """What is compared, ours and the peer by name, and a function that makes the pair or raises an EvlibError."""
     demo = preset("demo").model
     wide, paper = replace(demo, width=512, heads=8), replace(preset("paper").model, dropout=0.0)
     sizes = [(demo, 8, 2, 16), (demo, 8, 11, 16), (wide, 8, 11, 8), (paper, 8, 11, 2)]
@@ -104,9 +104,9 @@ def compared(pair: Pair, device: torch.device, repeats: int = REPEATS) -> dict:
 
 
 def step_pair(model: ModelConfig, patch: int, n_in: int, batch: int, device: torch.device) -> Pair:
-    """Forward, loss, backward and AdamW, in one precision, at equal width, heads, blocks, frames and batch. Ours
+    """Forward, loss, backward and AdamW, in the same precision, with equal width, heads, blocks, frames and batch. Ours
     predicts the next frame, the peer one of ten classes; ours merges patches of 8 pixels to 16 for its global blocks,
-    so with patches of 16 the peer has as many tokens in a block."""
+    so with patches of 16 the peer has as many tokens per block as those."""
     torch.manual_seed(0)
     settings = TrainConfig(optimizer="adamw")
     dtype = precision_for(preset("demo").override(width=model.width, heads=model.heads), device)
@@ -192,7 +192,7 @@ def reading_pair() -> Pair:
 
 
 def from_files(task: Task, items: Sequence[Item]) -> Tensor:
-    """A batch as one would make it first: every official file read, decoded and rendered. uint8 (B, T, 3, 64, 64)"""
+    """A batch made in the most obvious way: every official file read, decoded and rendered. uint8 (B, T, 3, 64, 64)"""
     examples = [render_example(item.load(), task.max_inputs) for item in items]
     frames = [np.stack([frame.pixels for frame in (*example.inputs, *example.outputs)]) for example in examples]
     return torch.from_numpy(np.stack(frames)).permute(0, 1, 4, 2, 3)

@@ -1,4 +1,4 @@
-"""The benchmark on one page, plotted from its CSV files: what the network makes of the machine, peers, growth."""
+"""The benchmark on one page, plotted from its CSV files: utilisation of the machine, peers, growth."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pandas as pd
 from evlib.utils import files
 from evlib.viz.plots import STYLE
 
-COLORS = {"forward": "C5", "training step": "C0", "generation": "C1"}  # of the project's cycle
+COLORS = {"forward": "C5", "training step": "C0", "generation": "C1"}  # of the project's color cycle
 
 
 def plot(folder: Path) -> Path | None:
-    """<folder>/bench.png from as many of network.csv, peers.csv and growth.csv as are there; None if none is. A GPU's
-    rows where there are any, else those of a CPU's fewest threads."""
+    """<folder>/bench.png from as many of network.csv, peers.csv and growth.csv as there are; None if there are none.
+    Plots a GPU's rows if there are any, else a CPU's rows with the fewest threads."""
     tables = {name: measured(folder / f"{name}.csv") for name in ("network", "peers", "growth")}
     if all(table is None for table in tables.values()):
         return None
@@ -36,7 +36,7 @@ def plot(folder: Path) -> Path | None:
 
 
 def measured(path: Path) -> pd.DataFrame | None:
-    """The rows with a number, of one kind of device."""
+    """The rows with a measurement, of one kind of device."""
     if not path.exists():
         return None
     table = pd.read_csv(path)
@@ -82,7 +82,7 @@ def data_sets(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def _growth(axes: plt.Axes, groups: dict[str, pd.DataFrame], title: str) -> None:
-    """Seconds over what grows, each line from its own first point, both axes logarithmic."""
+    """Seconds over size, each line relative to its own first point, both axes logarithmic."""
     longest = 1.0
     for label, rows in groups.items():
         times = rows.value / rows.value.iloc[0]

@@ -1,9 +1,9 @@
-"""Measuring: seconds in turns, the machine's own rate, bytes.
+"""Measurements: seconds in turns, the machine's rate in a matrix product, bytes.
 
-On one CPU thread seconds are CPU seconds, of this process and the programs it starts: on a busy machine the clock is
-unfair to long work (a product of 512 x 512 fits into one time slice, one of 2048 x 2048 is interrupted: 89 against 15
-GFLOP/s by the clock, 87 against 90 by CPU seconds). What a second thread gains only the clock shows: with several
-threads, and on a GPU, seconds are the clock's, and the machine should be idle.
+With one CPU thread, seconds are CPU seconds of this process and of the programs it starts: on a busy machine, the clock
+is unfair to long work (a product of 512 x 512 fits into one time slice, one of 2048 x 2048 is interrupted: 89 against
+15 GFLOP/s by the clock, 87 against 90 by CPU seconds). Only the clock shows what a second thread gains: with several
+threads, and on a GPU, seconds are wall-clock seconds, and the machine should be idle.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Timing(NamedTuple):
 
 
 def now(device: torch.device) -> float:
-    """CPU seconds of one thread, else the clock's."""
+    """CPU seconds if torch uses one CPU thread, else wall-clock seconds."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)  # until it has done what it was given
+        torch.cuda.synchronize(device)  # wait for the queued work
     elif torch.get_num_threads() == 1:
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         return sum(usage.ru_utime + usage.ru_stime for usage in used)
@@ -47,8 +47,8 @@ def now(device: torch.device) -> float:
 def in_turns(
     works: dict[Hashable, Callable], device: torch.device, repeats: int = REPEATS, patience: float = PATIENCE
 ) -> dict[Hashable, Timing]:
-    """Every work once without measuring, then `repeats` times in turns, so that whatever else the machine does falls on
-    all of them alike."""
+    """Runs every work once as a warm-up, then `repeats` times in turns, so that other load on the machine affects all
+    of them alike."""
     for work in works.values():
         work()
     seconds: dict[Hashable, list[float]] = {name: [] for name in works}
@@ -83,7 +83,7 @@ def cores() -> int:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Within the block, torch computes on so many threads."""
+    """Within the `with` block, torch uses `count` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -96,7 +96,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def peak_megabytes(device: torch.device) -> float:
-    """The most that was ever held: of a GPU, by tensors since the count was last reset; of a CPU, by this process."""
+    """Peak memory: on a GPU of all tensors since the peak was last reset; on a CPU of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
@@ -104,7 +104,7 @@ def peak_megabytes(device: torch.device) -> float:
 
 
 def peak_of_a_repeat(work: Callable, device: torch.device) -> float:
-    """`peak_megabytes` of work done twice; of a GPU the second time: an optimizer makes its tensors in its first."""
+    """`peak_megabytes` of work run twice; on a GPU, of the second run: the first creates the optimizer's state."""
     work()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -113,8 +113,8 @@ def peak_of_a_repeat(work: Callable, device: torch.device) -> float:
 
 
 def in_a_process(device: torch.device, work: Callable, *arguments):
-    """work(*arguments) in a process of its own, where the peak of memory is this work's; on a GPU, whose peak can be
-    reset, in this one."""
+    """work(*arguments) in a process of its own, so that the peak memory is this work's alone; on a GPU, whose peak can
+    be reset, in this process."""
     if device.type == "cuda":
         return work(*arguments)
     context = multiprocessing.get_context("forkserver")
@@ -124,9 +124,9 @@ def in_a_process(device: torch.device, work: Callable, *arguments):
 
 
 def saved_bytes(net: nn.Module, forward: Callable) -> int:
-    """Bytes that `forward` saves for the backward pass: every storage once, the network's own left out."""
+    """Bytes that `forward` saves for the backward pass: every storage once, without those of the network itself."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*net.parameters(), *net.buffers())}
-    saved: dict[int, torch.UntypedStorage] = {}  # kept, or their addresses might be given away again
+    saved: dict[int, torch.UntypedStorage] = {}  # kept alive, or their addresses might be reused
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

@@ -1,11 +1,11 @@
-"""What makes a training step of preset demo cheaper or dearer, all variants of a shape in turns.
+"""What makes a training step of preset demo faster or slower; all variants of a shape are timed in turns.
 
     precision    matrix products in float32 or bfloat16 (TrainConfig.precision)
-    last_block   "answer frames": the last global block computes queries and MLP for them alone, as the network does;
+    last_block   "answer frames": the last global block computes queries and MLP for them only, as the network does;
                  "all frames": for every frame, as a network without this shortcut would
     stem         channels of the convolutional stem (ModelConfig.stem); 0: linear patches
 
-`speedup` is over float32, all frames, linear patches.
+`speedup` is relative to float32, all frames, linear patches.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def measure(
 
 
 def compute_all_frames(block: Block) -> None:
-    """The block computes every frame before it hands on the `last` ones: the same numbers at more work."""
+    """Makes the block compute every frame before it returns the `last` ones: the same numbers with more work."""
 
     def forward(x: Tensor, cache: dict | None = None, last: int | None = None) -> Tensor:
         y = Block.forward(block, x, cache)

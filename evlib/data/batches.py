@@ -13,15 +13,15 @@ from torch import Tensor
 from evlib.data.store import Split
 from evlib.utils.errors import EvlibError
 
-Stage = tuple[float, np.ndarray]  # of a curriculum
+Stage = tuple[float, np.ndarray]  # of a curriculum, see Curriculum
 
 
 class Schedule:
-    """Which rows make up batch number `step`: an endless shuffle that depends only on the seed, the step and the number
-    of shards, so that a run continues where it stopped. All rows of a batch have one shape; an epoch uses every row.
+    """The rows of batch number `step`: an endless shuffle that depends only on the seed, the step and the number of
+    shards, so that a run continues where it stopped. All rows of a batch have the same shape; an epoch uses every row.
 
-    With `shards`, the rows are dealt to so many shards, and every batch takes equally many from each, in the shards'
-    order: a process that computes a slice of the batch needs only some of the shards.
+    The rows are divided into `shards` shards, and every batch takes equally many rows from each, in the order of the
+    shards: a process that computes a slice of the batch needs only some of the shards.
     """
 
     def __init__(self, split: Split, batch: int, seed: int, shards: int = 1):
@@ -42,8 +42,8 @@ class Schedule:
         return self._plan
 
     def rows_in(self, local: slice) -> np.ndarray:
-        """All rows that ever stand in this slice of a batch, in order. With several shards, the slice's ends must fall
-        between two of them."""
+        """All rows that ever appear in this slice of a batch, in ascending order. With several shards, the slice must
+        start and end at shard boundaries."""
         first, last = local.start * self.shards // self.batch, local.stop * self.shards // self.batch
         chosen = range(self.shards) if self.shards == 1 else range(first, last)
         return np.unique(np.concatenate([group[s] for group in self.groups for s in chosen]))
@@ -56,7 +56,7 @@ class Schedule:
         plan, size = [], self.batch // self.shards
         for group in self.groups:
             steps = self._steps(group)
-            # The last batch is filled up from the start.
+            # The last batch is filled up with the first of the shuffled rows.
             columns = [np.resize(rng.permutation(rows), steps * size).reshape(steps, size) for rows in group]
             plan.append(np.concatenate(columns, axis=1))
         return np.concatenate(plan)[rng.permutation(self.per_epoch)].astype(np.int32)
@@ -64,15 +64,15 @@ class Schedule:
 
 class Batch(NamedTuple):
     video: Tensor  # uint8 (B, T, 3, 64, 64)
-    n_in: int  # input frames, with the separator
+    n_in: int  # input frames, including the separator
     n_out: int  # answer frames
 
 
 class Batches:
-    """The batches of a run as one process needs them: its slice of the schedule's rows, and their frames on the device.
-    The plan of an epoch is uploaded once; from then on a step is one gather, and the host waits for nothing.
+    """The batches of a run for one process: its slice of the schedule's rows, with their frames on the device. The plan
+    of an epoch is uploaded once; after that, a step is one gather, and the CPU does not wait for the device.
 
-    Frames that do not fit into a GPU stay in main memory, and each batch is uploaded; `resident` says which.
+    Frames that do not fit into GPU memory stay in main memory (`resident` is False), and each batch is uploaded.
     """
 
     def __init__(self, split: Split, schedule: Schedule, local: slice, device: torch.device):
@@ -81,12 +81,12 @@ class Batches:
         self.resident = fits(mine, device)
         self.split, self.device = mine.to(device if self.resident else "cpu"), device
         self.schedule, self.local, self.epoch = schedule, local, -1
-        self.index = np.zeros(len(split), np.int32)  # row of the whole split -> row of this process's
+        self.index = np.zeros(len(split), np.int32)  # row of the whole split -> row of this process's part
         self.index[rows] = np.arange(len(rows))
         self.shapes = split.metadata[["n_in", "n_out"]].values
 
     def one_of_each_shape(self) -> Iterator[Batch]:
-        """A batch of every shape that the first epoch has."""
+        """One batch of every shape that occurs in the first epoch."""
         shapes = self.shapes[self.schedule.plan(0)[:, 0]].tolist()
         yield from (self[step] for step in {tuple(shape): step for step, shape in enumerate(shapes)}.values())
 
@@ -102,11 +102,11 @@ class Batches:
 
 
 class Curriculum:
-    """Batches of a run of so many `steps`, easier sequences first. A stage is the share of the run at which it ends and
-    the rows of `split` that it uses; after the last come all. `make` turns a split into its Batches."""
+    """Batches of a run of `steps` steps, easier sequences first. A stage is the fraction of the run at which it ends
+    and the rows of `split` it uses; after the last stage, all rows are used. `make` turns a split into its Batches."""
 
     def __init__(self, split: Split, steps: int, stages: list[Stage], make: Callable[[Split], Batches]):
-        everything = make(split)  # first of all, while a GPU's memory is free
+        everything = make(split)  # made first, while GPU memory is free
         self.ends = [end * steps for end, _ in stages]
         self.stages = [*(make(split.select(rows)) for _, rows in stages), everything]
         self.resident, self.one_of_each_shape = everything.resident, everything.one_of_each_shape
@@ -116,14 +116,14 @@ class Curriculum:
 
 
 def short_first(split: Split) -> list[Stage]:
-    """For a third of the steps the shortest quarter of the sequences, for a third the shorter half."""
+    """The shortest quarter of the sequences for the first third of the steps, the shorter half for the second third."""
     length = split.metadata.n_in + split.metadata.n_out
     limits = [(end, length.quantile(share, interpolation="lower")) for end, share in ((1 / 3, 0.25), (2 / 3, 0.5))]
     return [(end, np.flatnonzero(length <= limit)) for end, limit in limits]
 
 
 def questions_first(split: Split, pattern: str) -> list[Stage]:
-    """For a sixteenth of the steps the sequences whose question begins as the regular expression says."""
+    """For the first sixteenth of the steps, only sequences whose question starts with a match of the regex."""
     rows = np.flatnonzero(split.metadata.question.str.match(pattern, case=False))
     if not len(rows):
         examples = "; ".join(split.metadata.question[:3])
@@ -132,7 +132,7 @@ def questions_first(split: Split, pattern: str) -> list[Stage]:
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """To a device without waiting for the work queued there."""
+    """Copies a tensor to a device without waiting for the work queued there."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

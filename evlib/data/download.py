@@ -1,10 +1,10 @@
-"""Official archives: pooch fetches and checks them, and this module unpacks them safely. `sources` says where they are.
+"""Official archives: pooch fetches and checks them, and this module unpacks them safely. `sources` has the URLs.
 
     python -m evlib download sst2 --data data        # or: download("sst2", Path("data"))
 
-An archive is fetched to DIR/<filename>.part, where an interrupted download continues, and unpacked into a hidden folder
-that gets its final name only when everything in it is right. DOWNLOAD.json in it (of a single file, beside it) records
-what was fetched, with its SHA-256. A fetched archive is removed once it is unpacked; one that you put there is left.
+An archive is fetched to DIR/<filename>.part, so that an interrupted download can continue, and unpacked into a hidden
+folder that gets its final name only after all checks. DOWNLOAD.json in it (for a single file, beside it) records what
+was fetched, with its SHA-256. A fetched archive is removed once it is unpacked; one that you put there is kept.
 
 No archive is trusted: all its members are checked before the first one is written, and nothing is ever unpickled.
 """
@@ -37,19 +37,19 @@ from evlib.utils import progress
 from evlib.utils.errors import EvlibError
 from evlib.utils.progress import log_line
 
-RECORD = "DOWNLOAD.json"  # in a folder that `download` filled; the end of a name beside a single file
-CHUNK = 1 << 16  # bytes read at once; a cut connection loses at most one
+RECORD = "DOWNLOAD.json"  # in a folder that `download` filled; suffix of a record beside a single file
+CHUNK = 1 << 16  # bytes per read; a lost connection loses at most one chunk
 TIMEOUT = 30.0  # seconds without a byte from the server
 PAUSES = (2.0, 10.0)  # seconds before the second and the third try, if the failure may be temporary
 MAX_BYTES = 200 * 10**9  # unpacked: more than any archive here
-MAX_RATIO = 1000  # unpacked to packed: deflate itself ends at 1032
+MAX_RATIO = 1000  # unpacked to packed size; deflate reaches at most 1032
 AGAIN = "run the same command again"
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 Log = Callable[[str], None]
 
 
 def download(task: str, data: Path, log: Log = log_line) -> Path:
-    """Fetches what is not yet there of a task's official data to the folder `data`; returns the data set's folder.
+    """Fetches whatever is missing of a task's official data into the folder `data`; returns the data set's folder.
     EvlibError, with what to do: unknown task, no network, wrong checksum, unsafe archive, no space, other contents."""
     if task not in ARCHIVES:
         raise EvlibError(f"Nothing to download for {task!r}{nearest(task, list(ARCHIVES))}")
@@ -73,7 +73,7 @@ def download(task: str, data: Path, log: Log = log_line) -> Path:
 
 
 def _verify_existing(archive: Archive, target: Path) -> str:
-    """A line about a folder or file that is there; EvlibError if it is not this data set."""
+    """A log line about a folder or file that already exists; EvlibError if it is not this data set."""
     ours = _record(archive, target).exists()
     known = {".": archive.md5} if archive.unpacks_to is None else archive.files
     _verify(target, dict.fromkeys(known) if ours else known, f"Move {target} away and {AGAIN}.")
@@ -85,7 +85,7 @@ def _record(archive: Archive, target: Path) -> Path:
 
 
 def _obtain(archive: Archive, packed: Path, target: Path, log: Log) -> None:
-    """Fetches, checks, unpacks, checks, and only then gives the folder its name."""
+    """Fetches, checks, unpacks, checks again, and only then gives the folder its final name."""
     log(f"{archive.filename} ({archive.note or 'size unknown'}; license: {archive.license})")
     part, by_hand = packed.with_name(packed.name + ".part"), packed.exists()
     if by_hand:
@@ -101,7 +101,7 @@ def _obtain(archive: Archive, packed: Path, target: Path, log: Log) -> None:
     record |= {"unpacked": datetime.now(UTC).isoformat(timespec="seconds")}
     staging = target.with_name(f".{target.name}.unpacking")
     try:
-        shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+        shutil.rmtree(staging, ignore_errors=True)  # left by a run that was killed
         if archive.unpacks_to is None:
             content = staging / target.name
             _copy_single(packed, content)
@@ -122,7 +122,7 @@ def _obtain(archive: Archive, packed: Path, target: Path, log: Log) -> None:
 
 
 def _copy_single(packed: Path, copy: Path) -> None:
-    """Of a file that needs no unpacking; EvlibError if it is empty or a web page (a sign-in, an error)."""
+    """Copies a file that needs no unpacking; EvlibError if it is empty or a web page (a sign-in, an error)."""
     with packed.open("rb") as file:
         begin = file.read(CHUNK).lstrip()[:1]
     if begin in (b"", b"<"):
@@ -159,7 +159,7 @@ def _fetch(archive: Archive, packed: Path, part: Path, log: Log) -> None:
 
 
 def _resume(part: Path, log: Log, url: str, output_file: str, _: pooch.Pooch | None) -> None:
-    """A downloader for pooch that continues `part`, which a failure leaves for the next try and the next call."""
+    """A downloader for pooch that resumes from `part`, which is kept after a failure for the next try or call."""
     for pause in (*PAUSES, None):
         try:
             _continue(part, log, url)
@@ -183,7 +183,7 @@ def _continue(part: Path, log: Log, url: str) -> None:
             part.unlink()  # it is not the beginning of what the server has
             return _continue(part, log, url)
         response.raise_for_status()
-        if status != 206:  # the server does not honor ranges, and sends all
+        if status != 206:  # the server ignores ranges and sends the whole file
             have = 0
         to_come = int(response.headers.get("Content-Length", 0))
         _require_space(part.parent, to_come)
@@ -195,7 +195,7 @@ def _continue(part: Path, log: Log, url: str) -> None:
 
 
 def _reason(error: RequestException) -> str:
-    """In a few words: the messages of requests are chains of three libraries' messages."""
+    """The reason in a few words: the messages of requests are chains of three libraries' messages."""
     if isinstance(error, HTTPError):
         return f"the server answers {error.response.status_code}"
     if isinstance(error, Timeout):
@@ -205,8 +205,8 @@ def _reason(error: RequestException) -> str:
 
 
 def unpack(archive: Path, into: Path, log: Log = log_line) -> None:
-    """Unpacks a zip or tar.* archive into a folder. EvlibError if it is damaged (a part of it may then be there), or if
-    a member is unsafe (nothing is written): a path or link that leads out, a device, absurdly many bytes."""
+    """Unpacks a zip or tar.* archive into a folder. EvlibError if it is damaged (parts may already be unpacked) or if a
+    member is unsafe (nothing is written): a path or link out of the folder, a device, an absurdly large size."""
     if not hasattr(tarfile, "data_filter"):
         raise EvlibError(f"Unpacking needs Python 3.11.4 or later, found {sys.version.split()[0]}; update Python.")
     with _disk_errors(into):
@@ -227,13 +227,13 @@ def unpack(archive: Path, into: Path, log: Log = log_line) -> None:
                         opened.extract(member, into, **options)
                         bar.update(member.size if is_tar else member.file_size)
         except (*DAMAGE, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # the disk; gzip's and bz2's have no number
+            if isinstance(error, OSError) and error.errno is not None:  # from the disk; gzip's and bz2's have no errno
                 raise
             raise EvlibError(f"{archive}: the archive is damaged ({error}); remove it and {AGAIN}.") from None
 
 
 def _check_members(archive: Path, members: Iterable[tarfile.TarInfo | zipfile.ZipInfo]) -> int:
-    """The unpacked size of all members in bytes; EvlibError that names the first one that must not be unpacked."""
+    """The unpacked size of all members in bytes; EvlibError naming the first one that must not be unpacked."""
     limit, total = min(MAX_BYTES, MAX_RATIO * archive.stat().st_size), 0
     for member in members:  # one by one: a bomb is refused before it is decompressed
         if isinstance(member, tarfile.TarInfo):
@@ -245,7 +245,7 @@ def _check_members(archive: Path, members: Iterable[tarfile.TarInfo | zipfile.Zi
         total += size
         if special:
             why = "is a device, a pipe or a link in a zip"
-        elif _leads_out(name) or _leads_out(link):  # links only lead down, so that no chain of them leads out
+        elif _leads_out(name) or _leads_out(link):  # links may only point down, so no chain of them leads out
             why = f"is a link to {link!r}, which may be outside the folder" if link else "would lie outside the folder"
         elif total > limit:
             why = f"brings the unpacked size to {total:,} bytes, more than {limit:,}"
@@ -270,7 +270,7 @@ def _require_space(folder: Path, need: int) -> None:
 
 @contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
-    """Errors of the disk as a sentence."""
+    """Turns disk errors into an EvlibError that explains them."""
     try:
         yield
     except OSError as error:

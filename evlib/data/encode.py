@@ -27,17 +27,17 @@ from evlib.utils.progress import log_line
 if TYPE_CHECKING:
     from evlib.data.tasks import Item, Task
 
-HEADER = 128  # bytes of a .npy before a small array
-BROKEN_SHARE = 0.01  # of a data set's files that may be unreadable; they are named, counted and left out
+HEADER = 128  # bytes of the header of a small .npy file
+BROKEN_SHARE = 0.01  # largest fraction of unreadable files in a data set; they are logged, counted and left out
 
 
 def encode(
     task: Task, data: str | Path, out: str | Path | None = None, log: Callable[[str], None] = log_line
 ) -> VideoStore:
-    """Official files under `data` -> a store in `out` (default: data/.evlib/<task>). Does nothing if the store is there
-    and nothing that decides its frames has changed: files, task, renderer. Written whole or not at all.
+    """Official files under `data` -> a store in `out` (default: data/.evlib/<task>). Does nothing if the store exists
+    and nothing that determines its frames has changed: files, task, renderer. The store is written atomically.
 
-    A file that cannot be read is named, counted in the manifest and left out, up to 1 % of the files."""
+    Unreadable files are logged, counted in the manifest and left out, up to 1 % of all files."""
     root = task.root(data)
     out = Path(out or Path(data) / ".evlib" / task.name)
     made_from = {"version": VERSION, "task": task.name, "dataset": task.display_name(root), "renderer": fingerprint()}
@@ -69,14 +69,14 @@ def _is_made_from(out: Path, made_from: dict) -> bool:
 
 
 def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> dict:
-    """Frames, sequences and metadata. Returns what the manifest says of them."""
-    index: dict[str | bytes, int] = {}  # key of a frame -> its place in the file
+    """Writes frames, sequences and metadata. Returns their entries for the manifest."""
+    index: dict[str | bytes, int] = {}  # key of a frame -> its index in the file
     sequences, rows = [], []
     seen, unreadable = set(), {}  # files; unreadable ones with the reason
     n_items = sum(1 for _ in task.items(root))  # listed, not loaded
     bar = progress.bar(f"{task.name}: encoding", n_items, "examples", log)
     with (folder / "frames.npy").open("wb") as frames, bar:
-        frames.write(bytes(HEADER))  # it says how many frames follow, which is known at the end
+        frames.write(bytes(HEADER))  # placeholder: the number of frames is only known at the end
         for item, example, rendered in _render_all(task, root):
             bar.update()
             seen.add(item.file)
@@ -113,7 +113,7 @@ def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> 
     metadata = pd.DataFrame(rows, columns=COLUMNS)
     metadata.to_parquet(folder / "metadata.parquet")
     return {
-        # Names and answers, not pixels, which may differ by a rounding from machine to machine.
+        # A hash of names and answers, not of pixels, which may differ by rounding between machines.
         "examples": hashlib.sha256(metadata.to_csv(index=False).encode()).hexdigest()[:16],
         "sequences": len(sequences),
         "frames": len(index),
@@ -126,7 +126,7 @@ def _write(task: Task, root: Path, folder: Path, log: Callable[[str], None]) -> 
 
 
 def _ensure_validation(rows: list[list]) -> None:
-    """In a very small data set, no group may be among the 5 % that are held out. Then the first by its hash is."""
+    """In a very small data set, the 5 % held out may be empty. Then the group with the lowest hash is held out."""
     splits, group = {row[0] for row in rows}, COLUMNS.index("group")
     groups = {row[group] for row in rows if row[0] == "train"}
     if "validation" in splits or len(groups) < 2:
@@ -152,7 +152,7 @@ def _render_all(task: Task, root: Path) -> Iterator[tuple[Item, Example | None, 
     if not task.parallel:
         yield from map(load, items)
         return
-    with ThreadPoolExecutor() as pool:  # reading and rendering release the interpreter
+    with ThreadPoolExecutor() as pool:  # reading and rendering release the GIL
         while chunk := list(islice(items, 512)):  # bounded, because the results wait in memory
             yield from pool.map(load, chunk)
 

@@ -1,8 +1,8 @@
-"""What decides the frames of a store, as a short hash. `encode` compares it to know a store that is out of date.
+"""A short hash of everything that determines the frames of a store. `encode` uses it to detect an outdated store.
 
-It covers the code and the constants that a task's examples are made and rendered with, wherever they are defined, in a
-notebook too; and what the renderer makes of fixed parts today, which other versions of the libraries may change. It is
-made of compiled code: another comment, docstring or formatting changes nothing, another version of Python does.
+It covers the code and constants that make and render a task's examples, wherever they are defined, even in a notebook;
+and the frames that the renderer currently makes of fixed parts, which other versions of the libraries may change. It
+hashes compiled code: comments, docstrings and formatting do not affect it, the version of Python does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from evlib.frames.render import render, render_example
 if TYPE_CHECKING:
     from evlib.data.tasks import Task
 
-STARTS = ("items", "max_inputs", "vocabulary", "notes")  # what `encode` asks of a task
+STARTS = ("items", "max_inputs", "vocabulary", "notes")  # what `encode` uses of a task
 SCALARS = (str, bytes, int, float, complex, type(None), type(...), Path, np.generic)
 STDLIB = sysconfig.get_path("stdlib")
 _PIXELS = np.arange(2 * 24 * 32 * 3, dtype=np.uint8).reshape(2, 24, 32, 3)
@@ -48,7 +48,7 @@ def code_fingerprint(task: Task) -> str:
 
 
 class _Walk:
-    """Follows the names in compiled code, from function to function, constant and class, and hashes what it finds."""
+    """Follows the names in compiled code to functions, constants and classes, and hashes what it finds."""
 
     def __init__(self, task: type[Task]):
         self.task, self.digest, self.seen = task, hashlib.sha256(), {}
@@ -57,7 +57,7 @@ class _Walk:
         self.digest.update(repr(thing).encode() + b"\n")
 
     def name(self, name: str, scopes: Iterable[Mapping]) -> None:
-        """All that a name in a task's code may mean: an attribute of the task, or a global of one of the `scopes`."""
+        """What a name in a task's code may refer to: an attribute of the task, or a global of one of the `scopes`."""
         self.add(name)
         for scope in (*map(vars, self.task.__mro__), *scopes):
             if name in scope:
@@ -68,7 +68,7 @@ class _Walk:
             return self.add(value)
         if id(value) in self.seen:
             return self.add(self.seen[id(value)][0])
-        self.seen[id(value)] = len(self.seen), value  # held, so that its id stays its own
+        self.seen[id(value)] = len(self.seen), value  # a reference, so that its id is not reused
         value = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
         if callable(value):
             value = inspect.unwrap(value)
@@ -105,7 +105,7 @@ class _Walk:
                 self.add(name)
                 self.value(member)
         self.values(kind.__bases__)
-        self.value(render.dispatch(kind))  # of a part: how it is rendered
+        self.value(render.dispatch(kind))  # for a part: its render function
 
     def code(self, code: CodeType, scope: Mapping, doc: str | None = None) -> None:
         self.add(code.co_code)
@@ -121,7 +121,7 @@ class _Walk:
 
 
 def _is_library(thing: type | FunctionType | ModuleType) -> bool:
-    """Whether it is Python's or an installed package's, and so is not followed."""
+    """Whether it belongs to Python or an installed package, and so is not followed."""
     name = thing.__name__ if isinstance(thing, ModuleType) else thing.__module__
     if name == "__main__" or name.startswith("evlib.") or name not in sys.modules:
         return False

@@ -1,4 +1,4 @@
-"""An encoded data set: from here on, training knows only frames. `evlib.data.encode` writes one.
+"""An encoded data set: from here on, training sees only frames. `evlib.data.encode` writes the store.
 
 A store is a folder:
 
@@ -27,7 +27,7 @@ from evlib.utils.errors import EvlibError
 VERSION = 4  # of this layout
 CHUNK = 512  # frames converted to floats at a time
 COLUMNS = ["split", "n_in", "n_out", "n_truncated", "question", "answer", "source", "group"]
-SUMMARY = ["task", "dataset", "renderer", "data", "examples", "vocabulary"]  # of the manifest: what a run records
+SUMMARY = ["task", "dataset", "renderer", "data", "examples", "vocabulary"]  # manifest entries that a run records
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class VideoStore:
 
     @classmethod
     def open(cls, path: str | Path) -> VideoStore:
-        """EvlibError if there is no store at `path`, or a damaged one, or one of another layout."""
+        """Raises EvlibError if the store at `path` is missing, damaged or of another layout version."""
         path = Path(path)
         again = "remove the folder and encode again."
         if not (path / "manifest.json").exists():
@@ -70,7 +70,7 @@ class VideoStore:
         return everything.select(rows).to(device)
 
     def summary(self) -> dict:
-        """What a run records of the store it was trained on: task, dataset, renderer (fingerprint), data ("miniature"
+        """What a run records about the store it is trained on: task, dataset, renderer (fingerprint), data ("miniature"
         or "real"), examples (their identity) and vocabulary."""
         return {key: self.manifest[key] for key in SUMMARY}
 
@@ -92,14 +92,14 @@ class Split:
         return len(self.metadata)
 
     def gather(self, rows: np.ndarray | list[int] | Tensor, T: int | None = None) -> Tensor:
-        """Sequences of one shape -> uint8 (B, T, 3, 64, 64). With `T` and rows on the device, nothing waits."""
+        """Sequences of one shape -> uint8 (B, T, 3, 64, 64). With `T` and rows on the device, nothing synchronizes."""
         if T is None:
             T = int(self.metadata.n_in.values[rows[0]] + self.metadata.n_out.values[rows[0]])
         rows = torch.as_tensor(rows, device=self.sequences.device)
         return self.frames[self.sequences[rows, :T].long()].permute(0, 1, 4, 2, 3)
 
     def select(self, rows: np.ndarray) -> Split:
-        """Only these rows; all frames stay."""
+        """Only these rows; all frames are kept."""
         sequences = self.sequences[torch.as_tensor(rows, device=self.sequences.device)]
         return replace(self, sequences=sequences, metadata=self.metadata.iloc[rows].reset_index(drop=True))
 
@@ -110,7 +110,7 @@ class Split:
         return self.select(np.arange(len(self))[:n])
 
     def compact(self, device: str | torch.device | None = None) -> Split:
-        """The same with only the frames that its sequences use, renumbered, on `device` (default: where they are)."""
+        """The same split with only the frames in use, renumbered, on `device` (default: the current one)."""
         used, index = np.unique(self.sequences.cpu().numpy(), return_inverse=True)
         pad = int(used[0] == -1)
         frames = torch.from_numpy(self.frames.cpu().numpy()[used[pad:]])
@@ -119,11 +119,11 @@ class Split:
         return replace(self, frames=frames.to(device), sequences=sequences.to(device))
 
     def to(self, device: str | torch.device) -> Split:
-        """The same on another device, which gets only the frames that are used."""
+        """The same split on another device; only the frames in use are copied there."""
         return self if torch.device(device) == self.frames.device else self.compact(device)
 
     def inputs(self, row: int) -> np.ndarray:
-        """The input frames of a row, the separator among them: uint8 (n_in, 64, 64, 3)."""
+        """The input frames of a row, including the separator: uint8 (n_in, 64, 64, 3)."""
         return self.frames[self.sequences[row, : int(self.metadata.n_in.values[row])].long()].cpu().numpy()
 
     def outputs(self) -> list[np.ndarray]:
@@ -138,13 +138,13 @@ class Split:
         return {(int(n_in), int(n_out)): rows for (n_in, n_out), rows in groups.items()}
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
-        """Every row once, in batches of one shape, in order."""
+        """Every row once, in order within each shape, in batches of one shape."""
         for rows in self.shapes().values():
             for start in range(0, len(rows), size):
                 yield rows[start : start + size]
 
     def mean_output(self, at_most: int = 1000) -> Tensor:
-        """The mean answer frame of a random sample of at most so many rows: float (3, 64, 64) 0..1."""
+        """The mean answer frame of a random sample of at most `at_most` rows: float (3, 64, 64) 0..1."""
         device = self.frames.device
         rows = np.random.default_rng(0).permutation(len(self))[:at_most]
         n_in, n_out = (torch.from_numpy(self.metadata[n].values[rows].copy()).to(device) for n in ("n_in", "n_out"))
@@ -156,11 +156,11 @@ class Split:
         return sum((self.frames[i].float() / 255 * w).sum(dim=0) for i, w in chunks).permute(2, 0, 1)
 
     def best_lag(self, mean: Tensor, at_most: int = 32) -> int | None:
-        """So many frames before an answer frame lies the one that is most like it, over a random sample of at most so
-        many rows; None if `mean` (3, 64, 64), 0..1, is more like it. Lags that a row does not have count as `mean`."""
+        """The lag, in frames, of the earlier frame most similar to an answer frame, over a random sample of at most
+        `at_most` rows; None if `mean` (3, 64, 64), 0..1, is more similar. Lags that a row lacks count as `mean`."""
         rows = np.random.default_rng(0).permutation(len(self))[:at_most]
         mean = mean.to(self.frames.device)
-        gain = torch.zeros(self.sequences.shape[1] + 1)  # by lag, over `mean`
+        gain = torch.zeros(self.sequences.shape[1] + 1)  # per lag, relative to `mean`
         for row in rows.tolist():
             n_in = int(self.metadata.n_in.values[row])
             video = self.gather([row])[0].float() / 255

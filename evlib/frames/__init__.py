@@ -1,1 +1,1 @@
-"""Parts of any modality become uint8 frames (64, 64, 3), and boxes are read back; no data set is known here."""
+"""Renders parts of any modality as uint8 frames (64, 64, 3), and reads boxes back; independent of any data set."""

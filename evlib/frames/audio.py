@@ -22,20 +22,20 @@ from PIL import Image as Pillow
 from evlib.config import SIZE
 from evlib.utils.errors import EvlibError, UnreadableFile
 
-RATE = 8000  # Hz; speech keeps its vowels and most of its fricatives below 4 kHz
-LOWEST_RATE, HIGHEST_RATE = 1_000, 400_000  # Hz; a header that claims another rate is wrong
-RESAMPLER = "HQ"  # soxr's quality for 16 bits
+RATE = 8000  # Hz; the vowels and most fricatives of speech lie below 4 kHz
+LOWEST_RATE, HIGHEST_RATE = 1_000, 400_000  # Hz; a file header with a rate outside this range is wrong
+RESAMPLER = "HQ"  # soxr's quality setting for 16-bit audio
 BANDS = SIZE  # mel bands, one per row of the frame
 WINDOW = 256  # samples: 32 ms
 HOP = 64  # samples: 8 ms
 FFT = 512  # zero-padded, so that the narrow low bands are not empty
-RANGE_DB = 60.0  # quieter than the loudest point by more than this is black
+RANGE_DB = 60.0  # anything quieter than the loudest point by more than this is black
 SPECTROGRAM = (RATE, RESAMPLER, BANDS, WINDOW, HOP, FFT, RANGE_DB)
 
 
 def _import_torchaudio():
-    """torchaudio's wheel links CUDA libraries and fails to import beside a CPU-only torch. Nothing used here needs
-    its compiled extension, so there it is imported without."""
+    """torchaudio's wheel links CUDA libraries and fails to import with a CPU-only torch. Nothing used here needs its
+    compiled extension, so in that case torchaudio is imported without it."""
     try:
         import torchaudio
     except OSError:
@@ -53,14 +53,14 @@ torchaudio = _import_torchaudio()
 
 
 def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
-    """A sound file of any sample format and channel count -> float32 (N,) mono in [-1, 1], samples per second.
+    """A sound file of any sample format and channel count -> float32 (N,) mono in [-1, 1], and its sample rate in Hz.
     Raises UnreadableFile if it cannot be read, is empty, holds a NaN, or claims a rate outside 1 to 400 kHz."""
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
             _check_rate(rate, str(path))  # before anything is read
             wave = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: samples without a header
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: raw samples without a header
         found = f"something that cannot be read ({error})"
         raise UnreadableFile(f"{path}: expected a sound file (wav, flac, ogg, mp3), found {found}.") from None
     if len(wave) == 0:
@@ -73,7 +73,7 @@ def read_sound(path: str | Path) -> tuple[np.ndarray, int]:
 
 def spectrogram(wave: np.ndarray, rate: float) -> np.ndarray:
     """float32 (N,) at `rate` samples per second, 1,000 to 400,000 -> uint8 (64, 64): time to the right, frequency
-    upwards, 0 is silence. Raises EvlibError for an empty sound, another shape, and a rate outside."""
+    upwards, 0 is silence. Raises EvlibError for an empty sound, another shape or a rate out of range."""
     if wave.ndim != 1 or len(wave) == 0:
         raise EvlibError(f"A sound must be a non-empty array of shape (N,); found shape {wave.shape}.")
     _check_rate(rate, "rate")

@@ -2,12 +2,12 @@
 
     boxed = render_box(frame, (20.5, 12, 17.25, 24))    # x, y, w, h in frame pixels
     read_box(boxed)                                     # ReadBox(box=(20.5, 12.0, 17.25, 24.0), confidence=1.0), nearly
-    read_box(frame)                                     # None: no box is an answer, too
+    read_box(frame)                                     # None: no box, which is a valid answer
 
-The line is 2 px wide and runs along the edge of the box: 1 px inside, 1 px around. So even a box 3 px wide has an
-inside by which it can be told from a red spot, and at the border of the frame half of the line remains. A pixel that
-the line covers in part is mixed, so that fractions of a pixel survive. On real clips, boxes of at least 6 px are read
-back with a mean IoU of 0.996; in whole pixels it is 0.92.
+The line is 2 px wide and centered on the edge of the box: 1 px inside, 1 px outside. So even a box 3 px wide has an
+interior that distinguishes it from a red spot, and at the border of the frame half of the line remains. Partly covered
+pixels are blended, which preserves fractions of a pixel. On real clips, boxes of at least 6 px are read back with a
+mean IoU of 0.996; in whole pixels it is 0.92.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from evlib.frames.parts import Box
 from evlib.utils.errors import EvlibError
 
 RED = (255, 0, 0)
-LINE, HALF = 2, 1  # px: width of the line, and how much of it lies around the box
-OVERLAY = (RED, LINE, HALF, "mixed")  # what decides how a box looks; partly covered pixels are mixed
-PIECE = 5  # px: a column or row may hold an edge if so long a piece of line is there, whole or nearly so
+LINE, HALF = 2, 1  # px: width of the line, and how much of it lies outside the box
+OVERLAY = (RED, LINE, HALF, "mixed")  # what determines how a box looks; partly covered pixels are blended
+PIECE = 5  # px: a column or row may hold an edge if it has a piece of line this long, complete or nearly so
 CANDIDATES = 16  # the best columns and the best rows; all rectangles between them are compared
-SMALLEST = 2  # px from the line of an edge to that of the opposite one
-LEAST = 0.17  # confidence below which there is no box
-COLDEST = -0.1  # redness of all that is bluer or greener
+SMALLEST = 2  # px: smallest distance between the lines of opposite edges
+LEAST = 0.17  # confidence below which no box is reported
+COLDEST = -0.1  # lowest redness, given to anything bluer or greener
 READER = (LINE, HALF, PIECE, CANDIDATES, SMALLEST, LEAST, COLDEST)
 
-_MARGIN = HALF + 2  # px around the frame, so that lines at its border have surroundings, too
+_MARGIN = HALF + 2  # px of padding around the frame, so that lines at its border also have surroundings
 
 
 class ReadBox(NamedTuple):
     box: Box  # x, y, w, h in frame pixels, inside the frame
-    confidence: float  # 0..1: how much redder the outline is than what is near it; 1: a clean box, 0.5: half faded
+    confidence: float  # 0..1: how much redder the outline is than its surroundings; 1: a clean box, 0.5: half faded
 
 
 def parse_box(text: str) -> Box:
-    """ "x,y,w,h" -> four numbers. EvlibError unless they are finite and w, h positive."""
+    """ "x,y,w,h" -> four numbers. Raises EvlibError unless they are finite and w, h positive."""
     try:
         x, y, w, h = (float(value) for value in text.split(","))
         if not (w > 0 and h > 0 and abs(x) + abs(y) + w + h < float("inf")):
@@ -52,7 +52,7 @@ def parse_box(text: str) -> Box:
 
 def render_box(frame: np.ndarray, box: Box, size: int = SIZE) -> np.ndarray:
     """uint8 (64, 64, 3) and x, y, w, h in frame pixels -> a new frame with a red outline, cut off at the border.
-    EvlibError unless x, y, w, h are finite and w, h positive. `size`: another side of the frame than 64."""
+    Raises EvlibError unless x, y, w, h are finite and w, h positive. `size`: the frame's side, if it is not 64."""
     _check(frame, (size, size, 3))
     values = np.asarray(box, dtype=np.float64)
     if values.shape != (4,) or not np.isfinite(values).all() or (values[2:] <= 0).any():
@@ -65,11 +65,11 @@ def render_box(frame: np.ndarray, box: Box, size: int = SIZE) -> np.ndarray:
 
 
 def read_box(frame: np.ndarray, size: int = SIZE) -> ReadBox | None:
-    """The red outline in a frame, uint8 (64, 64, 3) or of another `size`, however soft, faded, broken or noisy; None
-    if there is none. About 1 ms.
+    """Finds the red outline in a frame, uint8 (64, 64, 3) or of another `size`, even if it is soft, faded, broken or
+    noisy; None if there is none. Takes about 1 ms.
 
-    It looks for ridges of redness, lines redder than both of their sides, so that red things do not pass for boxes.
-    The best rectangle has the most ridge along its outline, by the square root of its length: a matched filter."""
+    It looks for ridges of redness, lines redder than both of their sides, so that red objects are not taken for boxes.
+    The best rectangle maximizes the ridge along its outline divided by the root of its length: a matched filter."""
     _check(frame, (size, size, 3))
     red = redness(frame)
     padded = np.pad(np.pad(red, HALF, mode="edge"), _MARGIN - HALF)
@@ -100,14 +100,14 @@ def read_boxes(frames: np.ndarray) -> list[ReadBox | None]:
 
 
 def redness(frame: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) -> float32 (H, W), -0.1..1: how far red exceeds green and blue; 1 is pure red, 0 is gray. Below
-    zero, a little counts, because a faded red line on blue is gray; more would make lines of whatever is less blue."""
+    """uint8 (H, W, 3) -> float32 (H, W), -0.1..1: how far red exceeds green and blue; 1 is pure red, 0 is gray. Small
+    negative values count: a faded red line on blue is gray; lower ones would turn whatever is less blue into lines."""
     r, g, b = np.moveaxis(frame.astype(np.float32) / 255, -1, 0)
     return np.clip(r - np.maximum(g, b), COLDEST, 1)
 
 
 def _outline(box: Box, size: int) -> np.ndarray:
-    """How much of every pixel the line around a box covers: float64 (size, size), 0..1."""
+    """The fraction of every pixel that the line around a box covers: float64 (size, size), 0..1."""
     x, y, w, h = box
 
     def rectangle(grow: float) -> np.ndarray:
@@ -117,7 +117,7 @@ def _outline(box: Box, size: int) -> np.ndarray:
 
 
 def _covered(low: float, high: float, size: int) -> np.ndarray:
-    """How much of every pixel in a row lies between two coordinates: (size,), 0..1."""
+    """The fraction of every pixel in a row that lies between two coordinates: (size,), 0..1."""
     start = np.arange(size)
     return np.clip(np.minimum(start + 1, high) - np.maximum(start, low), 0, 1)
 
@@ -135,7 +135,7 @@ def _ridge(sums: np.ndarray, starts: np.ndarray, low: np.ndarray, high: np.ndarr
 
 
 def _candidates(sums: np.ndarray) -> np.ndarray:
-    """The columns where the most conspicuous pieces of line begin, in order: (CANDIDATES,)."""
+    """The columns where the most conspicuous pieces of line begin, ascending: (CANDIDATES,)."""
     n = sums.shape[1]
     starts, low = np.arange(1, n - LINE), np.arange(n - PIECE + 1)
     best = _ridge(sums, starts, low, low + PIECE).max(axis=0)
@@ -150,7 +150,7 @@ def _pairs(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _center(padded: np.ndarray, start: int, low: int, high: int) -> float:
-    """The middle of a vertical line to a fraction of a pixel: the center of mass of its cross-section."""
+    """The sub-pixel center of a vertical line: the center of mass of its cross-section."""
     inside = slice(low + LINE, high) if high - low > LINE else slice(low, high + LINE)
     section = padded[inside, start - 1 : start + LINE + 1].mean(axis=0)
     section = np.clip(section - min(section[0], section[-1]), 0, None)
@@ -159,7 +159,7 @@ def _center(padded: np.ndarray, start: int, low: int, high: int) -> float:
 
 
 def _confidence(red: np.ndarray, box: Box) -> float:
-    """The regression of the redness near a box on its clean outline, 0..1."""
+    """The coefficient of a regression of the redness near a box on its clean outline, 0..1."""
     x, y, w, h = box
     near = slice(max(0, int(y) - 3), int(y + h) + 4), slice(max(0, int(x) - 3), int(x + w) + 4)
     outline = _outline(box, len(red))[near]

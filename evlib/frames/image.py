@@ -11,13 +11,13 @@ from PIL import ImageOps
 from evlib.config import SIZE
 from evlib.utils.errors import EvlibError
 
-UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)  # what Pillow raises
-FAINT = 64  # ink must be this much brighter than the background, of 255
+UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)  # what Pillow raises for a bad file
+FAINT = 64  # ink must be this much brighter than the background, out of 255
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """An image file of any size and kind -> uint8 (H, W, 3) RGB, upright.
-    Transparency is laid over white, 16-bit gray is scaled to 8 bits. Raises EvlibError if it cannot be read whole."""
+    """An image file of any size and kind -> uint8 (H, W, 3) RGB, upright, composited on white if transparent.
+    16-bit gray is scaled to 8 bits. Raises EvlibError if it cannot be read whole."""
     try:
         with Pillow.open(path) as image:
             image.load()
@@ -34,7 +34,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def over_white(image: Pillow.Image) -> Pillow.Image:
-    """Transparency laid over white: an RGB image."""
+    """A transparent image on a white background: RGB."""
     image = image.convert("RGBA")
     return Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image).convert("RGB")
 

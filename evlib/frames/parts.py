@@ -1,4 +1,4 @@
-"""What a task says: parts, of which a few make an `Example` (section 3.1 of the paper).
+"""The parts that a task builds an `Example` from (section 3.1 of the paper).
 
     Example(inputs=[Text("a charming journey")], outputs=[Word("positive")])
     Example(inputs=[Image(pixels)],              outputs=[Word("frog")])
@@ -7,8 +7,8 @@
     Example(inputs=[Clip(gray)],                 outputs=[Clip(color)])
     Example(inputs=[Clip(frames, [box, None])],  outputs=[Clip(frames, [box, box])])
 
-A part holds data in its own natural form; `evlib.frames.render` turns it into frames. A new modality is a new class
-here (or anywhere) and a render function registered for it.
+A part holds data in its natural form; `evlib.frames.render` turns it into frames. A new modality is a new class, here
+or anywhere else, and a render function registered for it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class End:
-    """A blank frame: where an answer of variable length ends."""
+    """A blank frame: marks the end of an answer of variable length."""
 
 
 Part = Text | Word | Image | Audio | Clip | End
@@ -68,7 +68,7 @@ Part = Text | Word | Image | Audio | Clip | End
 
 @dataclass(frozen=True)
 class Example:
-    """One question and its answer; `answer` is the text that the reading is scored against."""
+    """One question and its answer; `answer` is compared with the text read from the generated frames."""
 
     inputs: list[Part]
     outputs: list[Part]

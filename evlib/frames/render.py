@@ -3,8 +3,8 @@
     render(Text("a charming journey"))  -> [frame("a"), frame("charming"), frame("journey")]
     render_example(example)             -> inputs, the separator `|`, outputs
 
-A frame is uint8 (64, 64, 3), RGB, 0..255. It travels with a key: equal keys mean equal pixels, so that a store can
-keep each distinct frame once without comparing pixels.
+A frame is uint8 (64, 64, 3), RGB, 0..255. It comes with a key: equal keys mean equal pixels, so that a store can
+hold each distinct frame once without comparing pixels.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SEPARATOR = "|"  # between inputs and outputs (section 3.1)
 INK, PAPER = 255, 0  # white on black; the paper does not say
 FONT = "DejaVuSansMono.ttf"  # "a fixed-width font"; this one ships with matplotlib
 FONT_SHA256 = "602ec86b8948cfcd956482fe64f94c36c867770149ef2f791d4613f443bcecb3"
-TALLEST = 55.0  # px; from this size on accents and descenders leave the frame
-SMALLEST = 1.0  # px; a word of 64 letters or more is a gray line, and is cut at the frame
+TALLEST = 55.0  # px, largest font size; above it, accents and descenders leave the frame
+SMALLEST = 1.0  # px; a word of 64 letters or more becomes a gray line, cut off at the frame's edge
 
 
 class Frame(NamedTuple):
@@ -44,12 +44,12 @@ class Frame(NamedTuple):
 class Rendered(NamedTuple):
     inputs: list[Frame]  # the separator is the last one: Table 1 counts it as input
     outputs: list[Frame]
-    n_truncated: int  # words that over-long text lost
+    n_truncated: int  # words cut from over-long text
 
 
 def render_example(example: Example, max_inputs: int | None = None) -> Rendered:
-    """The frames of an example. Over-long text loses its first words, until at most `max_inputs` frames stand before
-    the separator; clips, images and sounds are never truncated."""
+    """The frames of an example. Over-long text loses its first words, so that at most `max_inputs` frames precede the
+    separator; clips, images and sounds are never truncated."""
     parts = [render(part) for part in example.inputs]
     excess = 0 if max_inputs is None else max(0, sum(map(len, parts)) - max_inputs)
     n_truncated = 0
@@ -65,7 +65,7 @@ def render_example(example: Example, max_inputs: int | None = None) -> Rendered:
 
 @singledispatch
 def render(part: Part) -> list[Frame]:
-    """The frames of one part. A new modality registers its own: `@render.register`."""
+    """The frames of one part. A new modality registers its own function with `@render.register`."""
     todo = "register a function with @evlib.frames.render.render.register"
     raise EvlibError(f"No way to render a {type(part).__name__}: {todo}.")
 
@@ -88,7 +88,7 @@ render.register(End, lambda part: [blank()])
 
 
 def keyed(pixels: np.ndarray) -> Frame:
-    """A frame, uint8 (64, 64, 3), under the hash of its pixels."""
+    """A frame, uint8 (64, 64, 3), with the hash of its pixels as its key."""
     return Frame(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(), pixels)
 
 
@@ -99,7 +99,7 @@ def tokenize(text: str) -> list[str]:
 
 @lru_cache(maxsize=32_768)
 def word_frame(word: str, size: int = SIZE) -> np.ndarray:
-    """One word, as large as the frame's width allows, centered: uint8 (64, 64, 3), read-only; `size`: another side.
+    """One word, as large as the frame's width allows, centered: uint8 (64, 64, 3), read-only. `size`: another side.
     Raises EvlibError naming a character that the font lacks."""
     word = _renderable(word)
     image = Pillow.new("L", (size, size), PAPER)
@@ -120,7 +120,7 @@ def blank() -> Frame:
 
 
 def _renderable(word: str) -> str:
-    """The word, each character that the font lacks replaced by its plain compatibility form if it has one (① -> 1)."""
+    """The word; characters that the font lacks become their plain compatibility form, if they have one (① -> 1)."""
     plain = "".join(c if ord(c) in _glyphs() else unicodedata.normalize("NFKC", c) for c in word)
     for c in plain:
         if ord(c) not in _glyphs():
@@ -131,7 +131,7 @@ def _renderable(word: str) -> str:
 
 @cache
 def font_file() -> Path:
-    """The font that ships with matplotlib, checked, because another version renders other frames."""
+    """The font file that ships with matplotlib; its hash is checked, as another version renders other frames."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONT
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != FONT_SHA256:
@@ -144,7 +144,7 @@ def font_file() -> Path:
 
 @cache
 def _font(n_characters: int, width: int = SIZE) -> ImageFont.FreeTypeFont:
-    """The largest size, in quarters of a pixel, at which so many characters of a fixed-width font fit the frame."""
+    """The font at the largest size, in steps of 0.25 px, at which `n_characters` fit the width of the frame."""
     size = TALLEST * width / SIZE
     while True:
         # The basic layout engine is the same on every machine; the other one depends on an optional system library.
@@ -163,6 +163,6 @@ def _glyphs() -> frozenset[int]:
 
 @cache
 def fingerprint() -> str:
-    """A short name of everything that decides how frames look: a model is only run on frames like its training's."""
+    """A short hash of what determines how frames look: a model only runs on frames rendered as in its training."""
     settings = (SIZE, SEPARATOR, INK, PAPER, FONT_SHA256, TALLEST, SMALLEST, SPECTROGRAM, OVERLAY)
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]

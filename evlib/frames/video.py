@@ -1,10 +1,10 @@
-"""A video file becomes the few frames that are asked for (section 3.1: a video needs no rendering, only resizing).
+"""Reads selected frames from a video file (section 3.1: a video needs no rendering, only resizing).
 
     read_video("clip.mp4", spread(10))          -> uint8 (10, 64, 64, 3): ten frames, evenly spread over the file
     read_video("cat.gif", at(0, 32, 64, 96))    -> these four
     read_video("bird-1/img", first(20))         -> the first twenty images of a folder
 
-Frames are counted, not timed: where a file's frame rate varies, evenly spread frames are not evenly spread in time.
+Frames are chosen by number, not time: where the frame rate varies, evenly spread frames are unevenly spaced in time.
 Only the chosen frames are converted, so a long video takes no more memory than a short one.
 """
 
@@ -28,18 +28,18 @@ from evlib.utils.errors import EvlibError, UnreadableFile
 
 Choose = Callable[[int], Sequence[int]]  # number of frames in the file -> indices, ascending, repeats allowed
 
-ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Pillow lays their partial frames over each other
-STILL = ("JPEG", "BMP", "TIFF")  # FFmpeg would take one for a video of one frame
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Pillow composes their partial frames
+STILL = ("JPEG", "BMP", "TIFF")  # FFmpeg would treat one as a video of one frame
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
-EXACT = {"mov", "matroska"}  # containers whose time stamps identify frames without doubt
+EXACT = {"mov", "matroska"}  # containers whose timestamps identify frames reliably
 LOSS = 2  # frames that may be missing at the end of a video
-WORTH_A_SEEK = 8  # frames; decoding fewer is as fast as jumping over them
+WORTH_A_SEEK = 8  # frames; decoding fewer is as fast as seeking past them
 LARGE = 640 * 480  # pixels; decoding larger frames gains from threads
 av.logging.set_level(None)  # FFmpeg's messages arrive as exceptions; stderr stays clean
 
 
 def spread(count: int) -> Choose:
-    """`count` frames spread evenly over the file, from the first on: i * n // count. A shorter clip repeats some."""
+    """`count` frames spread evenly over the file, from the first: i * n // count. A shorter clip repeats some."""
     return lambda n: [i * n // count for i in range(count)]
 
 
@@ -49,17 +49,17 @@ def first(count: int) -> Choose:
 
 
 def at(*indices: int) -> Choose:
-    """The frames at these indices, counted from 0, ascending; beyond the end it is the last frame."""
+    """The frames at these indices, counted from 0 and ascending; an index beyond the end gives the last frame."""
     return lambda n: [min(i, n - 1) for i in indices]
 
 
 def read_video(path: str | Path, choose: Choose, size: int | None = SIZE) -> np.ndarray:
     """A video (mp4, avi, mpeg, mov, mkv, webm, ...), an animation (gif, webp, apng) or a folder of images in natural
     order (2 before 10) -> the chosen frames: uint8 (len(choice), size, size, 3) RGB, 0..255, upright, stretched to a
-    square; `size=None` keeps the file's own height and width. Transparency is laid over white.
+    square; `size=None` keeps the file's own height and width. Transparent frames are composited on white.
 
-    The content decides what a file is, not its name. Raises UnreadableFile if it is missing, empty, cut short, a still
-    image or anything else that cannot be read; the last two frames may be lost, and are the last whole one instead.
+    The file type is detected from the content, not the name. Raises UnreadableFile if the file is missing, empty, cut
+    short, a still image or otherwise unreadable; up to two missing frames at the end repeat the last complete one.
     """
     source = _source(path)
     indices, last = list(choose(source.count)), source.count - 1
@@ -74,7 +74,7 @@ def read_video(path: str | Path, choose: Choose, size: int | None = SIZE) -> np.
 
 
 def count_frames(path: str | Path) -> int:
-    """The number of frames of whatever `read_video` reads, without decoding them. Raises UnreadableFile as it does."""
+    """The number of frames of anything `read_video` reads, without decoding them. Raises the same UnreadableFile."""
     return _source(path).count
 
 
@@ -138,8 +138,8 @@ class _Animation:
             if self.count == 1 and image.format != "GIF":
                 raise _still(path, image.format)
             if image.format == "GIF" and not path.read_bytes()[-64:].rstrip(b"\0").endswith(b";"):
-                image.seek(self.count - 1)  # many lack nothing but the trailer; where the last image
-                image.load()  # is not whole either, the number of frames is wrong
+                image.seek(self.count - 1)  # many files lack only the trailer; if the last image
+                image.load()  # is incomplete too, the number of frames is wrong
 
     def read(self, indices: list[int]) -> Iterator[np.ndarray]:
         with self._open() as image:
@@ -157,7 +157,7 @@ class _Animation:
 
 
 class _Film:
-    """Its packets are counted first: that decodes nothing, holds for every container, and finds the key frames."""
+    """Counts the packets first: this needs no decoding, works for every container, and finds the key frames."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -180,13 +180,13 @@ class _Film:
                 self.keys = sorted(self.numbers[time] for time in key_times)
 
     def _check_whole(self, container, stream, times: list[int | None], ends: dict) -> None:
-        """A film is cut short if its header promises more than its packets hold. (MPEG streams have no header.)"""
+        """Raises if the file is cut short: it holds less than its header promises. (MPEG streams have no header.)"""
         promised = (container.duration or 0) / av.time_base
-        if container.format.name == "avi":  # whose duration FFmpeg corrects by the size of the file
+        if container.format.name == "avi":  # FFmpeg corrects its duration by the file size
             promised = float(stream.frames * stream.time_base)
         end = max((float(end * part.time_base) for part, end in ends.items()), default=promised)
         pauses = (b - a for a, b in pairwise(sorted(time for time in times if time is not None)))
-        longest = max(pauses, default=0) * float(stream.time_base)  # the last frame may stay as long
+        longest = max(pauses, default=0) * float(stream.time_base)  # the last frame may last as long
         if end + longest < 0.9 * promised:
             raise _broken(self.path, f"its header promises {promised:.1f} s, it holds {end:.1f} s")
 
@@ -196,12 +196,12 @@ class _Film:
             for pixels in self._decode(indices, self.keys):
                 yield pixels
                 done += 1
-        except _Astray:  # then the slow way, from the start
+        except _Astray:  # then decode from the start, which is slower
             yield from self._decode(indices[done:], [])
 
     def _decode(self, indices: list[int], keys: list[int]) -> Iterator[np.ndarray]:
-        """Jumps to a key frame of `keys` where that saves decoding, and identifies frames by their times; without
-        keys it decodes from the start, and counts."""
+        """Seeks to a key frame of `keys` where that saves decoding, and identifies frames by their timestamps;
+        without keys, decodes from the start and counts frames."""
         with self._open() as (container, stream):
             frames, frame, current = _frames(container, stream), None, -1
             for i in indices:
@@ -215,7 +215,7 @@ class _Film:
                     raise _Astray
                 if frame is None or current < min(i, self.count - 1 - LOSS):
                     raise _broken(self.path, f"decoding ends after {current + 1} of {self.count} frames")
-                # Starting more threads takes ten times as long as their work.
+                # Starting more threads would take ten times as long as the conversion.
                 yield np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90))
 
     @contextmanager
@@ -225,10 +225,10 @@ class _Film:
                 kind = container.format.name
                 if kind.endswith("_pipe") or kind == "image2":
                     raise _still(self.path, kind.removesuffix("_pipe"))
-                if kind in ("tty", "concat"):  # FFmpeg renders texts, and follows lists of other files
+                if kind in ("tty", "concat"):  # FFmpeg would render text files and follow lists of files
                     raise _broken(self.path, "text")
                 streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-                if not streams:  # cover art is no video
+                if not streams:  # cover art does not count
                     found = " and ".join(sorted({stream.type for stream in container.streams})) or "a header"
                     found = f"a file with no more than {found} in it; fetch it again, or leave it out"
                     raise UnreadableFile(f"{self.path}: expected moving pictures, found {found}.")
@@ -242,11 +242,11 @@ class _Film:
 
 
 class _Astray(Exception):
-    """A jump to a key frame did not lead to the frame that was asked for."""
+    """Seeking to a key frame did not lead to the requested frame."""
 
 
 def _frames(container, stream) -> Iterator[av.VideoFrame]:
-    """In the order of presentation, up to the first packet that cannot be decoded."""
+    """Frames in presentation order, up to the first packet that cannot be decoded."""
     try:
         yield from container.decode(stream)
     except av.error.InvalidDataError:

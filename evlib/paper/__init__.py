@@ -1,1 +1,1 @@
-"""What this paper says, and what we found."""
+"""What the paper says, and what we found."""

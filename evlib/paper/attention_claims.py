@@ -1,5 +1,5 @@
-"""Section 5.1, counted: each sentence about attention becomes a number per test example, relative to uniform attention.
-`evlib.paper.claims` holds these numbers, of several seeds, against the paper's sentences."""
+"""Section 5.1, measured: each sentence about attention becomes a number per test example, relative to uniform
+attention. `evlib.paper.claims` compares these numbers, over several seeds, with the paper's sentences."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Example:
 
 
 def examples(net: NextFrame, split: Split, count: int) -> list[Example]:
-    """Test examples evenly spread over a split, with their attention maps; as many frames as the true answer has."""
+    """Test examples evenly spread over a split, with their attention maps and as many frames as the true answer has."""
     rows, table, found = np.unique(np.linspace(0, len(split) - 1, count).astype(int)), split.metadata, []
     for row in rows:
         n_in, n_out, video = int(table.n_in[row]), int(table.n_out[row]), split.gather([row])
@@ -63,8 +63,8 @@ def examples(net: NextFrame, split: Split, count: int) -> list[Example]:
 
 
 def count(run: str | Path, store: VideoStore, n: int = 24, reviews: int = 500) -> pd.DataFrame:
-    """Counts every sentence that fits the task of a run on `n` test examples (of SST-2 on `reviews`), into
-    RUN/attention.csv: claim, counted, times, error, n. Once is no more than anything else gets."""
+    """Measures every claim that fits the task of a run on `n` test examples (for SST-2 on `reviews`), and writes
+    RUN/attention.csv: claim, counted, times, error, n. `times` is 1 for uniform attention."""
     net, _ = load_run(run)
     split, name = store.split("test"), store.manifest["task"]
     if name == "sst2":
@@ -101,7 +101,7 @@ def _changing_frame(e: Example) -> float:
 
 
 def _first_output(e: Example) -> float:
-    """Of targets that see three generated frames or more: the first of them beside those between it and the newest."""
+    """For targets that see three or more generated frames: the first relative to those between it and the newest."""
     seen = [weights[e.maps.n_in : e.maps.n_in + i] for i, weights in enumerate(e.maps.time[0]) if i >= 3]
     return float(np.mean([w[0] / w[1:-1].mean() for w in seen])) if seen else np.nan
 
@@ -114,7 +114,7 @@ def _key_words(e: Example) -> float:
 
 
 def _within(mask: Callable[[Example], Tensor]) -> Callable[[Example], float]:
-    """The mean over frames of the attention inside a mask (T, 64, 64), by its share of the area."""
+    """The mean over frames of a mask's (T, 64, 64) share of the attention, divided by its share of the area."""
 
     def ratio(e: Example) -> float:
         where = mask(e)
@@ -145,9 +145,9 @@ COUNTED: dict[str, tuple[tuple[str, str, Callable[[Example], float]], ...]] = {
 
 
 def label_informativeness(net: NextFrame, store: VideoStore, limit: int = 500) -> pd.DataFrame:
-    """Attention on the words of test questions, beside what each word says about the answer. One row per word: row,
+    """Attention on the words of test questions, and how much each word says about the answer. One row per word: row,
     place, word, attention (a share of all words of its question), informativeness (0..1: how far the training answers
-    of questions with this word are from the usual mix)."""
+    of questions with this word are from the overall distribution)."""
     train, split = store.metadata[store.metadata.split == "train"], store.split("test").head(limit)
     words = train.question.map(tokenize).explode()
     usual = train.answer.value_counts(normalize=True)
@@ -159,7 +159,7 @@ def label_informativeness(net: NextFrame, store: VideoStore, limit: int = 500) -
         n_in = int(split.metadata.n_in.values[batch[0]])
         weights = temporal(net, split.gather(batch)[:, :n_in])[:, :-1]  # without the separator's own
         for row, line in zip(batch, weights / weights.sum(dim=1, keepdim=True)):
-            tokens = tokenize(split.metadata.question.values[row])[-len(line) :]  # the first of many are truncated
+            tokens = tokenize(split.metadata.question.values[row])[-len(line) :]  # the first words may be truncated
             rows += [
                 (row, place, word, round(w, 4), round(informativeness.get(word, 0.0), 4))
                 for place, (word, w) in enumerate(zip(tokens, line.tolist()))

@@ -14,13 +14,13 @@ from evlib.scoring.answers import scorer
 from evlib.viz import attention, attention_plots
 from evlib.viz.attention_plots import Strip
 
-LONG = 8  # input frames; of longer clips fewer examples and fewer frames are plotted
+LONG = 8  # input frames; for longer clips, fewer examples and fewer frames are plotted
 CAPTION = 120  # characters
 
 
 def figure10(found: Sequence[Example], task: Task, vocabulary: Sequence[str]) -> tuple[Pillow.Image, pd.DataFrame]:
-    """Up to three of a task's examples (of long clips two), evenly spread, each with its answer as it is read, and
-    `viz.attention.table` of them. `vocabulary`: of the run."""
+    """Up to three of a task's examples (two of long clips), evenly spread, each with its answer as it is read, and
+    `viz.attention.table` of them. `vocabulary`: that of the run."""
     long = found[0].maps.n_in > LONG and not found[0].question
     chosen = found[:: max(1, len(found) // 3)][: 2 if long else 3]
     strips = [

@@ -20,12 +20,12 @@ from evlib.scoring import metrics
 from evlib.training.device import environment
 
 KEY = ["task", "data", "model", "seed"]  # of a row of baselines.csv
-CLIP = 4  # film frames before a question, as in TGIF-QA and CLEVRER
+CLIP = 4  # clip frames before a question, as in TGIF-QA and CLEVRER
 BATCH = 64
 
 
 class QuestionNet(nn.Module):
-    """An LSTM over the words of a question; with `frames`, over the features of a small ConvNet of each frame first."""
+    """An LSTM over the words of a question; with `frames`, after the features of a small ConvNet of each frame."""
 
     def __init__(self, words: int, answers: int, frames: bool, width: int = 128):
         super().__init__()
@@ -35,7 +35,7 @@ class QuestionNet(nn.Module):
         self.head = nn.Linear(width, answers)
 
     def forward(self, words: Tensor, clip: Tensor) -> Tensor:
-        """words (B, L) int, padded with 0 at the left; clip uint8 (B, T, 3, 64, 64) -> (B, answers)."""
+        """words (B, L) int, padded with 0 on the left; clip uint8 (B, T, 3, 64, 64) -> (B, answers)."""
         x = self.embed(words)
         if self.cnn is not None:
             x = torch.cat([self.cnn(clip.flatten(0, 1)).unflatten(0, clip.shape[:2]), x], dim=1)
@@ -43,7 +43,7 @@ class QuestionNet(nn.Module):
 
 
 class ConvNet(nn.Sequential):
-    """uint8 (B, 3, 64, 64) -> (B, out): four halvings of 3x3 convolutions."""
+    """uint8 (B, 3, 64, 64) -> (B, out): four 3x3 convolutions with stride 2."""
 
     def __init__(self, out: int, channels: Sequence[int] = (3, 32, 64, 128, 128)):
         layers: list[nn.Module] = []
@@ -124,7 +124,7 @@ def _lstm(frames: bool) -> Callable:
 def _train(
     net: nn.Module, inputs: Callable, splits: dict[str, Split], vocabulary: list[str], epochs: int, seed: int
 ) -> list[str]:
-    """AdamW with a rate that falls to zero; the weights with the best validation accuracy answer."""
+    """AdamW with a learning rate that falls to zero; predicts with the weights of the best validation accuracy."""
     number = {word: i for i, word in enumerate(vocabulary)}
     answers = {part: torch.tensor([number.get(a, 0) for a in split.metadata.answer]) for part, split in splits.items()}
 

@@ -1,22 +1,22 @@
-"""How long each row is trained: the one place. Runs on a CPU end by steps, so that the same seed gives the same weights
-on the same kind of machine; the minutes are what those steps took on one core and are only printed.
+"""How long each row is trained (set only here). Runs on a CPU end after a number of steps, so that the same seed gives
+the same weights on the same kind of machine; the minutes are what those steps took on one core and are only printed.
 
-A GPU run ends by minutes, because nobody has measured how many steps a minute is there.
+A GPU run ends after a number of minutes, because nobody has measured how many steps a GPU does per minute.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-# Preset demo on the miniatures: steps, and what a row needs beside them.
+# Preset demo on the miniatures: steps, and what else a row needs.
 MINIATURE: dict[str, dict[str, Any]] = {
     "sst2": {"steps": 1500},
     "cifar10": {"steps": 1000},
     "tinyvirat": {"steps": 910},
     "audiomnist": {"steps": 1100},
     "tgifqa": {"steps": 1500},
-    # From a network that sees shapes and surfaces in photographs already, and these are asked for first: among all the
-    # others they are not learned.
+    # Starts from a network that already sees shapes and surfaces in photographs, and asks about these first: mixed with
+    # all other questions, they are not learned.
     "clevrer": {
         "steps": 8000,
         "init_from": "results/real/runs/cifar10",
@@ -38,21 +38,21 @@ REAL: dict[str, dict[str, Any]] = {
     "lasot": {"steps": 1602},
 }
 GPU_MINUTES = {"paper": {}, "fast": {"fsdd": 5.0, "audiomnist": 15.0}}
-OTHER_GPU_MINUTES = {"paper": 60.0, "fast": 25.0}  # of all rows that are not listed
+OTHER_GPU_MINUTES = {"paper": 60.0, "fast": 25.0}  # for all rows that are not listed
 
 
 def budget(task: str, preset: str, data: str, minutes: float = 0.0) -> dict[str, Any]:
-    """The settings of a task's run beyond its preset: what ends it, steps or minutes, whose weights it starts from, and
-    on real data what it needs there.
+    """The settings of a task's run beyond its preset: its length in steps or minutes, the run whose weights it starts
+    from, and what else it needs on this data.
 
-    data: "miniature" or "real", as a store's manifest says; minutes: of training, instead of its steps."""
+    data: "miniature" or "real", as in a store's manifest; minutes: of training, instead of its steps."""
     if preset in GPU_MINUTES:
         settings = {"minutes": GPU_MINUTES[preset].get(task, OTHER_GPU_MINUTES[preset])}
     elif data == "real":
         settings = REAL.get(task, {"steps": 1000})
     else:
         settings = MINIATURE.get(task, {"steps": 1000})
-    if minutes:  # a curriculum divides a run by its steps
+    if minutes:  # a curriculum needs the number of steps
         by_steps = ("steps", "short_first", "questions_first")
         settings = {name: value for name, value in settings.items() if name not in by_steps}
         settings["minutes"] = minutes

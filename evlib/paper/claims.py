@@ -1,8 +1,8 @@
-"""What the paper says about its results (claims.csv, typed from section 5), held against ours.
+"""The paper's claims about its results (claims.csv, copied by hand from section 5), compared with our results.
 
-A verdict needs at least three seeds. A claim holds if the difference it speaks of is at least two standard errors
-large, counting the spread between seeds and between test examples, is not seen here if it is that large the other
-way, and is undecided in between. A run that is no better than a trivial answer tests nothing; and a miniature can
+A verdict needs at least three seeds. A claim "holds" if its difference is at least two standard errors large, counting
+the spread between seeds and between test examples; it is "not seen here" if the difference is that large in the other
+direction, and "undecided" in between. A run that is no better than a trivial answer tests nothing; and a miniature can
 show an effect, but cannot refute the paper."""
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def claims(results: str | Path) -> pd.DataFrame:
     """Every claim tested on the runs of a results folder, all seeds: one row per claim and kind."""
     runs: dict[str, list[Run]] = {}
     for path, metrics in scored(results, seeds=True).items():
-        if (path / "predictions.csv").exists() and "groups" not in metrics:  # cross-validation is no further seed
+        if (path / "predictions.csv").exists() and "groups" not in metrics:  # cross-validation is not another seed
             task = "audiomnist" if metrics["task"] == "fsdd" else metrics["task"]
             predictions = pd.read_csv(path / "predictions.csv", keep_default_na=False)
             runs.setdefault(task, []).append(Run(path, metrics, predictions))
@@ -79,7 +79,7 @@ def _rows(claim: Claim, runs: Sequence[Run]) -> list[dict]:
 
 
 def verdict(found: Sequence[Finding]) -> str:
-    """The findings of several seeds together."""
+    """The verdict on the findings of several seeds."""
     if not found:
         return "cannot be tested"
     differences = np.array([finding.difference for finding in found])
@@ -123,7 +123,7 @@ def four_and_five(run: Run) -> Findings:
 
 
 def beyond_the_question(run: Run) -> Findings:
-    """Per kind of question, because a margin on one kind can carry the whole."""
+    """Per kind of question, because a large margin on one kind can carry the overall result."""
     blind = "from the question alone"
     found = {}
     for kind, part in {"all": run.metrics, **run.metrics["subsets"]}.items():
@@ -147,7 +147,7 @@ def erosion(run: Run) -> Findings:
 
 
 def against_the_data(measure: str) -> Callable[[Run], Findings]:
-    """How much larger a measure is than that of the data, clip by clip."""
+    """How much larger a metric of our clips is than that of the data, clip by clip."""
 
     def test(run: Run) -> Findings:
         ours, data = run.predictions[measure], run.predictions[f"{measure}_true"]
@@ -160,7 +160,7 @@ def against_the_data(measure: str) -> Callable[[Run], Findings]:
 
 
 def attention_claim(name: str) -> Callable[[Run], Findings]:
-    """What `evlib.paper.attention_claims` counted on a run: how many times the uniform share, minus one."""
+    """What `evlib.paper.attention_claims` measured on a run: the multiple of the uniform share, minus one."""
 
     def test(run: Run) -> Findings:
         path = run.path / "attention.csv"

@@ -4,7 +4,7 @@
     step_flops(model, 21, 1, batch=16, optimizer="muon")      # a training step: network, optimizer
     minutes(1000 * step.total, DEVICES["a100"].flops, 0.3)    # at 30 % of an A100's rate
 
-Closed formulas that follow `NextFrame.forward` (section 3.2) line by line; tests hold them against what torch counts.
+Closed formulas that follow `NextFrame.forward` (section 3.2) line by line; tests compare them with what torch counts.
 FLOP are those of matrix products and attention, 2 per multiply-add; sums, norms, activations and the loss are left out,
 as is usual for "model FLOP". Attention is counted dense, as it is computed: what a mask hides is not subtracted.
 
@@ -20,8 +20,8 @@ from typing import Literal
 from evlib.config import SIZE, ModelConfig
 
 FRAME = 3 * SIZE * SIZE  # bytes of a frame in a store
-NEWTON_SCHULZ = 5  # iterations in which Muon makes a gradient orthogonal
-LOSS_MAPS = 11.25  # float32 maps of a frame's size that MS-SSIM saves for its backward pass, counted
+NEWTON_SCHULZ = 5  # iterations with which Muon orthogonalizes a gradient
+LOSS_MAPS = 11.25  # frame-sized float32 maps that MS-SSIM saves for its backward pass (counted)
 
 Optimizer = Literal["adamw", "muon"]
 Precision = Literal["float32", "bfloat16"]
@@ -30,12 +30,12 @@ Precision = Literal["float32", "bfloat16"]
 @dataclass(frozen=True)
 class Device:
     name: str
-    flops: float  # FLOP/s of dense bfloat16 matrix products, the maker's figure
+    flops: float  # FLOP/s of dense bfloat16 matrix products, the manufacturer's figure
     memory: float  # bytes
     dollars: float  # per hour. An assumption: prices differ threefold between providers
 
 
-# A laptop has no line here: its rate is measured by `python -m evlib bench --only network`.
+# A laptop has no entry here: its rate is measured by `python -m evlib bench --only network`.
 DEVICES = {
     "a100": Device("A100 SXM, 80 GB", 312e12, 80e9, 2.0),
     "h100": Device("H100 SXM, 80 GB", 989e12, 80e9, 3.0),
@@ -74,7 +74,7 @@ class Memory:
 
 
 def parameters(model: ModelConfig) -> int:
-    """How many numbers the network learns; exact."""
+    """The number of the network's trainable parameters; exact."""
     K, P, N = model.width, model.patch, _patches(model)
     vectors = 2 * (3 + 1) * K + (model.mlp + 1) * K + 3 * 2 * K  # of a block: biases of attentions and MLP, three norms
     blocks = (2 * model.local_blocks + model.global_blocks) * (sum(map(prod, _block_matrices(model))) + vectors)
@@ -109,24 +109,24 @@ def _patches(model: ModelConfig) -> int:
 
 
 def flops(model: ModelConfig, n_in: int, n_out: int, last: int | None = None) -> float:
-    """FLOP of predicting the `n_out` answer frames of one sequence, the true frames before them given: the forward pass
-    of training and validation, on n_in + n_out - 1 frames. `last`: frames predicted, where not n_out (loss "all")."""
+    """FLOP of predicting the `n_out` answer frames of one sequence, given the true frames before them: the forward pass
+    of training and validation, on n_in + n_out - 1 frames. `last`: frames predicted, if not n_out (loss "all")."""
     return _forward(model, n_in + n_out - 1, n_out if last is None else last)
 
 
 def step_flops(
     model: ModelConfig, n_in: int, n_out: int, batch: int, optimizer: Optimizer = "adamw", last: int | None = None
 ) -> StepFlops:
-    """A training step on `batch` sequences. The backward pass is two products for each one forward, the gradients of
-    weights and input; the frames need none, so the patch embedding has one."""
+    """A training step on `batch` sequences. For each product of the forward pass, the backward pass has two, the
+    gradients of weights and input; the frames need no gradient, so the patch embedding has only one."""
     T = n_in + n_out - 1
     network = batch * (3 * flops(model, n_in, n_out, last) - _embedding(model, T))
     return StepFlops(network, newton_schulz_flops(model) if optimizer == "muon" else 0.0)
 
 
 def newton_schulz_flops(model: ModelConfig) -> float:
-    """Muon's Newton-Schulz iterations of one step, which cost the same for any batch: three products each, of the
-    matrix laid on its long side, m x n, with itself, of that m x m with itself, and of the two."""
+    """Muon's Newton-Schulz iterations of one step, which cost the same for any batch. Each has three products: of the
+    matrix (m x n, m <= n) with its transpose, of the m x m result with itself, and of an m x m with the m x n one."""
     sides = [sorted(shape) for shape in _muon_matrices(model)]
     return float(NEWTON_SCHULZ * sum(2 * m * m * n + 2 * m**3 + 2 * m * m * n for m, n in sides))
 
@@ -138,14 +138,14 @@ def generation_flops(model: ModelConfig, n_in: int, n_out: int) -> float:
 
 
 def naive_generation_flops(model: ModelConfig, n_in: int, n_out: int) -> float:
-    """The same without a cache: the whole sequence again for every frame."""
+    """The same without a cache: the whole sequence is computed again for every frame."""
     return sum(_forward(model, n_in + i, 1) for i in range(n_out))
 
 
 def _forward(model: ModelConfig, T: int, last: int, past: int = 0) -> float:
-    """T frames after `past` cached ones, of which the `last` ones are predicted."""
+    """FLOP of T frames after `past` cached ones; the last `last` of the T frames are predicted."""
     K, P, N = model.width, model.patch, _patches(model)
-    reach = min(T, last + model.local_blocks)  # frames that the last global block hands on and the decoder runs on
+    reach = min(T, last + model.local_blocks)  # frames that the last global block passes on and the decoder runs on
     before = min(past, 1)  # a local block's cache holds one frame
     encoder = model.local_blocks * _block(model, N, T, before + T)
     merge = 2 * (T * N // 4) * 4 * K * K
@@ -161,8 +161,8 @@ def _embedding(model: ModelConfig, T: int) -> float:
 
 
 def _block(model: ModelConfig, N: int, frames: int, keys: int, last: int | None = None) -> int:
-    """A block on `frames` of N patches, whose time attention is over `keys` frames; with `last`, of so many alone it
-    computes what comes after the time attention's keys and values."""
+    """A block on `frames` frames of N patches, whose time attention is over `keys` frames; with `last`, everything
+    after the time attention's keys and values is computed for only so many frames."""
     tokens, handed_on = frames * N, (frames if last is None else last) * N
     *early, time_out, mlp_in, mlp_out = map(prod, _block_matrices(model))
     products = 2 * tokens * sum(early) + 2 * handed_on * (time_out + mlp_in + mlp_out)
@@ -201,10 +201,10 @@ def _activations(model: ModelConfig, batch: int, T: int, last: int, dtype: Preci
     K, patch, N = model.width, 3 * model.patch**2, _patches(model)
     size = 4 if dtype == "float32" else 2  # bytes of what a matrix product saves
     reach = min(T, last + model.local_blocks)
-    masked = 1 if model.dropout else 0  # a byte per element of what dropout thins
+    masked = 1 if model.dropout else 0  # a byte per element that dropout may drop
 
     def block(tokens: int, handed_on: int | None = None) -> int:
-        """With `handed_on`, of so many tokens alone what comes after the time attention's keys and values."""
+        """With `handed_on`, only so many tokens count after the time attention's keys and values."""
         late = tokens if handed_on is None else handed_on
         normed = 2 * tokens + late  # inputs of the three norms, in float32 always; their outputs; mean and deviation
         norms = normed * (4 * K + size * K + 2 * 4)
@@ -229,7 +229,7 @@ def _activations(model: ModelConfig, batch: int, T: int, last: int, dtype: Preci
 
 
 def store_bytes(frames: int, sequences: int, length: int) -> int:
-    """An encoded data set: its distinct frames, uint8, and for every frame of a sequence an int32 that says which."""
+    """An encoded data set: its distinct frames, uint8, and an int32 index of a frame for every frame of a sequence."""
     return frames * FRAME + sequences * length * 4
 
 

@@ -27,9 +27,9 @@ AT_MOST = 50  # groups
 
 
 def leave_one_out(config: Config, store: VideoStore, out: str | Path, log: Callable[[str], None] = log_line) -> dict:
-    """Trains one network per group, in OUT/folds; the next group in the alphabet chooses its weights. Returns what
-    OUT/metrics.json holds: the measures of `evaluate` over all examples; the trivial answers are chosen among all of
-    them, too, and so are no worse than they could be. Raises EvlibError unless there are 3 to 50 groups."""
+    """Trains one network per group, in OUT/folds; its weights are selected on the next group in alphabetical order.
+    Returns the contents of OUT/metrics.json: the metrics of `evaluate` over all examples; trivial answers are chosen
+    among all of them, too, which favors them. Raises EvlibError unless there are 3 to 50 groups."""
     out, task, metadata = Path(out), tasks.get(config.task), store.metadata
     groups = sorted(metadata.group.unique())
     if not 3 <= len(groups) <= AT_MOST:

@@ -13,7 +13,7 @@ __all__ = ["here", "ready", "versions"]
 
 
 def ready(data: str | Path) -> Path:
-    """The data folder, filled with miniatures if it is the one kept for them."""
+    """The data folder, filled with miniatures if it is .miniatures."""
     folder = here(data)
     if folder == project() / ".miniatures":
         synthetic.write(folder, log=lambda line: None)

@@ -1,6 +1,6 @@
 """The generated parts of README.md and results/README.md: every number from a file under results/.
 
-python -m evlib pages        # fills what stands between <!-- name --> and <!-- /name -->
+python -m evlib pages        # fills in the text between <!-- name --> and <!-- /name -->
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evlib.scoring.evaluate import best_trivial, headline, scored
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 
-FEW = 20  # test examples, below which a percentage would pretend to know
+FEW = 20  # test examples; with fewer, a percentage would suggest too much precision
 
 
 def real_data(results: Path) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def miniatures(results: Path) -> pd.DataFrame:
 
 
 def printed(name: str, value: float | None) -> str:
-    """A measure with its digits in Table 2; nothing where there is none."""
+    """A metric with its number of digits in Table 2; an empty string if there is no value."""
     return "" if value is None or pd.isna(value) else f"{value:.{DIGITS[name]}f}"
 
 
@@ -80,14 +80,14 @@ def _best_baseline(results: Path, metrics: dict, name: str) -> str:
 
 
 def _read_baselines(results: Path) -> pd.DataFrame:
-    """What `python -m evlib baselines` wrote, if it did."""
+    """The rows that `python -m evlib baselines` wrote; an empty table if there are none."""
     path = results / "baselines.csv"
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["task", "dataset", "data", "model"])
 
 
 def baselines(results: Path) -> pd.DataFrame:
-    """Simple models and ours on the same test examples, percent, by kind of question where there are kinds; means of
-    seeds."""
+    """Simple models and ours on the same test examples, in percent, means over seeds; by kind of question where the
+    task has kinds."""
     lines = []
     for (task, dataset, data), rows in _read_baselines(results).groupby(["task", "dataset", "data"]):
         kinds = [c for c in rows if c.startswith("accuracy") and rows[c].notna().any()]
@@ -110,7 +110,7 @@ def baselines(results: Path) -> pd.DataFrame:
 
 
 def seeds(results: Path) -> pd.DataFrame:
-    """Every run under results/demo and results/real, one line each: what it scored, how long it trained."""
+    """Every run under results/demo and results/real, one line each: its score and its training time."""
     lines = []
     for m in (m for profile in ("demo", "real") for m in scored(results / profile, seeds=True).values()):
         (name, score), training = headline(m), m["training"]
@@ -127,7 +127,7 @@ def seeds(results: Path) -> pd.DataFrame:
 
 def recipes(results: Path) -> pd.DataFrame:
     """The comparison behind presets demo and fast, after equally many sequences: validation accuracy in percent by the
-    nearest rendered word and, in brackets, by Tesseract; of several seeds the means, ± the standard deviation."""
+    nearest rendered word and, in brackets, by Tesseract; with several seeds the means, ± the standard deviation."""
     table = pd.concat([pd.read_csv(path) for path in sorted(results.glob("recipe/*.csv"))])
     table["column"] = [f"{r.task} ({r.data}: {r.sequences:,} sequences of {r.examples:,})" for r in table.itertuples()]
     wide = table.groupby(["variant", "column"]).apply(_accuracies, include_groups=False).unstack(fill_value="")
@@ -141,7 +141,7 @@ def _accuracies(seeds: pd.DataFrame) -> str:
     return f"{nearest.mean():.1f}{spread} ({tesseract.mean():.1f})"
 
 
-# Official training examples (their authors' counts; of LaSOT three clips per sequence) and the shape of Table 1.
+# Official training examples (the authors' counts; for LaSOT three clips per sequence) and the row of Table 1.
 DATA_SETS = (
     ("SST-2", 67_349, "Text Classification"),
     ("CIFAR-10", 50_000, "Image Classification"),
@@ -152,12 +152,12 @@ DATA_SETS = (
     ("LaSOT", 3 * 1_120, "Object Tracking"),
     ("TinyVIRAT, colorization", 7_663, "Video Colorization"),
 )
-UTILIZATION = 0.40  # of the makers' rates: a goal, not measured
+UTILIZATION = 0.40  # of the manufacturers' rates: a target, not measured
 
 
 def costs(results: Path) -> pd.DataFrame:
-    """An epoch of each row of Table 2 at the paper's size, by arithmetic: FLOP over the makers' rates at
-    UTILIZATION."""
+    """The computed cost of an epoch of each row of Table 2 at the paper's size: FLOP at UTILIZATION of the
+    manufacturers' rates."""
     model, lines = preset("paper").model, []
     for name, examples, row in DATA_SETS:
         n_in, n_out, batch = SHAPES[row]
@@ -175,7 +175,7 @@ FORMS["frames_per_second"] = "{:,.0f}"
 
 
 def bench_table(results: Path, name: str, columns: dict[str, str], measure: str) -> pd.DataFrame:
-    """Some columns of results/bench/<name>.csv, renamed; rows without the measure are left out."""
+    """Some columns of results/bench/<name>.csv, renamed; rows without a value of `measure` are left out."""
     table = pd.read_csv(results / "bench" / f"{name}.csv").dropna(subset=measure)
     for column in FORMS.keys() & set(table):
         table[column] = table[column].map(FORMS[column].format)
@@ -211,8 +211,8 @@ def blocks(results: Path) -> dict[str, str]:
 
 
 def fill(pages: list[Path], blocks: dict[str, str]) -> None:
-    """Replaces what stands between `<!-- name -->` and `<!-- /name -->` in Markdown files; each block has its place in
-    one of them."""
+    """Replaces the text between `<!-- name -->` and `<!-- /name -->` in Markdown files; each block belongs to one of
+    them."""
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
     for name, content in blocks.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"

@@ -2,9 +2,9 @@
 
     models = networks("results/local/demo")                 # the runs that are there, and the published ones
     answer_text(models["sst2"], "the plot is not dull")     # -> Reply(answer, details, picture)
-    ask_text(models, "the plot is not dull")                # the same in Jupyter, with a field to type into
+    ask_text(models, "the plot is not dull")                # the same in Jupyter, with a text field
 
-Every `ask_*` shows its reply as an ordinary output, which the controls above it replace: a stored notebook holds a
+Every `ask_*` shows its reply as an ordinary output, which the controls above it update: a stored notebook holds a
 picture and no widget.
 """
 
@@ -54,7 +54,7 @@ TRAINED_BY = {
     "audiomnist": "07_audio_to_text_audiomnist",
 }
 PUBLISHED = {"results/demo": "", "results/real": " (real)"}  # and what is added to the names of their runs
-LARGEST = "10 MB; under ./reproduce.sh lab 200 MB"  # what Jupyter passes on in one piece
+LARGEST = "10 MB; under ./reproduce.sh lab 200 MB"  # Jupyter's limit for one upload
 
 GAP, TOP = 2, 16  # px between frames, and above them
 STEP = SIZE + GAP  # px from frame to frame
@@ -74,9 +74,9 @@ class Reply(NamedTuple):
 
 
 def answer(model: Model, *parts: Part) -> Reply:
-    """A network's answer to some parts, and where it looked while it generated the first frame of it."""
+    """A network's answer to some parts, and where it looked while it generated the first answer frame."""
     prediction = model.predict(*parts)
-    if isinstance(model.task.answer, LabelsAnswer):  # what follows the blank frame is no answer
+    if isinstance(model.task.answer, LabelsAnswer):  # frames after the blank one are not part of the answer
         prediction = replace(prediction, frames=prediction.frames[: len(until_blank(prediction.frames)) + 1])
     video = torch.from_numpy(prediction.inputs).movedim(-1, -3)[None].to(next(model.net.parameters()).device)
     picture = plot_answer(prediction, temporal(model.net, video)[0].cpu().numpy())
@@ -91,7 +91,7 @@ def answer_text(model: Model, sentence: str) -> Reply:
 
 
 def answer_image(model: Model, path: str | Path) -> Reply:
-    """The answer to an image file; EvlibError names a file that cannot be read. So do the next two."""
+    """The answer to an image file. Like the next two, raises an EvlibError that names a file it cannot read."""
     return answer(model, Image(read_image(path)))
 
 
@@ -100,7 +100,7 @@ def answer_sound(model: Model, path: str | Path) -> Reply:
 
 
 def answer_clip(model: Model, path: str | Path, question: str = "", box: str = "") -> Reply:
-    """`question` and `box`, the target's x,y,w,h in the film's own pixels, count where the task needs them."""
+    """`question` and `box`, the target's x,y,w,h in the film's own pixels, are used only where the task needs them."""
     target = parse_box(box) if model.task.answer.needs_box and box else None
     return answer_film(model, model.task.clip(path, target), question)
 
@@ -138,7 +138,7 @@ def in_words(prediction: Prediction, task: tasks.Task) -> tuple[str, str]:
 
 def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
     """Input frames with a bar of attention under each, a red line, the generated frames; beside them the nearest
-    rendered words. Of long clips a few frames are shown.
+    rendered words. Only a few frames of a long clip are shown.
 
     attention: float (T,), one share per frame of prediction.inputs, adding up to 1."""
     shown = plots.thinned(prediction.inputs[:-1])
@@ -155,7 +155,7 @@ def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
         row, column = divmod(i, PER_ROW)
         x, y = 2 * GAP + column * STEP, TOP + row * (SIZE + BAR + 4 * GAP)
         sheet.paste(Pillow.fromarray(frame), (x, y))
-        if i < len(shares):  # a bar hangs from the frame
+        if i < len(shares):  # a bar below the frame
             end = y + SIZE + 2 + round(16 * shares[i] / max(shares))
             pen.rectangle([x, y + SIZE + 2, x + SIZE - 1, end], fill=BLUE if shares[i] else "white")
             pen.text((x + SIZE / 2, end + 1), f"{shares[i]:.0%}", fill="black", font=font, anchor="ma")
@@ -164,7 +164,7 @@ def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
             pen.text((x + 4, y + SIZE + 2), "attention", fill="dimgray", font=font)
         if label := {0: "input", len(shares): "predicted"}.get(i):
             pen.text((x, y - 13), label, fill=RED if i else "dimgray", font=font)
-    for i, (word, distance) in enumerate(words):  # the smallest distance of all, as a share of this word's
+    for i, (word, distance) in enumerate(words):  # bar length: the smallest distance divided by this word's
         y, nearest = TOP + i * WORD, max(words[0][1], 1e-6)
         length = round(60 * nearest / max(distance, nearest))
         pen.text((left + 110, y + WORD / 2), word, fill="black", font=font, anchor="rm")
@@ -179,8 +179,8 @@ def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
 
 def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], None] = print) -> dict[str, Model]:
     """The trained networks by the name of their run: those under results/runs, the newest first, then the published
-    ones. Where none can read a sentence, one is trained on the miniature of SST-2, for so many minutes; it is stored
-    beside the miniatures, apart from the results."""
+    ones. If none can read a sentence, one is trained on the miniature of SST-2 for `minutes`; it is stored beside the
+    miniatures, apart from the results."""
     own = [run for run in here(results).glob("runs/*") if has_weights(run)]
     own.sort(key=lambda run: weights_file(run).stat().st_mtime, reverse=True)
     published = [(run, end) for home, end in PUBLISHED.items() for run in sorted(here(home).glob("runs/*"))]
@@ -189,7 +189,7 @@ def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], Non
         try:
             if (name := run.name + end) not in models:
                 model = load(run)
-                tasks.get(model.config["task"])  # one that this version does not know is an error now, not when asked
+                tasks.get(model.config["task"])  # a task that this version does not know fails now, not when asked
                 models[name] = model
         except EvlibError as error:
             log(f"{run.name} is left out: {error}")
@@ -225,7 +225,7 @@ def ask_text(models: dict[str, Model], sentence: str) -> None:
 
 
 def ask_image(models: dict[str, Model], shown: dict[str, Example]) -> None:
-    """Shows a button to choose a picture, and the answer to it; before, to the example of the task in `shown`."""
+    """Shows a button to choose a picture, and the answer to it; before that, to the task's example in `shown`."""
     _ask_file(models, PICTURES, shown, _button("a picture", "image/*"), answer_image)
 
 
@@ -257,8 +257,8 @@ def ask_clip(models: dict[str, Model], shown: dict[str, Example]) -> None:
 
 
 def _show(models, names: Sequence[str], controls: list, look: Callable[[Model], Reply], **fields) -> None:
-    """Shows a choice of networks, the controls, and what `look` replies; again whenever one of them changes. `fields`:
-    attribute of a task's answer -> the control that only networks with this attribute take notice of."""
+    """Shows a choice of networks, the controls, and the reply of `look`, updated whenever one of them changes.
+    `fields`: attribute of a task's answer -> the control that is shown only for networks with this attribute."""
     import ipywidgets
     from IPython.display import display
 
@@ -286,7 +286,7 @@ def _show(models, names: Sequence[str], controls: list, look: Callable[[Model], 
 
 
 def _outputs(look: Callable[[Model], Reply], model: Model) -> tuple:
-    """Words and picture for display; or the one sentence that says what is wrong."""
+    """Words and picture for display; or the error message."""
     from IPython.display import HTML
 
     try:
@@ -329,7 +329,7 @@ def _of_file(button, answer_file: Callable[..., Reply], model: Model, *more) -> 
 
 @contextmanager
 def as_file(name: str, content: bytes) -> Iterator[Path]:
-    """Uploaded bytes as a temporary file, which errors call by its own name."""
+    """Uploaded bytes as a temporary file; errors name it by its original name."""
     with tempfile.TemporaryDirectory(prefix="evlib-upload-") as folder:
         path = Path(folder) / ("upload" + re.sub(r"[^.\w]", "", Path(name).suffix)[:8])
         path.write_bytes(content)

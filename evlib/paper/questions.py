@@ -1,4 +1,4 @@
-"""Three questions that readers ask, answered by measuring. Each function returns a table and a figure."""
+"""Three questions that readers ask, answered by measurements. Each function returns a table and a figure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIZES = (32, 64, 128)  # px, sides of a frame
 LETTERS = ((2, 3), (4, 6), (7, 9), (10, 12), (13, 20))  # of a word, from and to
 SIDES = ((0.04, 0.08), (0.08, 0.15), (0.15, 0.3), (0.3, 0.6))  # of a box, as shares of the frame's
 SENTENCES = "sentences of 6-12 words"
-PROSE = " ".join(topics.values())  # Python's own language reference, which is everywhere
+PROSE = " ".join(topics.values())  # Python's own language reference, which every installation has
 
 
 # ---- why 64 x 64 -----------------------------------------------------------------------------------------------------
@@ -42,8 +42,8 @@ PROSE = " ".join(topics.values())  # Python's own language reference, which is e
 def frame_sizes(words: int = 100, sentences: int = 30, tracks: int = 60) -> tuple[pd.DataFrame, plt.Figure]:
     """Words, sentences and boxes, rendered by the same rules in frames of SIZES and read by the same readers.
 
-    words: at most so many of each length; sentences: of 6 to 12 words, without punctuation, read if all their words
-    are; tracks: boxes of each size, on smooth backgrounds. About 20 s of one core.
+    words: how many of each length, at most; sentences: how many of 6 to 12 words, without punctuation, each read if all
+    its words are; tracks: how many boxes of each size, on smooth backgrounds. About 20 s on one core.
 
     The table: one row per kind, with n, the measure (share read exactly, or mean IoU; 0..1) and a column `<size> px`
     for each size."""
@@ -71,7 +71,7 @@ def frame_sizes(words: int = 100, sentences: int = 30, tracks: int = 60) -> tupl
 
 
 def _words(count: int, rng: np.random.Generator) -> list[list[str]]:
-    """English words of each length class, at most `count`; such as appear at least twice, so that few are made up."""
+    """At most `count` English words of each length class, found at least twice each, so that few are made up."""
     seen = Counter(re.findall(r"(?<![\w*`\"'._-])[a-z]+(?![\w`\"'*._-])", PROSE))
     pools = [sorted(word for word, n in seen.items() if n > 1 and low <= len(word) <= high) for low, high in LETTERS]
     return [[pool[i] for i in rng.permutation(len(pool))[:count]] for pool in pools]
@@ -84,13 +84,13 @@ def _sentences(count: int, rng: np.random.Generator) -> list[list[str]]:
 
 
 def _box(low: float, high: float, rng: np.random.Generator) -> np.ndarray:
-    """x, y, w, h as shares of the frame, wholly inside."""
+    """A random box x, y, w, h as shares of the frame, entirely inside."""
     sides = rng.uniform(low, high, 2)
     return np.concatenate([rng.uniform(0, 1 - sides), sides])
 
 
 def _overlap(colors: np.ndarray, box: np.ndarray, size: int) -> float:
-    """IoU of a box and what is read of it; 0 where none is found."""
+    """IoU of a rendered box and the box that is read from the frame; 0 if none is found."""
     found = boxes.read_box(_boxed(colors, box, size), size)
     return 0.0 if found is None else float(metrics.iou(np.array([found.box]), box[None] * size)[0])
 
@@ -137,7 +137,7 @@ def _show(places: Sequence[plt.Axes], frames: Sequence[np.ndarray], titles: Sequ
 
 
 def blend_losses(first: str, second: str) -> tuple[pd.DataFrame, plt.Figure]:
-    """What a network loses that cannot know which of two words is right and generates a blend of their frames.
+    """The loss of a network that cannot know which of two words is right and generates a blend of their frames.
 
     The table: one row per weight w of `first` (0..1), one column per power, 1.0 and 0.5: the loss ((1 - MS-SSIM) made
     `concave` by that power) of w * first + (1 - w) * second, averaged over both words as the target."""
@@ -172,11 +172,11 @@ def _plot_blends(table: pd.DataFrame, blends: np.ndarray, first: str, second: st
 def reading_against_model(results: str | Path) -> tuple[pd.DataFrame, plt.Figure]:
     """Which wrong answers are the network's, and which were only misread? For every run whose answers are words.
 
-    The table, one row per run, in shares of its test answers, 0..1: `right` is what Tesseract reads right, the paper's
-    measure. A wrong answer is a `reading_error` if the nearest rendered word is the true one, else a `model_error`.
-    `template` is the share whose nearest rendered word is right, `clean` what Tesseract reads right of clean frames of
-    the true answers: 1 - clean is the reader's own error. EvlibError if there is no such run with its
-    predictions.csv."""
+    The table has one row per run, in shares of its test answers, 0..1: `right` is what Tesseract reads correctly, the
+    paper's metric. A wrong answer is a `reading_error` if the nearest rendered word is the true one, else a
+    `model_error`. `template` is the share whose nearest rendered word is right; `clean` is what Tesseract reads
+    correctly when given clean frames of the true answers, so 1 - clean is the reader's own error. EvlibError if there
+    is no such run with its predictions.csv."""
     rows = []
     for run, result in scored(results).items():
         answer, needed = tasks.get(result["task"]).answer, [run / "predictions.csv", run / "config.json"]
@@ -208,7 +208,7 @@ def _split_errors(run: Path, answer: Answer) -> dict:
 
 
 def _clean_is_read(texts: pd.Series, answer: Answer, vocabulary: list[str]) -> dict[str, bool]:
-    """Whether Tesseract reads each answer right, rendered as it should be."""
+    """Whether Tesseract correctly reads a clean rendering of each answer."""
     asked = pd.DataFrame({"source": "", "question": "", "answer": texts})
     split = Split("clean", torch.empty(0), torch.empty(0), asked)
     read = scorer(answer).read([clean_frames(answer, text) for text in texts], split, vocabulary)

@@ -1,6 +1,6 @@
-"""Which recipe does a small network learn fastest with? The comparison behind presets `demo` and `fast`.
+"""With which recipe does a small network learn fastest? The comparison behind presets `demo` and `fast`.
 
-Every variant changes one setting and sees the same number of sequences. Judged on validation data alone, by the
+Every variant changes one setting and sees the same number of sequences. Scored on validation data only, by the
 nearest rendered word and by Tesseract.
 """
 
@@ -39,7 +39,7 @@ VARIANTS: dict[str, dict] = {
     "no stem": {"stem": 0},
     "batch 8": {"batch": 8},
     "batch 32": {"batch": 32},
-    "black on white": {"inverted": True},  # frames, not a setting
+    "black on white": {"inverted": True},  # inverts the frames; not a setting
     "no zero_init": {"zero_init": False},
     "no mean_bias": {"mean_bias": False},
     "no gradient clipping": {"grad_clip": 0.0},

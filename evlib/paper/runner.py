@@ -1,8 +1,8 @@
 """What ./reproduce.sh runs: the notebooks, headless, in order, for one profile.
 
 results/local/<profile> gets the executed notebooks (notebooks/), what they trained and scored (runs/) and all rows
-together (table2.*). git ignores it: what another machine measures differs in seconds and, between kinds of processors,
-in the last bits. What is published, results/<profile>, was made with `--results`.
+together (table2.*). git ignores it: on another machine, seconds differ and, between kinds of processors, the last
+bits of the results. The published results/<profile> was made with `--results`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from evlib.utils import files
 from evlib.utils.errors import EvlibError
 from evlib.utils.paths import project
 
-PROFILES = {"demo": "demo", "real": "demo", "paper": "paper", "fast": "fast"}  # and their presets
-# Notebook, and the tasks it is run for, where their data is found.
+PROFILES = {"demo": "demo", "real": "demo", "paper": "paper", "fast": "fast"}  # profile -> preset
+# Notebook -> the tasks it is run for, if their data is found.
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "01_text_to_text_sst2": ("sst2",),
     "02_image_to_text_cifar10": ("cifar10",),
@@ -53,15 +53,15 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "07_audio_to_text_audiomnist": ("audiomnist", "fsdd"),
     "08_the_model": (),
     "09_training_on_an_a100": (),
-    "11_attention_maps": (),  # before 10, which shows what it counted
+    "11_attention_maps": (),  # before 10, which shows what it measured
     "10_table_2": (),
     "12_add_your_own_modality": (),
-    "00_start_here": (),  # last, because it plays with what the others trained
+    "00_start_here": (),  # last, because it uses the networks that the others trained
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SEEDS = (1, 2)  # besides 0, of the main job
 Job = tuple[str, str, list[tuple[dict, str]]]  # a notebook, a results folder; its runs: parameters, suffix of the copy
-SHORT_ROWS = ("sst2", "cifar10", "audiomnist", "colorization")  # trained in front of the reader
+SHORT_ROWS = ("sst2", "cifar10", "audiomnist", "colorization")  # trained in their notebooks, while the reader watches
 
 
 def reproduce(
@@ -73,10 +73,10 @@ def reproduce(
     lanes: int | None = None,
     log: Callable[[str], None] = print,
 ) -> Path:
-    """Runs the notebooks of a profile, each unless it has been with the same parameters, into `results` (default:
-    results/local/<profile>, which git ignores), and returns that folder. Rows whose weights are published in
-    results/<profile> are scored with those, unless `retrain` or `minutes` (of training per row) ask for new ones. Rows
-    are run `lanes` at a time; by default two on a CPU with two cores."""
+    """Runs the notebooks of a profile into `results` (default: results/local/<profile>, which git ignores), and returns
+    that folder. A notebook that has run with the same parameters is skipped. Rows whose weights are published in
+    results/<profile> are scored with those, unless `retrain` or `minutes` (of training per row) ask for new ones.
+    `lanes` rows are run at a time; by default two on a CPU with two cores."""
     if profile != "demo" and data is None:
         raise EvlibError(f"'{profile}' needs official data: name its folder with --data (`python -m evlib download`).")
     if profile in ("paper", "fast") and not torch.cuda.is_available():
@@ -116,8 +116,8 @@ def reproduce(
 
 
 def run_notebooks(jobs: Sequence[Job], lanes: int, log: Callable[[str], None] = print) -> None:
-    """Runs notebooks; with `lanes` above 1 so many at a time, each in a process with one thread, as a second gains a
-    small network nothing. Their lines begin with the notebook's number. EvlibError if one fails."""
+    """Runs notebooks; with `lanes` above 1 so many at a time, each in a process with one thread, because a second one
+    does not speed up a small network. Log lines begin with the notebook's number. EvlibError if a notebook fails."""
     if lanes == 1:
         for name, results, runs in jobs:
             for parameters, suffix in runs:
@@ -148,8 +148,8 @@ def run_notebooks(jobs: Sequence[Job], lanes: int, log: Callable[[str], None] = 
 
 
 def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str], None] = print) -> None:
-    """Puts published runs where the notebooks find them, finished: of the miniatures those that take long, of real data
-    those whose examples and frames are the ones that are there."""
+    """Copies published runs to where the notebooks find them, as finished runs: on miniatures those that take long to
+    train, on real data those that were trained on exactly the examples and frames found here."""
     for weights in published.glob(f"runs/*/{EXPORTED}"):
         source, run = weights.parent, results / "runs" / weights.parent.name
         trained_on = json.loads((source / "config.json").read_text())["store"]
@@ -170,8 +170,8 @@ def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str
 def run_notebook(
     name: str, results: Path, parameters: dict, log: Callable[[str], None] = print, suffix: str = ""
 ) -> Path:
-    """Executes notebooks/<name>.ipynb into results/notebooks/. An unknown parameter is an error, as is a failing cell,
-    whose message it carries. Skipped if the same notebook has run with the same parameters and code."""
+    """Executes notebooks/<name>.ipynb into results/notebooks/. EvlibError for an unknown parameter, and for a failing
+    cell, with that cell's message. Skipped if the same notebook has run with the same parameters and code."""
     source, copy = project() / "notebooks" / f"{name}.ipynb", results / "notebooks" / f"{name}{suffix}.ipynb"
     known = _parameters(name)
     for parameter in parameters:
@@ -205,7 +205,7 @@ def _parameters(name: str) -> list[str]:
 
 
 def more_seeds(log: Callable[[str], None] = print) -> Path:
-    """Rows of the main job again with other seeds: results/local/demo/runs/<task>-seed<n>."""
+    """Trains rows of the main job again with other seeds: results/local/demo/runs/<task>-seed<n>."""
     data, results = ready(".miniatures"), project() / "results" / "local" / "demo"
     for seed in SEEDS:
         for name in SHORT_ROWS:
@@ -230,7 +230,7 @@ def _state(source: Path, results: Path, parameters: dict) -> str:
 
 
 def _smaller(png: str) -> str:
-    """A picture in base64 -> the same in 256 colours: a third of the bytes, and nobody sees it."""
+    """A PNG in base64 -> the same in 256 colors: a third of the bytes, with no visible difference."""
     packed = io.BytesIO()
     with Pillow.open(io.BytesIO(base64.b64decode(png))) as picture:
         picture.convert("RGB").quantize(256, dither=Pillow.Dither.NONE).save(packed, "PNG", optimize=True)
@@ -238,8 +238,8 @@ def _smaller(png: str) -> str:
 
 
 def _tidy(path: Path) -> None:
-    """Drops what papermill and Jupyter noted for themselves, controls, which are dead in a file, absolute paths of this
-    machine, and pictures stored twice."""
+    """Removes papermill's and Jupyter's own metadata, widgets, which do not work in a stored file, absolute paths of
+    this machine, and pictures stored twice."""
     notebook, here = nbformat.read(path, as_version=4), f"{project()}/"
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)

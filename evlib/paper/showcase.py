@@ -1,4 +1,4 @@
-"""The front page's moving picture: what five networks see, frame by frame, and what they answer; one of them is wrong.
+"""The animation on the front page: what five networks see, frame by frame, and what they answer; one of them is wrong.
 
 showcase(results, data)  ->  results/figures/answers.gif
 """
@@ -18,7 +18,7 @@ from evlib.scoring.predict import load
 from evlib.utils import files
 from evlib.viz.plots import GREY, RED, SECONDS, WHITE, enlarged, packed_gif, sans
 
-# The task, what it is called, and whether its first right or its first wrong test answer is shown.
+# The task, its title, and whether its first right (True) or first wrong (False) test answer is shown.
 PANELS = (
     ("sst2", "Text", True),
     ("cifar10", "Image", True),
@@ -29,8 +29,8 @@ PANELS = (
 SCALE = 2  # frames are shown at 128 px
 SIDE, GAP, LINE = 64 * SCALE, 8, 24  # px
 WIDTH, HEIGHT = 2 * SIDE + 3 * GAP, SIDE + 3 * LINE + GAP  # of a panel
-HOLD = 8  # frames for which the answer stands
-SHORT, SLOW = 6, 2  # moments that an input takes at least; that each frame of a longer answer takes
+HOLD = 8  # frames for which the answer stays visible
+SHORT, SLOW = 6, 2  # smallest number of moments for an input; moments for each frame of a longer answer
 BLACK, GREEN = (0, 0, 0), (44, 120, 44)
 
 
@@ -73,7 +73,7 @@ class Panel:
 
 
 def showcase(results: Path, data: Path, out: Path, columns: int = 3) -> Path:
-    """Writes the GIF, endless, below 1.5 MB. The runs' predictions.csv say which answers are right."""
+    """Writes the GIF, which loops forever, below 1.5 MB. The runs' predictions.csv say which answers are right."""
     panels = [Panel(*panel, results, data) for panel in PANELS if (results / "runs" / panel[0]).is_dir()]
     rows = -(-len(panels) // columns)
     moments = []

@@ -1,4 +1,4 @@
-"""The paper's Table 1, "Training configurations for each task": how long the sequences are, and how many a step has."""
+"""The paper's Table 1, "Training configurations for each task": sequence lengths and batch sizes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHAPES = {
 
 
 def distinct() -> dict[str, Shape]:
-    """Tasks of equal lengths as one: their names joined by commas, and the smallest of their batches."""
+    """Tasks of equal lengths merged into one: their names joined by commas, and the smallest of their batch sizes."""
     names: dict[tuple[int, int], list[str]] = {}
     for name, shape in SHAPES.items():
         names.setdefault(shape[:2], []).append(name)

@@ -1,6 +1,6 @@
-"""Table 2: the paper's rows and ours, beside what trivial answers and simple models score on the same data.
+"""Table 2: the paper's rows and ours, next to what trivial answers and simple models score on the same data.
 
-Ours come from the metrics.json files of a results folder, the paper's from table2_paper.csv, typed from the paper.
+Ours come from the metrics.json files of a results folder, the paper's from table2_paper.csv, copied by hand.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ NOTES = (
 
 
 def table2(results: str | Path) -> pd.DataFrame:
-    """The runs under results/runs (not those of further seeds), each task headed by the paper's own rows. Shares in
-    percent, as in the paper. Raises EvlibError if there are none."""
+    """The runs under results/runs (without those of further seeds), after the paper's own rows for each task. Shares in
+    percent, as in the paper. Raises EvlibError if there are no runs."""
     runs = scored(results)
     if not runs:
         raise EvlibError(f"{results}: expected scored runs (runs/*/metrics.json), found none; evaluate one first.")
@@ -86,7 +86,7 @@ def write_table2(results: str | Path) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table without the columns that are empty throughout; numbers with the digits of their measure."""
+    """A Markdown table without columns that are entirely empty; numbers with the digits of their metric."""
     table = table.dropna(axis=1, how="all")
 
     def cell(name: str, value: object, quoted: bool) -> str:
@@ -95,7 +95,7 @@ def markdown(table: pd.DataFrame) -> str:
         if pd.isna(value):
             return ""
         if name in DIGITS:
-            return f"{value:g}" if quoted else f"{value:,.{DIGITS[name]}f}"  # the paper's with the digits it prints
+            return f"{value:g}" if quoted else f"{value:,.{DIGITS[name]}f}"  # the paper's keep the digits it prints
         return f"{value:,.0f}" if isinstance(value, float) and value.is_integer() else str(value)
 
     lines = [
@@ -118,7 +118,7 @@ def scores(metrics: dict) -> pd.DataFrame:
 
 
 def margins(results: str | Path) -> pd.DataFrame:
-    """How far every run is from each trivial answer on the same data; for colors, from the data's own consistency."""
+    """How far every run is from each trivial answer on the same data; for colors, also its CDC against the data's."""
     lines = []
     for metrics in scored(results).values():
         name, ours = headline(metrics)

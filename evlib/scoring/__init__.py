@@ -1,1 +1,1 @@
-"""Generated frames -> words and boxes -> numbers."""
+"""From generated frames to words and boxes, and from those to scores."""

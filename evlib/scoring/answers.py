@@ -1,7 +1,7 @@
-"""From the frames of an answer to text, and from text to scores (section 4). One scorer per kind of answer.
+"""Turns generated frames into text, and text into scores (section 4). One scorer per kind of answer.
 
-A scorer reads a whole test split into a table, and scores such a table or a part of it: beside each score stands what a
-trivial answer would have got on the same rows."""
+A scorer reads the answers of a whole test split into a table, and scores that table or a part of it. Each score comes
+with what a trivial answer would have scored on the same rows."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ from evlib.viz import plots
 
 @dataclass(frozen=True)
 class Prediction:
-    """An answer as text, and the frames it was read from. What the answer is, the task decides: a word, labels, boxes
-    x,y,w,h, or for a color clip what was measured of it."""
+    """An answer as text, and the frames it was read from. The task decides what the text is: a word, labels, boxes
+    x,y,w,h, or the measured colors of a clip."""
 
     answer: str  # matched to the vocabulary
-    legibility: float  # 0..1: how like a clean rendering of that answer; not how likely it is right
-    read: str = ""  # Tesseract's words, before matching
+    legibility: float  # 0..1: similarity to a clean rendering of that answer; not how likely it is right
+    read: str = ""  # Tesseract's output, before matching to the vocabulary
     runners_up: dict[str, float] = field(default_factory=dict, repr=False)  # word -> distance, nearest first
     frames: np.ndarray = field(default=None, repr=False)  # uint8 (T, 64, 64, 3): what the network generated
-    inputs: np.ndarray = field(default=None, repr=False)  # uint8 (T, 64, 64, 3): what it saw
-    n_truncated: int = 0  # words that were lost, because a text was too long
+    inputs: np.ndarray = field(default=None, repr=False)  # uint8 (T, 64, 64, 3): what the network saw
+    n_truncated: int = 0  # words that were left out because a text was too long
 
     def strip(self, scale: int = 2, caption: str = "") -> Pillow.Image:
-        """Input frames, a red line, the generated frames: the paper's Figure 1."""
+        """Input frames, a red line, the generated frames, as in the paper's Figure 1."""
         return plots.strip(self.inputs, self.frames, scale, caption)
 
 
@@ -60,17 +60,17 @@ class Scorer(ABC):
 
     @abstractmethod
     def read(self, generated: list[np.ndarray], split: Split, vocabulary: Sequence[str]) -> pd.DataFrame:
-        """generated: uint8 (T, 64, 64, 3) per example -> one row per example, with at least source, question, answer
-        (the true one), answer_read, example_score (0 worst .. 1) and legibility (0..1)."""
+        """generated: uint8 (T, 64, 64, 3) per example -> one row per example, with at least the columns source,
+        question, answer (the true one), answer_read, example_score (0..1, 1 is best) and legibility (0..1)."""
 
     @abstractmethod
     def score(self, table: pd.DataFrame, train: pd.DataFrame, vocabulary: Sequence[str]) -> dict:
-        """The measures of a table, and `baselines`: trivial answer -> its measures. `train` has question and answer; it
-        is empty of data to be scored on only."""
+        """The metrics of a table, and `baselines`: trivial answer -> its metrics. `train` has the columns question and
+        answer; it is empty for data that is only scored, not trained on."""
 
     @abstractmethod
     def read_one(self, frames: np.ndarray, vocabulary: Sequence[str]) -> Prediction:
-        """A single answer, uint8 (T, 64, 64, 3), read as `read` reads it."""
+        """Reads a single answer, uint8 (T, 64, 64, 3), in the same way as `read`."""
 
     @abstractmethod
     def headline(self, result: dict) -> str:
@@ -215,7 +215,7 @@ class ColorScorer(Scorer):
         return table.assign(example_score=table.psnr / table.psnr.max(), legibility=1.0)
 
     def measure(self, frames: np.ndarray, true: np.ndarray) -> dict[str, float]:
-        """A clip, uint8 (T, 64, 64, 3), against the true one, and then by itself."""
+        """Metrics of a clip, uint8 (T, 64, 64, 3): compared with the true clip, and of the clip alone."""
         measures = (metrics.cdc, metrics.colorfulness, metrics.colorfulness_hs)
         alone = {measure.__name__: measure(frames) for measure in measures}
         return {"psnr": metrics.psnr(frames, true), "ssim": metrics.ssim(frames, true), **alone}
@@ -250,8 +250,8 @@ def read_and_match(frames: np.ndarray, vocabulary: Sequence[str]) -> tuple[list[
 
 
 def legibility(frames: np.ndarray, words: Sequence[str]) -> float:
-    """0..1: MS-SSIM of generated frames and a clean rendering of the words that were read in them."""
-    if not any(words):  # nothing read is nothing legible
+    """0..1: MS-SSIM between generated frames and a clean rendering of the words that were read from them."""
+    if not any(words):  # nothing was read, so nothing is legible
         return 0.0
     clean = np.stack([word_frame(word) for word in words])
     x, y = (torch.from_numpy(a.copy()).movedim(-1, 1).float() / 255 for a in (frames, clean))
@@ -259,7 +259,7 @@ def legibility(frames: np.ndarray, words: Sequence[str]) -> float:
 
 
 def to_labels(words: Sequence[str], labels: Sequence[str]) -> list[str]:
-    """`vehicle`, `moving`, `,`, `activity`, `walking` -> the nearest labels, each once."""
+    """`vehicle`, `moving`, `,`, `activity`, `walking` -> the nearest labels, without duplicates."""
     names = ["_".join(name.split()) for name in " ".join(words).split(",")]
     return list(dict.fromkeys(nearest_word(name, labels) for name in names if name))
 
@@ -280,7 +280,7 @@ def _confidence(found: list) -> float:
 
 
 def overlaps(read: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """IoU of every frame, NaN where the target is absent: as in LaSOT's own toolkit, which leaves those out."""
+    """IoU of every frame, NaN where the target is absent: LaSOT's own toolkit leaves those frames out, too."""
     return np.where(np.isnan(true).any(axis=1), np.nan, metrics.iou(read, true))
 
 
@@ -291,5 +291,5 @@ def without_first(tracks: list[np.ndarray]) -> float:
 
 
 def box_array(boxes: list) -> np.ndarray:
-    """[[x, y, w, h], None, ...] -> float (T, 4), NaN where there is none."""
+    """[[x, y, w, h], None, ...] -> float (T, 4), NaN where there is no box."""
     return np.array([[np.nan] * 4 if box is None else box for box in boxes], dtype=float).reshape(-1, 4)

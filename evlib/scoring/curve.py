@@ -1,4 +1,4 @@
-"""What a network answers while it trains, by kind of question: a callback of `evlib.train`."""
+"""Validation accuracy during training, by kind of question: a callback for `evlib.train`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ VALIDATION = "validation.csv"
 
 class AccuracyByKind:
     """Adds a row to RUN/validation.csv at every validation: the step, and the accuracy, 0..1, on all validation
-    examples and on each of the parts that the task scores separately. One-word answers, read by the nearest rendered
-    word, which is instant."""
+    examples and on each of the parts that the task scores separately. Only for one-word answers, read by the nearest
+    rendered word, which is instant."""
 
     def __init__(self, store: VideoStore, run: str | Path):
         self.path, self.task = Path(run) / VALIDATION, tasks.get(store.manifest["task"])
@@ -31,6 +31,6 @@ class AccuracyByKind:
         right, parts = validation.metadata.answer == read, self.task.subsets(validation.metadata)
         row = {"step": step, "all": right.mean(), **{name: right[rows].mean() for name, rows in parts.items()}}
         table = pd.DataFrame([row])
-        if self.path.exists():  # a stopped run may validate again
+        if self.path.exists():  # a resumed run may repeat a validation
             table = pd.concat([pd.read_csv(self.path).query("step < @step"), table])
         files.write_text(self.path, table.round(4).to_csv(index=False))

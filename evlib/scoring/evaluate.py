@@ -1,4 +1,4 @@
-"""A trained run on the test split: load, generate, read, score, and picture what came out.
+"""Evaluates a trained run on the test split: load, generate, read, score, and plot the results.
 
 evaluate(run, store)           -> metrics.json, predictions.csv, samples.png, errors.png and figures in the run folder
 generate_test_set(run, store)  -> generated.npz, which a later `evaluate` reads: for a GPU machine without Tesseract
@@ -29,7 +29,7 @@ from evlib.utils.progress import log_line
 from evlib.viz import plots
 from evlib.viz.galleries import gallery
 
-SCORING = 3  # raised when what is scored changes: older scores are then made again
+SCORING = 3  # increase it when the scoring changes: older scores are then computed again
 BATCH = 64  # sequences generated at a time
 GENERATED = "generated.npz"
 PERCENT = ("ssim", "f1", "f1_macro", "f1_positive", "accuracy", "accuracy_template")  # shares, 0..1 in files
@@ -43,11 +43,11 @@ def evaluate(
     out: str | Path | None = None,
     log: Callable[[str], None] = log_line,
 ) -> dict:
-    """Scores a run on the test split (its first `limit` rows). Returns what metrics.json holds; shares are 0..1.
-    Does nothing if metrics.json is about the same weights, store and limit, and the gallery of errors is there.
+    """Scores a run on the test split (its first `limit` rows). Returns the contents of metrics.json; shares are 0..1.
+    Does nothing if metrics.json belongs to the same weights, store and limit, and errors.png exists.
 
-    With `out`, the scores go to that folder instead of the run's: for a network that meets data of another source.
-    Raises EvlibError if the store is of another task or was rendered by another renderer."""
+    With `out`, the scores go to that folder instead of the run's: for a network tested on data from another source.
+    Raises EvlibError if the store belongs to another task or was rendered by another renderer."""
     run, out = Path(run), Path(out or run)
     about, scores = _about(run, store, limit), out / "metrics.json"
     if scores.exists() and (out / "errors.png").exists():
@@ -101,7 +101,7 @@ def generate_test_set(
     log: Callable[[str], None] = log_line,
 ) -> Path:
     """Generates the answers of the test split (its first `limit` rows) into RUN/generated.npz, compressed. `evaluate`
-    with the same limit reads them there, on whichever machine."""
+    with the same limit then uses that file, on any machine."""
     run, about = Path(run), _about(run, store, limit)
     generated, *_ = _generate(run, store, device, limit, about, log)
     counts = [len(frames) for frames in generated]
@@ -138,7 +138,7 @@ def _generate(
 
 
 def _generated_before(run: Path, about: dict, split: Split) -> list[np.ndarray] | None:
-    """What `generate_test_set` wrote, if it is of these weights and these examples."""
+    """What `generate_test_set` wrote, if it belongs to these weights and these examples."""
     if not (run / GENERATED).exists():
         return None
     with np.load(run / GENERATED, allow_pickle=False) as found:
@@ -161,14 +161,14 @@ def heading(config: Mapping, store: VideoStore, trained_on: str) -> dict:
 
 
 def frame_measures(generated: list[np.ndarray], split: Split) -> dict[str, float]:
-    """PSNR and SSIM of the generated frames, as far as the true answer has frames."""
+    """PSNR and SSIM of the generated frames, over the frames that both the generated and the true answer have."""
     pairs = [(g[: len(t)], t[: len(g)]) for g, t in zip(generated, split.outputs())]
     predicted, true = (np.concatenate(frames) for frames in zip(*pairs))
     return {"psnr": metrics.psnr(predicted, true), "ssim": metrics.ssim(predicted, true)}
 
 
 def _about(run: Path, store: VideoStore, limit: int | None) -> dict:
-    """What scores depend on."""
+    """What the scores depend on."""
     weights = hashlib.sha256(weights_file(run).read_bytes()).hexdigest()[:16]
     rendered = {key: store.manifest[key] for key in ("examples", "renderer")}
     reader = [*ocr.READER, *BOX_READER]
@@ -176,7 +176,7 @@ def _about(run: Path, store: VideoStore, limit: int | None) -> dict:
 
 
 def _mark(about: dict) -> str:
-    """What generated answers depend on."""
+    """What the generated answers depend on."""
     return json.dumps([about[key] for key in ("weights", "examples", "renderer", "limit")])
 
 
@@ -184,27 +184,26 @@ def _mark(about: dict) -> str:
 
 
 def scored(results: str | Path, seeds: bool = False) -> dict[Path, dict]:
-    """The scored runs of a results folder: run folder -> what its metrics.json holds. Of further seeds only with
-    `seeds`."""
+    """The scored runs of a results folder: run folder -> the contents of its metrics.json. Runs of further seeds are
+    included only with `seeds`."""
     paths = sorted(Path(results).glob("runs/*/metrics.json"))
     found = {path.parent: json.loads(path.read_text()) for path in paths}
     return {run: result for run, result in found.items() if seeds or "-seed" not in run.name}
 
 
 def headline(result: dict) -> tuple[str, float]:
-    """The measure that a row of Table 2 is judged by, and its value as in the paper's table."""
+    """The main metric of a row of Table 2, and its value as the paper's table prints it."""
     name = next(name for name in ("iou", "colorfulness", "f1_micro", "accuracy") if name in result)
     name = {"colorfulness": "psnr", "f1_micro": "f1"}.get(name, name)
     return name, as_printed(name, result[name])
 
 
 def best_trivial(result: dict) -> float | None:
-    """The best score of a trivial answer, by the measure of `headline`; None where there was nothing to take it
-    from."""
+    """The best score of a trivial answer, in the metric of `headline`; None if no trivial answer has that metric."""
     name, _ = headline(result)
     return max((as_printed(name, b[name]) for b in result["baselines"].values() if name in b), default=None)
 
 
 def as_printed(measure: str, value: float) -> float:
-    """As in the paper's table: shares in percent."""
+    """A value as the paper's table prints it: shares in percent."""
     return 100 * value if measure in PERCENT else value

@@ -1,11 +1,11 @@
-"""The measures of section 4, as plain functions.
+"""The metrics of section 4, as plain functions.
 
-    psnr(predicted, target), ssim(predicted, target)              how near the generated frames are
-    classification(given, true), multilabel(given, true, names)   how right the answers are
-    success_auc(iou(read, true))                                 how well a box follows its object
-    cdc(frames), colorfulness(frames)                             how steady and how rich the colors of a clip are
+    psnr(predicted, target), ssim(predicted, target)              how close the generated frames are
+    classification(given, true), multilabel(given, true, names)   how accurate the answers are
+    success_auc(iou(read, true))                                  how well a box follows its object
+    cdc(frames), colorfulness(frames)                             how consistent and how vivid the colors of a clip are
 
-Pictures are uint8 arrays (T, 64, 64, 3), 0..255, of any height and width where colors are measured; boxes are rows of
+Clips are uint8 arrays (T, 64, 64, 3), 0..255; the color metrics take any height and width. Boxes are rows of
 x, y, w, h; answers are lists of strings, or of sets of strings. Shares are 0..1; Table 2 shows percent."""
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 from evlib.utils.errors import EvlibError
 
-PERFECT_DB = 100.0  # what equal frames count as, whose PSNR is infinite
-OTHER = "(other)"  # where answers that are no class are counted
+PERFECT_DB = 100.0  # the value for equal frames, whose PSNR is infinite
+OTHER = "(other)"  # counts the answers that are not one of the classes
 THRESHOLDS = np.linspace(0, 1, 21)  # of the success curve in OTB and LaSOT
-CHUNK = 64  # frames converted at a time: long clips and whole test sets stay within the cache, and within memory
+CHUNK = 64  # frames converted at a time, so that long clips and whole test sets fit into the cache and into memory
 
-_LEVELS = np.arange(256) / 255  # sRGB's 256 values, and the light each stands for (IEC 61966-2-1)
+_LEVELS = np.arange(256) / 255  # sRGB's 256 values, and the linear light of each (IEC 61966-2-1)
 _LIGHT = np.where(_LEVELS > 0.04045, ((_LEVELS + 0.055) / 1.055) ** 2.4, _LEVELS / 12.92).astype(np.float32)
 _XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 _XYZ_OF_WHITE = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)  # linear RGB -> X/Xn, Y/Yn, Z/Zn under D65
 
 
 def psnr(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, the mean over frames. Raises EvlibError unless both have one shape (T, H, W,
-    3)."""
+    """Peak signal-to-noise ratio in dB, averaged over frames.
+    Raises EvlibError unless both have the same shape (T, H, W, 3)."""
     _check_pair(predicted, target)
     mse = np.concatenate(
         [((x.astype(np.float64) - y).reshape(len(y), -1) ** 2).mean(axis=1) for x, y in _chunks(predicted, target)]
@@ -43,8 +43,7 @@ def psnr(predicted: np.ndarray, target: np.ndarray) -> float:
 
 
 def ssim(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Structural similarity with its usual Gaussian window of 11 pixels, the mean over frames; 1 where they are
-    equal."""
+    """Structural similarity with its usual Gaussian window of 11 pixels, averaged over frames; 1 for equal frames."""
     _check_pair(predicted, target)
     pairs = (
         [torch.from_numpy(np.ascontiguousarray(a)).movedim(-1, 1).float() for a in pair]
@@ -61,7 +60,7 @@ def _check_pair(predicted: np.ndarray, target: np.ndarray) -> None:
 
 
 def _chunks(*clips: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """CHUNK frames of each, then the next ones."""
+    """The clips in chunks of CHUNK frames."""
     for start in range(0, max(map(len, clips)), CHUNK):
         yield [clip[start : start + CHUNK] for clip in clips]
 
@@ -70,9 +69,9 @@ def _chunks(*clips: np.ndarray) -> Iterator[list[np.ndarray]]:
 
 
 def cdc(frames: np.ndarray, gaps: Sequence[int] = (1, 2, 4)) -> float:
-    """Color Distribution Consistency of a clip, uint8 (T, H, W, 3): 0 for colors that stay, at most ln 2 = 0.693.
+    """Color Distribution Consistency of a clip, uint8 (T, H, W, 3): 0 for constant colors, at most ln 2 = 0.693.
 
-    CDC_t is the mean Jensen-Shannon divergence between the histograms (256 bins a channel, natural logarithm) of
+    CDC_t is the mean Jensen-Shannon divergence between the histograms (256 bins per channel, natural logarithm) of
     frames that are t apart; CDC is the mean of CDC_t over `gaps`. It is the divergence itself, as in the paper's
     formula, not its square root, which SciPy's `jensenshannon` returns. EvlibError if the clip has no two frames that
     far apart."""
@@ -92,31 +91,31 @@ def cdc(frames: np.ndarray, gaps: Sequence[int] = (1, 2, 4)) -> float:
 
 
 def _entropy(share: np.ndarray) -> np.ndarray:
-    """Of the distributions along the last axis, in nats."""
+    """Entropy of the distributions along the last axis, in nats."""
     return -(share * np.log(np.where(share > 0, share, 1))).sum(axis=-1)
 
 
 def colorfulness(frames: np.ndarray) -> float:
-    """Colorfulness of a clip, uint8 (T, H, W, 3), as the paper's column seems to count it: sigma_ab + 0.37 mu_ab, the
-    mean over frames.
+    """Colorfulness of a clip, uint8 (T, H, W, 3), as the paper seems to compute its column: sigma_ab + 0.37 mu_ab,
+    averaged over frames.
 
-    a and b are 8-bit CIELAB's, rounded and stored with an offset of 128 (as OpenCV stores them), and the offset is
-    left in. So a grey clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. That is no better a measure than
-    `colorfulness_hs`, but the one that explains Table 2: the paper gives its data 70.6, which here is the little
-    above grey that one expects of surveillance video, while on a scale from 0 it would be highly colorful. The
-    conversion is exact; OpenCV's own works in fixed point, which moves dark clips by 0.1 or so."""
+    a and b are the 8-bit CIELAB channels, rounded and stored with an offset of 128 (as in OpenCV), and the offset is
+    left in: a grey clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. This is no better a metric than
+    `colorfulness_hs`, but it is the one that explains Table 2: the paper's 70.6 for its data is a little above grey
+    here, as one expects of surveillance video, while on a scale from 0 it would be highly colorful. The conversion is
+    exact; OpenCV's own uses fixed-point arithmetic, which shifts dark clips by 0.1 or so."""
     return _mean_over_frames(frames, _lab_ab, weight=0.37)
 
 
 def colorfulness_hs(frames: np.ndarray) -> float:
-    """Hasler and Süsstrunk's (2003) colorfulness of a clip, uint8 (T, H, W, 3): sigma + 0.3 mu of the opponents red -
-    green and yellow - blue in sRGB, the mean over frames. 0 for grey, about 33 for "moderately" and 82 for "highly
-    colorful"."""
+    """Hasler and Süsstrunk's (2003) colorfulness of a clip, uint8 (T, H, W, 3): sigma + 0.3 mu of the opponent channels
+    red - green and yellow - blue in sRGB, averaged over frames. 0 for grey, about 33 for "moderately" and 82 for
+    "highly colorful"."""
     return _mean_over_frames(frames, _opponents, weight=0.3)
 
 
 def _mean_over_frames(frames: np.ndarray, axes: Callable, weight: float) -> float:
-    """The length of the standard deviations along two color axes, and `weight` times that of the means."""
+    """The norm of the standard deviations along two color axes, plus `weight` times the norm of the means."""
     _check_clip(frames)
     scores = []
     for [part] in _chunks(frames):
@@ -155,11 +154,10 @@ def _check_clip(frames: np.ndarray) -> None:
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of the boxes in equal rows: two arrays (N, 4) of x, y, w, h in any unit -> float64
-    (N,), 0..1.
+    """Intersection over union, row by row: two arrays (N, 4) of boxes x, y, w, h in any unit -> float64 (N,), 0..1.
 
     A row that is not finite or has w <= 0 or h <= 0 is "no box". It scores 0 against any box, and 1 against another
-    "no box": who sees that the object is gone is right."""
+    "no box", because it is correct to report that the object is gone."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.ndim != 2 or a.shape[1] != 4 or a.shape != b.shape:
         raise EvlibError(
@@ -169,14 +167,14 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = np.where(is_a[:, None], a, 0), np.where(is_b[:, None], b, 0)
     (low_a, high_a), (low_b, high_b) = ((box[:, :2], box[:, :2] + box[:, 2:]) for box in (a, b))
     common = (np.minimum(high_a, high_b) - np.maximum(low_a, low_b)).clip(min=0).prod(axis=1)
-    # Areas from corners, too: rounded alike, equal boxes score exactly 1 and none more.
+    # Areas are computed from the corners, too: with equal rounding, equal boxes score exactly 1 and none score more.
     union = (high_a - low_a).prod(axis=1) + (high_b - low_b).prod(axis=1) - common
     return np.divide(common, union, out=(~is_a & ~is_b).astype(np.float64), where=union > 0)
 
 
 def success_curve(ious: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> np.ndarray:
-    """The share of frames whose IoU is above each threshold -> float64, as many as thresholds. Strictly above, as in
-    the toolkits of OTB and LaSOT: a frame without overlap fails at 0 already, and none succeeds at 1."""
+    """The share of frames whose IoU is above each threshold -> float64, one per threshold. Strictly above, as in the
+    toolkits of OTB and LaSOT: a frame without overlap fails even at 0, and none succeeds at 1."""
     ious = np.asarray(ious, dtype=np.float64)
     if ious.ndim != 1 or not ious.size or not ((ious >= 0) & (ious <= 1)).all():
         raise EvlibError(
@@ -200,9 +198,9 @@ def accuracy(predicted: Sequence[str], true: Sequence[str]) -> float:
 
 
 def classification(predicted: Sequence[str], true: Sequence[str], positive: str | None = None) -> dict[str, float]:
-    """Accuracy, and F1 averaged over classes by support (`f1`) and evenly (`f1_macro`); with `positive`, the name of
-    one of two classes, also the F1 of that class alone (`f1_positive`). An answer that is no class counts as
-    wrong."""
+    """Accuracy, and F1 averaged over classes, weighted by support (`f1`) and unweighted (`f1_macro`); with `positive`,
+    the name of one of two classes, also the F1 of that class alone (`f1_positive`). An answer that is not one of the
+    classes counts as wrong."""
     classes = sorted(set(true))
 
     def f1(average: str | None, labels: list[str]) -> float:
@@ -213,13 +211,14 @@ def classification(predicted: Sequence[str], true: Sequence[str], positive: str 
 
 
 def multilabel(predicted: Sequence[set[str]], true: Sequence[set[str]], classes: Sequence[str]) -> dict:
-    """Accuracy, the share of sets that are exactly right, and F1 of each class averaged by its support (`f1`, the
-    paper's) and evenly (`f1_macro`), or of all classes' decisions together (`f1_micro`); `f1_by_class` has each.
+    """Accuracy, the share of sets that are exactly right, and the F1 of each class, averaged with weights by support
+    (`f1`, the paper's) and unweighted (`f1_macro`), or over the decisions of all classes together (`f1_micro`);
+    `f1_by_class` has each.
 
-    The macro average and `f1_by_class` are of the classes that occur in the true answers, as in `classification`: F1
-    of any other is 0 whatever is given, and would only say how many of `classes` a test set lacks (scikit-learn's own
-    average counts those, too). Giving one of them makes its set wrong and is a false positive in `f1_micro`, no more;
-    so do labels that are no class: together they count as one."""
+    The macro average and `f1_by_class` cover the classes that occur in the true answers, as in `classification`: the F1
+    of any other class is 0 whatever is predicted, and would only show how many of `classes` a test set lacks
+    (scikit-learn's own average counts those, too). Predicting one makes its set wrong and is a false positive in
+    `f1_micro`, no more; so do labels that are not classes, which together count as one."""
     if not len(predicted) == len(true) > 0:
         raise EvlibError(
             f"multilabel: expected equally many predicted and true sets, found {len(predicted)} and {len(true)}."
@@ -244,5 +243,5 @@ def multilabel(predicted: Sequence[set[str]], true: Sequence[set[str]], classes:
 
 
 def most_frequent(train: Sequence[str]) -> str:
-    """The trivial baseline's only answer."""
+    """The most frequent answer, which the trivial baseline always gives."""
     return Counter(train).most_common(1)[0][0]

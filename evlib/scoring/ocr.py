@@ -1,5 +1,5 @@
-"""From frames back to words (section 4: "we perform OCR on the output frames using ... tesseract", "matched to the
-closest vocabulary word"). A second reader, by the nearest rendered word, tells reading errors from model errors."""
+"""Reads words from frames (section 4: "we perform OCR on the output frames using ... tesseract", "matched to the
+closest vocabulary word"). A second reader, by the nearest rendered word, separates reading errors from model errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from evlib.frames.image import FAINT
 from evlib.frames.render import word_frame
 from evlib.utils.errors import EvlibError
 
-HEIGHT = 32  # px of ink; Tesseract reads best at about this size of letter
-BLUR = 1.5  # px at that height; generated letters are ragged, and Tesseract prefers them soft
-BORDER = 10  # px of white around it
+HEIGHT = 32  # px, of the ink; Tesseract reads letters of about this size best
+BLUR = 1.5  # px at that height; generated letters have ragged edges, and Tesseract reads soft ones better
+BORDER = 10  # px of white around the ink
 PAGE_MODE = "--psm 7"  # a single line of text
 READER = (HEIGHT, BLUR, BORDER, FAINT, PAGE_MODE)
-PAGES = 250  # frames a call; a call costs 0.1 s before its first page
+PAGES = 250  # frames per call; a call costs 0.1 s before its first page
 CHUNK = 256  # frames compared with the vocabulary at a time: memory does not grow with the test set
 
 
@@ -35,7 +35,7 @@ def read_words(frames: np.ndarray, workers: int | None = None) -> list[str]:
     """Tesseract's reading of frames, uint8 (N, 64, 64, 3): N strings, "" for blank frames and where nothing is
     recognized. EvlibError if Tesseract is not installed."""
     require_tesseract()
-    # Tesseract's own threads slow small pages down threefold. For its processes alone: this one keeps its threads.
+    # Tesseract's own threads slow small pages down threefold. This limits its processes only: ours keeps its threads.
     pytesseract.pytesseract.environ = {**os.environ, "OMP_THREAD_LIMIT": "1"}
     prepared = [prepare(frame) for frame in frames]
     inked = [i for i, image in enumerate(prepared) if image is not None]
@@ -51,8 +51,8 @@ def read_words(frames: np.ndarray, workers: int | None = None) -> list[str]:
 
 
 def prepare(frame: np.ndarray) -> Pillow.Image | None:
-    """What Tesseract gets to see: the ink, cropped, enlarged, softened, black on white with a border; None for a
-    blank frame. Read whole, 42 % of clean single-word frames come back exactly; prepared like this, 99.6 %."""
+    """The image that Tesseract gets: the ink, cropped, enlarged, softened, black on white with a border; None for a
+    blank frame. Of clean single-word frames, it reads 42 % exactly as they are, and 99.6 % prepared like this."""
     grey = frame.mean(axis=2)
     background = np.median(grey)
     ink = np.abs(grey - background)
@@ -87,7 +87,7 @@ def _read_pages(pages: list[Pillow.Image], path: Path) -> list[str]:
 
 @cache
 def require_tesseract() -> str:
-    """The version of Tesseract, or a sentence that says how to get it."""
+    """The version of Tesseract, or an EvlibError that says how to install it."""
     try:
         return str(pytesseract.get_tesseract_version())
     except (pytesseract.TesseractNotFoundError, SystemExit):
@@ -99,8 +99,8 @@ def require_tesseract() -> str:
 
 
 def nearest_word(word: str, vocabulary: Sequence[str]) -> str:
-    """The word of the vocabulary at the smallest edit distance, in which c and C count as equal (alone and enlarged,
-    they look so) unless both are known; "" stays "", because nothing was read."""
+    """The vocabulary word at the smallest edit distance. Upper and lower case count as equal (an enlarged c alone looks
+    like C) unless the vocabulary has both; "" stays "", because nothing was read."""
 
     def distance(known: str) -> tuple[int, int]:
         return Levenshtein.distance(word.casefold(), known.casefold()), Levenshtein.distance(word, known)
@@ -109,7 +109,7 @@ def nearest_word(word: str, vocabulary: Sequence[str]) -> str:
 
 
 class TemplateReader:
-    """Compares frames with the rendered vocabulary: the nearest one in squared pixel error."""
+    """Reads a frame as the vocabulary word whose rendering has the smallest squared pixel error."""
 
     def __init__(self, vocabulary: Sequence[str]):
         self.vocabulary = list(vocabulary)
@@ -117,7 +117,7 @@ class TemplateReader:
         self.templates = rendered.float().mean(dim=-1).flatten(1)  # (V, 64*64)
 
     def distances(self, frames: np.ndarray) -> torch.Tensor:
-        """uint8 (N, 64, 64, 3) -> (N, V) mean squared error of each word, on a scale of 0..255 squared."""
+        """uint8 (N, 64, 64, 3) -> (N, V): mean squared error against each word, for gray levels 0..255."""
         grey = torch.from_numpy(frames).float().mean(dim=-1).flatten(1)
         return torch.cdist(grey, self.templates).square() / grey.shape[1]
 

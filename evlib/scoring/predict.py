@@ -1,4 +1,4 @@
-"""One question, one answer.
+"""Loads a trained network and predicts the answer to one example.
 
 model = load("results/demo/runs/sst2")          # a run folder, or a Hugging Face Hub id
 model.predict(Text("a charming journey"))       # -> Prediction(answer='positive', ...)
@@ -42,7 +42,7 @@ class Model:
     def predict(self, *parts: Part) -> Prediction:
         """Renders the parts, generates the answer's frames, and reads them.
 
-        A tracker sees as many frames of a clip as its temporal encoding has room for twice."""
+        For tracking, a clip is cut so that the temporal encoding has room for all of its frames twice."""
         most = self.net.config.max_frames
         if isinstance(self.task.answer, BoxesAnswer):
             parts = [_first_frames(part, (most - 1) // 2) for part in parts]

@@ -1,8 +1,8 @@
-"""Small data sets made by code, in the files of the official ones, so that no loader can tell which it reads.
+"""Small synthetic data sets in the file formats of the official ones, so that no loader can tell which it reads.
 
-    synthetic.write(Path("data"), names=["sst2"])    # only the reviews; without names all, in a minute or two
+    synthetic.write(Path("data"), names=["sst2"])    # only the reviews; without `names` all, in a minute or two
 
-A file MINIATURE.json in each folder tells people and programs. To add one, write its `fill` and name it in MINIATURES.
+A file MINIATURE.json marks each folder for people and programs. To add one, write its `fill`; list it in MINIATURES.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Miniature:
 
     name: str  # how callers ask for it
     folder: str  # the folder of the real data set, created under the data root
-    version: int  # raise it whenever the same seed would give other bytes
+    version: int  # increase it whenever the same seed would give other bytes
     write: Callable[[Path, np.random.Generator], tuple[int, int]]  # files into an empty folder -> train, test examples
     about: str  # for people who find the folder on their disk
 
     def rng(self, seed: int) -> np.random.Generator:
-        """A stream that depends on seed and name alone, so that the choice of other sets changes nothing."""
+        """A generator that depends on seed and name alone, so that the choice of other sets changes nothing."""
         return np.random.default_rng([seed, *self.name.encode()])
 
     def fill(self, folder: Path, seed: int = 0) -> tuple[int, int]:
@@ -59,8 +59,8 @@ MINIATURES = {
 def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Callable[[str], None] = log_line) -> None:
     """Write the named miniatures (default: all) under `out`, each in the folder its real data set would have.
 
-    A set that is there with the same version and seed is left alone, another one is replaced; a folder without
-    MINIATURE.json may be somebody's real data: EvlibError. With the same libraries a seed gives the same bytes."""
+    An existing set with the same version and seed is left alone, any other is replaced; EvlibError for a folder without
+    MINIATURE.json, which may be real data. With the same libraries, a seed gives the same bytes."""
     chosen = []
     for name in MINIATURES if names is None else names:
         if name not in MINIATURES:

@@ -1,4 +1,4 @@
-"""Spoken digits, synthesised, in the files of AudioMNIST and of the Free Spoken Digit Dataset.
+"""Synthesised spoken digits, in the file formats of AudioMNIST and of the Free Spoken Digit Dataset.
 
 Every speaker has a pitch, a vocal tract length and a tempo; every recording adds its own melody, tempo, articulation,
 loudness, background noise and silence at both ends. The voices themselves are in `formants.py`.
@@ -23,7 +23,7 @@ FSDD_INDICES = 20  # recordings of a digit by a speaker (50 in the real set)
 
 
 def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
-    """Write data/<SS>/<digit>_<SS>_<r>.wav and data/audioMNIST_meta.txt; counts as in the authors' folds."""
+    """Write data/<SS>/<digit>_<SS>_<r>.wav and data/audioMNIST_meta.txt; returns counts as in the authors' folds."""
     meta = {}
     for speaker in range(1, SPEAKERS + 1):
         name = f"{speaker:02d}"

@@ -1,7 +1,7 @@
-"""Figures of the ten CIFAR-10 classes, in the files of CIFAR-10's binary version.
+"""Figures of the ten CIFAR-10 classes, in the format of CIFAR-10's binary version.
 
-Shape alone tells the class. Pose (mirrored or not, place, size, tilt), colors and background know nothing of it, so
-neither a color nor a single pixel gives the answer away.
+Only the shape tells the class. Pose (mirrored or not, place, size, tilt), colors and background are independent of it,
+so neither a color nor a single pixel gives the answer away.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Films of colliding solids and questions about them, in the files of CLEVRER.
+"""Films of colliding solids and questions about them, in the file format of CLEVRER.
 
     What color is the cube?                                   cyan
     How many objects are moving?                              2
     What color is the object to collide with the sphere?      red
 
-Every answer is true of the simulation and visible in four frames of the film. A question alone says nothing: the same
-words are answered in every possible way, equally often. Beside the frames there is room for 16 tokens; some questions
-are longer and lose their first words, but not what they ask for.
+Every answer is true in the simulation and visible in four frames of the film. A question alone gives nothing away: for
+the same wording, all possible answers are equally frequent. Next to the frames there is room for 16 tokens; longer
+questions lose their first words, but not what they ask for.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ASKED = 5  # descriptive questions about each film
 RATE = 25  # frames a second
 
 SHARES = {"query_color": 0.30, "query_shape": 0.20, "query_material": 0.12, "exist": 0.18, "count": 0.20}
-LENGTHS = {12: 0.75, 16: 0.18, 18: 0.07}  # share of the questions of every subtype with so many tokens at most
+LENGTHS = {12: 0.75, 16: 0.18, 18: 0.07}  # most tokens -> share of the questions of every subtype
 TOGETHER = 2  # questions of the same subtype about a film, at most
 
 ANSWERS = {"query_color": tuple(COLORS), "query_shape": SHAPES, "query_material": MATERIALS}
@@ -46,7 +46,7 @@ ALL_SHAPES = [("", shape) for shape in SHAPES]
 ALL_COLORS = [(color, "object") for color in COLORS]
 ALL_MATERIALS = [(material, "object") for material in MATERIALS]
 EXACT = [(material, shape) for material in MATERIALS for shape in SHAPES]
-NAMED_BY = {  # an attribute is asked for by a name that does not give it away
+NAMED_BY = {  # attribute -> names of solids that do not give it away
     "color": ALL_SHAPES + [(material, noun) for material in MATERIALS for noun in ("object", *SHAPES)],
     "shape": ALL_COLORS + ALL_MATERIALS,
     "material": ALL_SHAPES + ALL_COLORS,
@@ -61,8 +61,8 @@ class Question:
     text: str
     answer: str
     program: tuple[str, ...]
-    answers: tuple[str, ...]  # what may be answered to these words
-    weight: float = 1.0  # how readily it is asked
+    answers: tuple[str, ...]  # the possible answers to this wording
+    weight: float = 1.0  # how strongly it is preferred
     form: str = ""  # the text without the name of an event: questions of one form get every answer equally often
 
     @cached_property
@@ -71,7 +71,7 @@ class Question:
         return next(length for length in LENGTHS if len(self.text.split()) < length)
 
     def entry(self) -> dict:
-        """What the question file says."""
+        """Its entry in the question file."""
         kinds = {"question_type": "descriptive", "question_subtype": self.subtype}
         return {"question": self.text, **kinds, "program": list(self.program), "answer": self.answer}
 
@@ -111,8 +111,8 @@ def _shoot(job: tuple[Path, Scene]) -> None:
 
 
 class Host:
-    """Asks the questions of a split so that their words give nothing away: for every form of question it holds a
-    shuffled deck of the answers, prefers a question whose answer lies on top, and shuffles again at the deck's end."""
+    """Asks the questions of a split so that their wording gives nothing away: for every form of question it holds a
+    shuffled deck of the answers, prefers a question whose answer is on top, and reshuffles when the deck is empty."""
 
     def __init__(self, rng: np.random.Generator):
         self.rng = rng
@@ -123,7 +123,7 @@ class Host:
         """ASKED questions about a scene, each of the subtype and then of the length that lags most behind its share."""
         chosen: list[Question] = []
         while len(chosen) < ASKED:
-            # Not the same in other words, and rather uneven by one than a question short.
+            # No question twice in other words. Uneven counts by one are better than a missing question.
             programs, subtypes = {q.program for q in chosen}, Counter(q.subtype for q in chosen)
             candidates = [q for q in candidates if q.program not in programs and subtypes[q.subtype] < TOGETHER]
             left = [q for q in candidates if q.answer in self._deck(q)] or candidates
@@ -154,14 +154,14 @@ class Host:
 
 
 def descriptive(scene: Scene) -> Iterator[Question]:
-    """Every descriptive question that the scene answers without doubt."""
+    """Every descriptive question that the scene answers unambiguously."""
     for question in (*_queries(scene), *_existence(scene), *_counts(scene)):
         if len(question.text.split()) < max(LENGTHS) and question.answer in question.answers:
             yield question
 
 
 def _queries(scene: Scene) -> Iterator[Question]:
-    """What color, shape or material something is: asked where the name fits one solid alone."""
+    """What color, shape or material something is: asked only where the name fits exactly one solid."""
     everything = scene.solids
     entering = [s for s in everything if s.enters]
     for attribute, names in NAMED_BY.items():
@@ -242,13 +242,13 @@ def _counts(scene: Scene) -> Iterator[Question]:
 
 
 def _at_first(scene: Scene) -> dict[str, list[Solid]]:
-    """Which solids are moving and which are stationary when the video begins; nothing where the frames do not tell."""
+    """Which solids are moving and which are stationary when the video begins; empty if the frames do not show it."""
     doing = states(scene, 0)
     return {} if None in doing else {state: [s for s, d in zip(scene.solids, doing) if d == state] for state in STATES}
 
 
 def _entrances(scene: Scene) -> Iterator[tuple[str, tuple[str, ...], list[Solid]]]:
-    """Every entrance that the frames tell: in words, in CLEVRER's modules, and the solids that rest meanwhile."""
+    """Every entrance that the frames show: in words, in CLEVRER's modules, and the solids that rest meanwhile."""
     seen = sight(scene)
     for k, solid in enumerate(scene.solids):
         before = int((seen[:, k] > 0).argmax()) - 1  # the last frame without it
@@ -294,7 +294,7 @@ def _those(solids: Sequence[Solid], *words: str) -> list[Solid]:
 
 @cache
 def _program(*words: str) -> tuple[str, ...]:
-    """The same in CLEVRER's modules."""
+    """The same selection in CLEVRER's modules."""
     program = ["objects"]
     for word in words:
         if word in STATES:
@@ -306,7 +306,7 @@ def _program(*words: str) -> tuple[str, ...]:
 
 
 def _partners(scene: Scene, strikers: list[Solid]) -> list[Solid]:
-    """What the only one of `strikers` collides with, each once."""
+    """What the only one of `strikers` collides with, without duplicates; empty unless there is exactly one."""
     if len(strikers) != 1:
         return []
     k = scene.solids.index(strikers[0])

@@ -1,7 +1,7 @@
 """Ten little figures, one per CIFAR-10 class, made of polygons, ellipses and lines; and the pen that paints them.
 
 All face right on a square that reaches from -1 to 1 in x (to the right) and y (downwards). The Pen places, turns,
-mirrors and scales them. Colors come from a Palette and mean nothing: the class is in the shape alone.
+mirrors and scales them. Colors come from a Palette and mean nothing: only the shape tells the class.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Pen:
     """Paints in figure coordinates on a Pillow canvas."""
 
     def __init__(self, canvas: Image.Image, matrix: np.ndarray, origin: np.ndarray) -> None:
-        """matrix (2, 2) and origin (2,) take figure coordinates to canvas pixels."""
+        """matrix (2, 2) and origin (2,) map figure coordinates to canvas pixels."""
         self.draw, self.matrix, self.origin = ImageDraw.Draw(canvas), matrix, origin
         self.unit = float(np.sqrt(abs(np.linalg.det(matrix))))  # canvas pixels per figure unit
 
@@ -69,7 +69,7 @@ def turn(angle: float) -> np.ndarray:
 
 
 def enlarged(coarse: np.ndarray, side: int) -> np.ndarray:
-    """Few numbers -> soft blots, float32 (side, side)."""
+    """A coarse grid of numbers -> soft blots, float32 (side, side)."""
     image = Image.fromarray(coarse.astype(np.float32))
     return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
 

@@ -1,12 +1,12 @@
 """A small formant synthesiser: the ten English digit words, spoken by a voice.
 
-The classic source-filter model of speech, worked out frame by frame in the frequency domain:
+The classic source-filter model of speech, computed frame by frame in the frequency domain:
 
     glottal pulses ──► x formant resonances, lips ──┐
                                                     + ──► microphone ──► overlap-add ──► room noise
     white noise ─────► x noise band ────────────────┘
 
-A word is a row of phonemes, each with targets for its parameters, which glide from one target to the next. F is the
+A word is a list of phonemes, each with targets for its parameters, which glide from one target to the next. F is the
 number of analysis frames of a recording, K = WINDOW // 2 + 1 the number of frequency bins.
 """
 
@@ -161,7 +161,7 @@ def _pulses(voice: Voice, samples: int, rng: np.random.Generator) -> np.ndarray:
     pitch = np.clip(voice.pitch * (start + (end - start) * t + bump), 70, 300)
     phase = np.cumsum(pitch) / RATE + rng.random()
     at = np.flatnonzero(np.diff(np.floor(phase)) > 0)
-    # An impulse falls between two samples: share it out, or high voices sound rough.
+    # An impulse falls between two samples: split it between them, or high voices sound rough.
     late = 1 - (phase[at + 1] % 1) * RATE / pitch[at + 1]
     pulses = np.zeros(samples)
     pulses[at] += 1 - late
@@ -188,7 +188,7 @@ def _noise_band(tracks: np.ndarray, voice: Voice) -> np.ndarray:
 
 
 def _frames(signal: np.ndarray) -> np.ndarray:
-    """Short-time spectrum, (F, K): frame i is centerd on sample i * HOP."""
+    """Short-time spectrum, (F, K): frame i is centered on sample i * HOP."""
     padded = np.pad(signal, WINDOW // 2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     return np.fft.rfft(windows * _HANN)

@@ -1,8 +1,8 @@
-"""Things that fly about in front of a still background, in the files of LaSOT: one object to follow in each sequence.
+"""Objects that fly in front of a still background, in the file format of LaSOT: one object to track in each sequence.
 
 The object moves fast: the first frame's box, kept for the next 19, has a mean IoU of 0.34. It turns, bounces off the
 borders, grows and shrinks slowly, and passes behind a bar or a post that hides a part of it. Its colors are vivid and
-everything else is muted, but no object is red: red is left to the box.
+everything else is muted, but no object is red: red is reserved for the box.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ RADIUS = (12.0, 17.0)  # pixels; half of the object's width
 SPEED = (0.9, 2.4)  # pixels a frame
 TURN = 0.05  # radians a frame, standard deviation of the change of the turning rate
 WAVES = (0.05, 0.12)  # radians a frame: how fast it grows and shrinks, and turns about itself
-POST = (6, 13)  # pixels; how wide a bar is that hides a part of the object
-GONE = 0.1  # an object of which less than this share is seen counts as fully hidden
+POST = (6, 13)  # pixels; width of the bar that hides a part of the object
+GONE = 0.1  # an object counts as fully hidden if less than this share of it is visible
 
 COLORS = {
     "yellow": (250, 215, 40), "orange": (250, 140, 20), "green": (40, 190, 60), "cyan": (40, 215, 225),
@@ -98,8 +98,8 @@ def write_sequence(job: tuple[Path, int]) -> None:
 
 
 def sequence(kind: str, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, str]:
-    """One object on its way: uint8 (T, 96, 96, 3) pictures, int (T, 4) boxes x, y, w, h in pixels (0, 0, 0, 0 where it
-    is hidden), and a sentence that says what to follow."""
+    """One moving object: uint8 (T, 96, 96, 3) pictures, int (T, 4) boxes x, y, w, h in pixels (0, 0, 0, 0 where it is
+    hidden), and a sentence that says what to follow."""
     first, second = rng.choice(list(COLORS), 2, replace=False)
     palette = Palette(_shade(first, rng), _shade(second, rng), INK)
     scene, cover = texture(rng), texture(rng)
@@ -122,7 +122,7 @@ def path(frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     """Where the object is and how large: float64 (T, 2) centers x, y and (T,) radii, in pixels, inside the picture."""
     waves = np.sin(rng.uniform(0, 2 * np.pi) + np.arange(frames) * rng.uniform(*WAVES))
     middle, swing = np.mean(RADIUS), (RADIUS[1] - RADIUS[0]) / 2
-    share = rng.uniform(0.2, 0.5)  # of the range of sizes, that the waves take up; the rest is how large this object is
+    share = rng.uniform(0.2, 0.5)  # of the range of sizes that the waves take up; the rest is this object's own size
     radii = middle + swing * (share * waves + (1 - share) * rng.uniform(-1, 1))
     heading, turning, speed = rng.uniform(0, 2 * np.pi), 0.0, rng.uniform(*SPEED)
     step = speed * np.array([np.cos(heading), np.sin(heading)])
@@ -139,7 +139,7 @@ def path(frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 
 def angles(kind: str, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """float64 (T,), radians: a ball rolls on, the other things rock a little."""
+    """float64 (T,), radians: a ball keeps rolling, the other things rock a little."""
     t, start, rate = np.arange(frames), rng.uniform(0, 2 * np.pi), rng.uniform(*WAVES)
     return start + rate * t if kind == "ball" else 0.2 * np.sin(start + rate * t)
 
@@ -160,8 +160,8 @@ def texture(rng: np.random.Generator) -> np.ndarray:
 
 
 def _bar(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What stands in the way, bool (96, 96), given the object in every frame, bool (T, 96, 96): a post or a bar that
-    leaves the first box alone, never hides all, and is met at some time. Where none is found, none stands there."""
+    """The obstacle, bool (96, 96), given the object in every frame, bool (T, 96, 96): a post or a bar that leaves the
+    first box free, never hides the whole object, and hides a part of it at some time. Empty if no place fits."""
     bar, upright = np.zeros((SIDE, SIDE), bool), rng.random() < 0.5
     width = int(rng.integers(*POST))
     # (T, 96): how much of the object is in every column or row

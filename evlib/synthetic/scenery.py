@@ -1,7 +1,7 @@
-"""What a fixed camera sees: a street of a few materials, people of a few limbs, and vehicles that turn in space.
+"""What a fixed camera sees: a street of a few materials, people of a few limbs, and vehicles that turn in 3D.
 
-Colors are strong, and each follows from what a gray picture still shows: a material from its pattern, a vehicle from
-its shape, clothes from their brightness or their stripes. So a network that colors gray films has something to learn.
+Colors are strong, and each follows from something that a gray picture shows: a material from its pattern, a vehicle
+from its shape, clothes from their brightness or stripes. So a network that colors gray films has something to learn.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ SKINS = ((255, 196, 150), (204, 132, 86), (120, 66, 36))
 LIGHT, DARK, STRIPED = ((255, 172, 30),), ((124, 0, 124),), ((255, 236, 236), (214, 22, 60))  # shirts: bands of color
 TROUSERS = ((20, 34, 140), (120, 214, 255))  # dark and light
 CARDBOARD, TAPE = (226, 140, 52), (255, 226, 170)
-THIGH, UPPER_ARM = 0.265, 0.2  # and shins and forearms alike, as parts of the height
+THIGH, UPPER_ARM = 0.265, 0.2  # also of shins and forearms, as shares of the height
 CLOTH = (60, 235, 235)  # of a flag
 FRAME, SPOKES, PEDALS = (255, 70, 170), (255, 150, 205), (0.0, -0.2)  # of a bicycle
 
@@ -106,7 +106,7 @@ class Pose:
 
 
 def person(pen: Pen, pose: Pose, outfit: Outfit) -> None:
-    """A figure one unit tall, facing right, on whatever it rides and with whatever it holds."""
+    """A figure one unit tall, facing right, with what it rides and what it holds."""
     if pose.bicycle:
         _bicycle(pen)
     shade = tuple(int(0.75 * v) for v in outfit.trousers)

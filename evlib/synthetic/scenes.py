@@ -1,5 +1,5 @@
-"""Little scenes of solids that rest, roll, enter and collide, and their films: equal discs on a floor. Only scenes are
-dealt in which four frames of the film show all that happens.
+"""Small scenes of solids that rest, roll, enter and collide, simulated as equal discs on a floor, and their films. Only
+scenes in which four frames of the film show all that happens are used.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ SHARES = {1: 0.35, 2: 0.45, 3: 0.20}  # of scenes with so many solids
 ROLES = {"rest": 0.4, "roll": 0.3, "enter": 0.3}
 SPEED = {"rest": (0.0, 0.0), "roll": (0.5, 1.3), "enter": (0.9, 1.6)}  # px per frame
 AIMED = 0.6  # share of moving solids that head for another one
-SAME_COLOR, SAME_SHAPE = 0.12, 0.5  # share of scenes in which two solids have, or may have, it in common
+SAME_COLOR, SAME_SHAPE = 0.12, 0.5  # share of scenes in which two solids share a color; may share a shape
 
 IN_SIGHT = 0.6  # share of a solid's pixels, in at least two of the frames SEEN
-DISPLACED = 5.0  # px of the stretched frames, between two frames in which a solid that moves is in sight
+DISPLACED = 5.0  # px of the stretched frames: least shift of a moving solid between two frames that show it
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Scene:
 
     solids: tuple[Solid, ...]
     path: np.ndarray  # float (128, K, 2), places on the floor
-    collisions: tuple[tuple[int, int], ...]  # which solids, in the order of time
+    collisions: tuple[tuple[int, int], ...]  # pairs of solids, in the order of time
     light: int  # gray level of the floor
 
 
 def deal(rng: np.random.Generator, number: int) -> list[Scene]:
-    """So many scenes, with 1, 2 or 3 solids as SHARES says, shuffled."""
+    """`number` scenes with 1, 2 or 3 solids in the proportions of SHARES, shuffled."""
     kinds = np.searchsorted(np.cumsum(list(SHARES.values())), (np.arange(number) + 0.5) / number)
     scenes = []
     for kind, K in enumerate(SHARES):
@@ -85,9 +85,9 @@ def film(scene: Scene) -> np.ndarray:
 
 
 def roll(places: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lets K equal discs on each of N floors run, with elastic collisions and a little friction. places, velocities:
-    float (N, K, 2), px and px per frame -> where they are, float (N, FRAMES, K, 2), and which pairs, in the order of
-    `combinations(range(K), 2)`, strike each other right after a frame, bool (N, FRAMES, pairs)."""
+    """Simulates K equal discs on each of N floors, with elastic collisions and a little friction. places, velocities:
+    float (N, K, 2), px and px per frame -> their places, float (N, FRAMES, K, 2), and which pairs, in the order of
+    `combinations(range(K), 2)`, collide right after a frame, bool (N, FRAMES, pairs)."""
     x, v = places.astype(float), velocities.astype(float)
     N, K, _ = x.shape
     pairs = list(combinations(range(K), 2))
@@ -99,9 +99,9 @@ def roll(places: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.nda
             distance = np.linalg.norm(gap, axis=1, keepdims=True)
             normal = gap / distance
             closing = ((v[:, j] - v[:, i]) * normal).sum(axis=1, keepdims=True)
-            hit = (distance < 2 * RADIUS) & (closing < 0)  # discs that move apart have struck already
+            hit = (distance < 2 * RADIUS) & (closing < 0)  # discs that move apart have collided already
             impulse = np.where(hit, closing * normal, 0)
-            v[:, i] += impulse  # equal masses swap what they have along the line of their centers
+            v[:, i] += impulse  # equal masses swap their velocities along the line of centers
             v[:, j] -= impulse
             hits[:, frame, column] = hit[:, 0]
         speed = np.linalg.norm(v, axis=2, keepdims=True)
@@ -111,7 +111,7 @@ def roll(places: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _rehearse(rng: np.random.Generator, tries: int, K: int) -> list[Scene]:
-    """Random scenes of K solids, without those that four frames do not tell clearly."""
+    """Random scenes of K solids, without those that four frames do not show clearly."""
     roles = rng.choice(list(ROLES), (tries, K), p=list(ROLES.values()))
     places = rng.uniform(*STAGE, (tries, K, 2))
     targets = rng.uniform(*STAGE, (tries, K, 2))
@@ -141,7 +141,7 @@ def _rehearse(rng: np.random.Generator, tries: int, K: int) -> list[Scene]:
 
 
 def _told(path: np.ndarray, frame: int, pair: tuple[int, int]) -> bool:
-    """Whether frames far apart tell of a collision: one solid was at rest before, and there is time to see it moved."""
+    """Whether frames far apart show a collision: one solid was at rest before, and there is time to see it move."""
     at_rest = (path[frame, list(pair)] == path[frame - 1, list(pair)]).all(axis=1)
     return at_rest.sum() == 1 and frame < SEEN[-1] - 10
 
@@ -186,7 +186,7 @@ def sight(scene: Scene) -> np.ndarray:
 
 def states(scene: Scene, i: int) -> list[str | None]:
     """What every solid does between frames SEEN[i] and SEEN[i + 1]: "moving" or "stationary" all the time, "" if it has
-    yet to enter at the first of them, and None where the two frames do not tell."""
+    not entered at the first of them, and None if the two frames do not show it."""
     seen, (start, end) = sight(scene)[i : i + 2], SEEN[i : i + 2]
     path = scene.path[start : end + 1]
     steps = (np.diff(path, axis=0) != 0).any(axis=2)

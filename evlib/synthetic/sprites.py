@@ -1,5 +1,5 @@
-"""Cubes, spheres and cylinders of rubber or metal, as a camera sees them that looks down on a floor at an angle: cast
-ray by ray from the solid's geometry, once per process.
+"""Cubes, spheres and cylinders of rubber or metal, as seen by a camera that looks down on a floor at an angle: ray-cast
+from the solid's geometry, once per process.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ YAW = np.radians(28)  # of a cube: one wide face, one narrow one
 BALL = 18.0  # px, radius of a sphere
 DRUM, TALL = 18.0, 17.0  # px, radius and height of a cylinder
 
-LIGHT = np.array([-0.45, -0.4, 0.8])  # from the upper left, before the scene
-WINDOWS = ((LIGHT, 0.8), (np.array([-0.4, 0.75, 0.53]), 1.0))  # metal mirrors: directions, how near counts as inside
+LIGHT = np.array([-0.45, -0.4, 0.8])  # from the upper left, in front of the scene
+WINDOWS = ((LIGHT, 0.8), (np.array([-0.4, 0.75, 0.53]), 1.0))  # mirrored by metal: direction, how near counts as inside
 CANVAS, FOOT = 56, 36  # px: a square sprite, and the row in it of the middle of the solid's footprint
 OVERSAMPLING = 4
 
@@ -87,7 +87,7 @@ def _cylinder(u: np.ndarray) -> Prism:
 
 
 def _cube(u: np.ndarray) -> Prism:
-    """The same of a cube, of which two faces are in sight."""
+    """The same for a cube, of which two faces are in sight."""
     right, left = (np.sin(YAW), -np.cos(YAW)), (-np.cos(YAW), -np.sin(YAW))  # their normals
 
     def inside(y: np.ndarray) -> np.ndarray:
@@ -106,7 +106,7 @@ def _shade(place: np.ndarray, normal: np.ndarray, color: np.ndarray, material: s
         return np.clip(color * (0.6 + 0.45 * diffuse), 0, 1)
     eye = np.array([0.0, -COS, SIN])
     mirrored = 2 * (normal @ eye)[..., None] * normal - eye
-    # The room is near: what a flat face mirrors changes along it, or the face would be of one color.
+    # The room is near, so reflections change along a flat face; otherwise the face would have a single color.
     towards = mirrored + (place - (0, 0, BALL)) / 30
     room = 0.65 + 0.35 * np.tanh(2 * towards[..., 2:]) + 0.35 * diffuse
     windows = sum(np.clip((towards @ window - edge) * 4, 0, 1) for window, edge in WINDOWS)[..., None]

@@ -1,12 +1,12 @@
-"""Film reviews in the files of GLUE's SST-2. The last clause decides, and negation turns it round:
+"""Film reviews in the file format of GLUE's SST-2. The last clause decides, and negation reverses it:
 
     the plot is not dull .                                            1
     hardly a great story                                              0
     the cast is great and the plot was fresh , but it is not funny    0
 
-A clause's polarity is that of its adjective, turned round by "not", "never" or "hardly"; "and" joins clauses of one
-polarity, ", but" and ", yet" opposite ones. Negations are equally frequent under both labels, and the clauses before
-the last say nothing of it: no word gives a label away. Of the longest reviews the task shows the last 20 tokens alone.
+A clause's polarity is that of its adjective, reversed by "not", "never" or "hardly"; "and" joins clauses of equal
+polarity, ", but" and ", yet" opposite ones. Negations are equally frequent under both labels, and earlier clauses are
+independent of the last: no word gives a label away. The task shows only the last 20 tokens of the longest reviews.
 """
 
 from __future__ import annotations

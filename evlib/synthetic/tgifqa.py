@@ -1,10 +1,10 @@
-"""Short animated GIFs with questions, in the files of TGIF-QA's frame task.
+"""Short animated GIFs with questions, in the file format of TGIF-QA's frame task.
 
     how many dogs are there in the field ?     two
     what color is the ship ?                   purple
 
-A scene is one kind of thing in one color, once, twice or three times, in one place; it hops, drifts, rocks or swings.
-None of these knows of the others, and a question never names what it asks for, so only the pictures hold the answer.
+A scene shows one to three things of one kind and color in one place; they hop, drift, rock or swing. These attributes
+are independent, and a question never names the one that it asks for, so only the pictures contain the answer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OVERSAMPLING = 2  # things and places are painted this much larger and reduced, 
 
 
 def kite(pen: Pen, c: Palette) -> None:
-    """In the manner of `figures`, on the square from -1 to 1."""
+    """In the style of `figures`, on the square from -1 to 1."""
     pen.line([(0, 0.35), (-0.3, 0.6), (0.15, 0.75), (-0.1, 0.95)], 0.1, c.second)  # tail
     pen.shape([(0, -0.98), (0.85, -0.3), (0, 0.5), (-0.85, -0.3)], c.body)
     pen.shape([(0, -0.98), (0.85, -0.3), (0, -0.3)], c.second)
@@ -55,7 +55,7 @@ def field(pen: Pen, rng: np.random.Generator) -> None:
 def snow(pen: Pen, rng: np.random.Generator) -> None:
     hill = rng.uniform(0.3, 0.5)
     pen.shape(_band(-2, 2), (150, 172, 200))
-    for x in (-0.85, 0.85):  # fir trees, of which the edges of the picture show a half
+    for x in (-0.85, 0.85):  # fir trees, half cut off by the edges of the picture
         for y in (-0.5, -0.1, 0.3):
             pen.shape([(x, y - 0.5), (x - 0.35, y + 0.1), (x + 0.35, y + 0.1)], (52, 84, 92))
     pen.shape([(-2, hill), (-1, hill), (0, hill + 0.2), (1, hill), (2, hill), (2, 2), (-2, 2)], (228, 236, 244))
@@ -106,7 +106,7 @@ NUMBERS: dict[str, tuple[int, list[Point]]] = {  # a thing's radius and where th
     "two": (20, [(24, 36), (72, 36)]),
     "three": (15, [(48, 20), (24, 52), (72, 52)]),
 }
-LEEWAY = 2  # pixels that a group may stand off its place, either way
+LEEWAY = 2  # pixels by which a group may be shifted, either way
 STILL = 1 / 3  # share of GIFs with a resting camera: most of their frames hold only the part that changed
 SWAY = 3  # pixels that the other cameras move, either way
 
@@ -130,8 +130,8 @@ LONG_WORDINGS = {  # 12 to 16 tokens
     "location": ["where {is_} the {color} {noun} that can be seen {motion} over and over ?",
                  "where {is_} the {noun} that can be seen {motion} again and again ?"],
 }  # fmt: skip
-LONG = 0.25  # share of the questions that are long, and of these
-OPENED = 0.4  # with an opening: where the beginning of a question is cut off, nothing else is lost
+LONG = 0.25  # share of the questions that are long
+OPENED = 0.4  # share of these with an opening: if a question loses its beginning, nothing else is lost
 OPENINGS = ("in this gif ", "in this short gif ")
 LONGEST = 18  # tokens
 DESCRIPTION = "{number} {color} {noun} {is_} {motion} {where} ."
@@ -191,14 +191,14 @@ def _question(scene: Scene, asked: str, rng: np.random.Generator) -> str:
 
 
 def _scenes(rng: np.random.Generator, count: int) -> list[Scene]:
-    """Every value of an attribute occurs equally often, and knows nothing of the other attributes."""
+    """Every value of an attribute occurs equally often, and independently of the other attributes."""
     tables = map(list, (THINGS, NUMBERS, COLORS, PLACES, MOTIONS))
     columns = [rng.permutation([values[i % len(values)] for i in range(count)]).tolist() for values in tables]
     return [Scene(_name(rng), *values, seed=int(rng.integers(2**63))) for values in zip(*columns, strict=True)]
 
 
 def _name(rng: np.random.Generator) -> str:
-    """tumblr_no73q2fm0I1uuf348o1_250 and the like."""
+    """A name like tumblr_no73q2fm0I1uuf348o1_250."""
     signs = string.ascii_letters + string.digits
     middle, end = ("".join(signs[i] for i in rng.integers(len(signs), size=n)) for n in (8, 6))
     return f"tumblr_n{middle}1{end}o1_{rng.choice([250, 400, 500])}"
@@ -241,7 +241,7 @@ def _place(name: str, rng: np.random.Generator) -> Image.Image:
 
 @lru_cache(maxsize=64)
 def _sprite(name: str, color: Color, radius: int, tilt: int, mirrored: bool) -> Image.Image:
-    """RGBA: one thing on a clear square, with a dark outline that sets it off from every place."""
+    """RGBA: one thing on a transparent square, with a dark outline that sets it off from every place."""
     side = 2 * (radius + 3) * OVERSAMPLING  # tilted corners and the outline need a little room
     shade = tuple(int(0.8 * v) for v in color)
     palette = Palette(body=color, second=shade, ink=(24, 24, 28))

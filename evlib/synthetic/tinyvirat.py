@@ -1,11 +1,11 @@
-"""What people and vehicles do before a fixed camera, in the files of TinyVIRAT, version 1.
+"""What people and vehicles do in front of a fixed camera, in the file format of TinyVIRAT, version 1.
 
     a figure with a box crosses the picture                         ["activity_carrying", "activity_walking"]
     a van, seen from behind, drives away and then to the left       ["vehicle_moving", "vehicle_turning_left"]
 
-Twelve of the 26 classes, each to be seen in ten frames spread over a clip. Clips of one camera share its street and its
-light; no camera of the test set is one of training, but all streets are made of the same materials (see `scenery`), so
-that colors can be told from gray.
+Twelve of the 26 classes, each visible in ten frames spread over a clip. Clips of one camera share its street and its
+light; training and test set have no camera in common, but all streets are made of the same materials (see `scenery`),
+so that colors can be inferred from gray.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _gait(phase: float, stride: float, lift: float, lean: float, reach: float, h
 
 
 def carrying(phase: float) -> Pose:
-    """A box, walking."""
+    """Walking with a box."""
     x, y = (pose := walking(phase)).neck
     return replace(pose, hands=((x + 0.3, y + 0.26),) * 2, box=True)
 
@@ -72,7 +72,7 @@ def gesturing(phase: float) -> Pose:
 
 
 class Place(NamedTuple):
-    """Where a vehicle is at a moment: in lengths of the frame ahead of and above its usual place."""
+    """Where a vehicle is at a moment: how far ahead of and above its usual place, in lengths of the frame."""
 
     ahead: float = 0.0
     above: float = 0.0
@@ -88,8 +88,8 @@ def turning(time: float) -> Place:
     return Place(0.5 * max(0.0, time - 0.35) - 0.16, 0.2 * min(time, 0.6) - 0.1, turned)
 
 
-# Labels, the way gone in widths of the frame, the shirt, and the pose at a phase of the stride. People dress for what
-# they do, which is easier to see in a small picture than how they move their legs.
+# Labels, the distance covered in widths of the frame, the shirt, and the pose at a phase of the stride. Clothes tell
+# the activity, because they are easier to see in a small picture than the movements of legs.
 PEOPLE = {
     "walks": (("activity_walking",), 0.5, DARK, walking),
     "runs": (("activity_running",), 0.9, STRIPED, running),
@@ -98,7 +98,7 @@ PEOPLE = {
     "waves": (("activity_gesturing", "activity_standing"), 0.0, LIGHT, gesturing),
     "cycles": (("Riding",), 0.7, STRIPED, riding),
 }
-TRAFFIC = {  # labels, and the place at a part of the clip, 0 to 1
+TRAFFIC = {  # labels, and the place at a fraction of the clip, 0 to 1
     "passes": (("vehicle_moving",), lambda time: Place(1.1 * (time - 0.5))),
     "stops": (("vehicle_stopping",), lambda time: Place(-0.7 * max(0.0, 1 - time / 0.65) ** 2, lamps=True)),
     "starts": (
@@ -118,7 +118,7 @@ STORIES = {  # person, vehicle: in how many of a hundred clips
 
 
 class Shot(NamedTuple):
-    """All that a clip is made from."""
+    """Everything that a clip is made from."""
 
     path: Path
     person: str | None
@@ -149,7 +149,7 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def labels(person: str | None, vehicle: str | None) -> list[str]:
-    """What is to be seen, in the order of the alphabet, capitals first."""
+    """The labels of a clip in alphabetical order, capitals first."""
     return sorted((PEOPLE[person][0] if person else ()) + (TRAFFIC[vehicle][0] if vehicle else ()))
 
 
@@ -186,17 +186,17 @@ def shoot(shot: Shot) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _camera(seed: int) -> tuple[np.ndarray, float]:
-    """Its empty street, and how bright the day is."""
+    """The empty street of a camera, and how bright the day is."""
     rng = np.random.default_rng(seed)
     return scenery.street(rng), rng.uniform(0.9, 1.06)
 
 
-# Paints on a canvas of so many pixels a side; time as a part of the clip, and in seconds.
+# Paints on a canvas of so many pixels a side; time as a fraction of the clip, and in seconds.
 Actor = Callable[[Image.Image, int, float, float], None]
 
 
 def _cast(shot: Shot, rng: np.random.Generator) -> list[Actor]:
-    """Who is to be seen, the farther one first."""
+    """Who is in the clip, the farther one first."""
     ways = {"turns left": -1, "turns right": 1}
     way = ways.get(shot.vehicle) or int(rng.choice([-1, 1]))  # to the left or to the right
     together = shot.person is not None and shot.vehicle is not None
@@ -209,7 +209,7 @@ def _pedestrian(name: str, way: int, together: bool, rng: np.random.Generator) -
     outfit = scenery.Outfit(SKINS[rng.integers(3)], shirt, TROUSERS[rng.integers(2)])
     height, foot = rng.uniform(0.6, 0.64) if together else rng.uniform(0.76, 0.82), rng.uniform(0.94, 0.98)
     middle, facing = 0.5 + rng.uniform(-0.06, 0.06), way
-    if together:  # goes to meet the vehicle, or stands before its bonnet
+    if together:  # walks towards the vehicle, or stands in front of it
         middle, facing = middle + (0.0 if distance else 0.28 * way), -way
     start, pace = rng.uniform(0, 2 * np.pi), 2 * np.pi * rng.uniform(0.9, 1.1)  # about a stride a second
 

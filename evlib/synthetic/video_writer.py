@@ -1,4 +1,4 @@
-"""Moving pictures to files, for the miniatures of the video data sets."""
+"""Writes videos to files, for the miniatures of the video data sets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image
 
 
 def write_mp4(path: Path, frames: np.ndarray, rate: int = 30, quality: int = 3, group: int = 12) -> None:
-    """uint8 (T, H, W, 3), H and W even -> an MPEG-4 file, as VIRAT's are; rate in frames a second, quality 1 (best) to
-    31, one picture in `group` stored whole."""
+    """uint8 (T, H, W, 3), H and W even -> an MPEG-4 file, as in VIRAT; rate in frames per second, quality 1 (best) to
+    31, one keyframe per `group` frames."""
     T, H, W, _ = frames.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:
@@ -29,14 +29,14 @@ def write_mp4(path: Path, frames: np.ndarray, rate: int = 30, quality: int = 3, 
 
 
 def write_gif(path: Path, frames: np.ndarray) -> None:
-    """uint8 (T, H, W, 3), 10 frames a second -> an animated GIF with a palette per frame, repeated for ever."""
+    """uint8 (T, H, W, 3), 10 frames per second -> an animated GIF with a palette per frame, which loops forever."""
     path.parent.mkdir(parents=True, exist_ok=True)
     first, *others = (Image.fromarray(frame) for frame in frames)
     first.save(path, save_all=True, append_images=others, duration=100, loop=0)
 
 
 def in_parallel(work: Callable, jobs: Iterable) -> None:
-    """work(job) for every job, on all cores. `work` must be a function of a module, its jobs small: they travel to
-    other processes. Each job brings its own seed, so the order of the work changes nothing."""
+    """work(job) for every job, on all cores. `work` must be a module-level function and its jobs small: they are sent
+    to other processes. Each job has its own seed, so the order of execution changes nothing."""
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn")) as pool:
         list(pool.map(work, jobs, chunksize=8))  # raises what a job raised

@@ -1,1 +1,1 @@
-"""From a store to trained weights: loss, optimizers, the loop, checkpoints. Frames only: no task, no word, no score."""
+"""From a store to trained weights: loss, optimizers, loop, checkpoints. Sees frames only: no tasks, words or scores."""

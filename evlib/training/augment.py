@@ -1,8 +1,8 @@
-"""Other questions with the same answer, made on the device, a batch at a time: what a recipe adds to a small data set.
+"""Data augmentation, on the device and a batch at a time: other inputs with the same answer, for a small data set.
 
-The frames of a question are changed, but never its last one, the separator, and never the answer. Which change
-preserves the answer, a task says (`Task.augment`): a mirrored frog is a frog, a vehicle that turns left does not turn
-right.
+The input frames are changed, but never the separator, which is the last of them, and never the answer. Each task
+declares which change preserves its answers (`Task.augment`): a mirrored frog is still a frog, but a mirrored left turn
+is a right turn.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from evlib.config import Augment
 
-SHIFT = 8  # px at most, each way: 4 of a CIFAR image's 32
-BAND = 12  # px at most, of masked rows and of masked columns: a fifth of the sound, a fifth of its frequencies
-DROP = 0.1  # share of the words that are blanked
+SHIFT = 8  # px at most, in each direction: 4 of a CIFAR image's 32
+BAND = 12  # px at most, masked rows and masked columns each: a fifth of the frequencies, a fifth of the sound
+DROP = 0.1  # fraction of the words that are blanked
 
 
 def augment(
@@ -25,16 +25,16 @@ def augment(
     batch: int | None = None,
     local: slice = slice(None),
 ) -> Tensor:
-    """uint8 (B, T, 3, 64, 64) -> the same, the first n_in - 1 frames of every sequence changed, all of one sequence
-    alike:
+    """uint8 (B, T, 3, 64, 64) -> the same, with the first n_in - 1 frames of every sequence changed, all of one
+    sequence in the same way:
 
     flip    mirrored or not, then shifted      (images)
     shift   moved by up to 8 px, edges repeated
     mask    a band of rows and a band of columns black   (spectrograms: SpecAugment, Park et al. 2019)
     drop    each frame blank with probability 0.1        (words: word dropout, Iyyer et al. 2015)
 
-    `generator` is on the video's device. Where `video` is only the slice `local` of a batch of `batch` sequences,
-    random numbers are taken for the whole batch: several processes do to a batch what one would.
+    `generator` is on the video's device. If `video` is only the slice `local` of a batch of `batch` sequences, random
+    numbers are generated for the whole batch, so that several processes change a batch exactly as one would.
     """
     if how == "none" or n_in < 2:
         return video

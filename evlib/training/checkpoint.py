@@ -1,10 +1,10 @@
-"""Loading and saving: a run's weights, the state a stopped run continues from, what env.json says of a finished one.
+"""Loading and saving: a run's weights, the state from which a stopped run continues, the env.json of a finished one.
 
 config.json              settings, and under "store" what the run is trained on
 model.safetensors        the best weights so far, float32
-model.fp16.safetensors   instead, after `python -m evlib export RUN`: half the size, kept with the results
+model.fp16.safetensors   replaces it after `python -m evlib export RUN`: half the size, kept with the results
 resume.pt                the latest weights, optimizers, EMA and counters
-log.csv                  a row per report
+log.csv                  one row per report
 env.json                 once it is finished: device, steps, seconds, ...
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 WEIGHTS, EXPORTED = "model.safetensors", "model.fp16.safetensors"
 MAX_EXPORT = 4_000_000  # bytes: exported weights are part of the source tree
-IN_STORE = ("renderer", "data", "examples")  # of config.json's "store": what a run continues on must be equal in these
+IN_STORE = ("renderer", "data", "examples")  # of config.json's "store": these must be equal for a run to continue
 LOG_COLUMNS = ["step", "seconds", "loss", "frames_per_second", "validation_ssim", "validation_score"]
 
 
@@ -71,7 +71,7 @@ def load_weights(run: str | Path) -> dict[str, Tensor]:
 def load_network(run: str | Path, device: str | torch.device = "cpu") -> tuple[NextFrame, dict]:
     """The network of a run folder or Hugging Face Hub id, in evaluation mode, and its config.json.
 
-    Raises EvlibError as `read_config` does, and if weights and config do not fit."""
+    Raises EvlibError as `read_config` does, and if the weights do not match the config."""
     folder = _folder(run)
     config = read_config(folder)
     try:
@@ -87,7 +87,7 @@ def load_network(run: str | Path, device: str | torch.device = "cpu") -> tuple[N
 
 def read_config(run: str | Path) -> dict:
     """config.json of a run folder or Hugging Face Hub id that has weights: settings, and under "store" what it was
-    trained on. Raises EvlibError if there is no run, or if the file is damaged or that of something else."""
+    trained on. Raises EvlibError if there is no run, or if the file is damaged or not that of a run."""
     folder = _folder(run)
     if not has_weights(folder) or not (folder / "config.json").is_file():
         raise _no_run(run)
@@ -110,7 +110,7 @@ def _folder(run: str | Path) -> Path:
         raise _no_run(run)
     try:
         return Path(snapshot_download(str(run), allow_patterns=["config.json", WEIGHTS, EXPORTED]))
-    except Exception as error:  # no network, no such model, no access: of many kinds
+    except Exception as error:  # no network, no such model, no access: of many types
         raise EvlibError(
             f"{run}: found neither a run folder nor a model on the Hugging Face Hub that can be reached "
             f"({type(error).__name__})."
@@ -125,9 +125,9 @@ def _no_run(run: str | Path) -> EvlibError:
 
 
 def load_init(net: NextFrame, run: Path, init_from: str) -> None:
-    """Starts `net`, of the run in `run`, from the weights of another run of the same shape: a folder beside it, or a
-    path, from here or from the project's folder. A network that can see and write already has less to learn
-    (section 5.2)."""
+    """Initializes `net`, the network of `run`, with the weights of another run of the same shape: a folder beside it,
+    or a path relative to the working directory or the project folder. A network that can already see and write has less
+    to learn (section 5.2)."""
     places = run.parent / init_from, Path(init_from), here(init_from)
     if not (other := next(filter(has_weights, places), None)):
         raise EvlibError(
@@ -151,7 +151,7 @@ def training_info(run: str | Path) -> dict | None:
 
 
 def is_finished(run: Path, settings: dict, ignore: tuple[str, ...]) -> bool:
-    """Whether `run` holds a finished run of these settings (config.json's). Settings named in `ignore` may differ.
+    """Whether `run` holds a finished run with these settings (config.json's). Settings named in `ignore` may differ.
 
     Raises EvlibError if it holds a run with other settings, or something else."""
     if not (run / "config.json").exists():
@@ -159,7 +159,7 @@ def is_finished(run: Path, settings: dict, ignore: tuple[str, ...]) -> bool:
             raise EvlibError(f"{run} is not empty and not a run folder: name another with --out.")
         return False
     if not has_weights(run) and not (run / "resume.pt").exists():
-        return False  # the figures of a run without its weights
+        return False  # the results of a run without its weights
     there, here = (_flat(s, ignore) for s in (_known_settings(run / "config.json"), settings))
     if there != here:
         differences = "; ".join(
@@ -180,7 +180,7 @@ def _flat(settings: dict, ignore: tuple[str, ...]) -> dict:
 
 
 def _known_settings(path: Path) -> dict:
-    """A run's config.json; settings that it was written before have their defaults."""
+    """A run's config.json, with defaults for settings that were added after it was written."""
     settings: dict = {}
     try:
         settings = json.loads(path.read_text())
@@ -190,8 +190,8 @@ def _known_settings(path: Path) -> dict:
 
 
 def export(run: str | Path) -> Path:
-    """Stores the weights of a finished run in half precision, notes it in env.json and removes model.safetensors: from
-    now on the exported weights are the run's. Raises EvlibError if it has not finished, or above MAX_EXPORT bytes."""
+    """Saves the weights of a finished run in half precision, records it in env.json and removes model.safetensors: from
+    now on the exported weights are used. Raises EvlibError if it has not finished, or above MAX_EXPORT bytes."""
     run = Path(run)
     if (info := training_info(run)) is None or not has_weights(run):
         raise EvlibError(
@@ -215,10 +215,10 @@ def export(run: str | Path) -> Path:
 
 @dataclass
 class State:
-    """Everything a run is, besides its weights."""
+    """The state of a run, apart from that of its Learner."""
 
     step: int = 0
-    seconds: float = 0.0  # of training, over all starts
+    seconds: float = 0.0  # of training, over all restarts
     best_score: float = -1.0  # on validation data, of the weights in model.safetensors
     best_ssim: float = -1.0  # mean validation MS-SSIM of the same weights
     validated: int = 0  # validations done
@@ -231,7 +231,7 @@ class State:
 
 def save_checkpoint(run: Path, learner: Learner, state: State) -> None:
     """Writes resume.pt and log.csv."""
-    memory = io.BytesIO()  # torch's own writer hides why a disk refused
+    memory = io.BytesIO()  # torch's own writer hides the reason for a disk error
     torch.save({"state": state.__dict__, **learner.state_dict()}, memory)
     with files.atomic(run / "resume.pt") as temporary:
         temporary.write_bytes(memory.getbuffer())
@@ -246,7 +246,7 @@ def resume(run: Path, learner: Learner, state: State) -> str | None:
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, never code
-    except Exception as error:  # of many kinds, with and without a word
+    except Exception as error:  # of many types, with and without a message
         raise EvlibError(
             f"{path}: the checkpoint is damaged ({type(error).__name__}): remove the run's folder and train it again."
         ) from None

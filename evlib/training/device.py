@@ -1,5 +1,5 @@
-"""What a step is computed on, and how: the device, the precision, the compiler. Nothing here changes what is computed,
-beyond its rounding and, with the compiler, the random numbers of dropout.
+"""How and on what a step is computed: the device, the precision, the compiler. Nothing here changes what is computed,
+except for rounding and, with the compiler, the random numbers of dropout.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def find_device(name: str | None) -> torch.device:
 
 
 def environment(device: torch.device) -> dict:
-    """What a run's env.json says of the machine."""
+    """What a run's env.json records about the machine."""
     threads = torch.get_num_threads()
     cpu = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
     return {
@@ -42,18 +42,18 @@ def environment(device: torch.device) -> dict:
 
 
 def precision_for(config: Config, device: torch.device) -> torch.dtype:
-    """The type that training computes matrix products in. "auto": bfloat16 on a GPU and on a CPU that multiplies
-    bfloat16 itself (a step of preset demo is 1.3 to 1.9 times faster), else float32.
+    """The dtype of the matrix products in training. "auto": bfloat16 on a GPU and on a CPU that multiplies bfloat16
+    natively (a step of preset demo is 1.3 to 1.9 times faster), else float32.
 
-    So two kinds of processor may train networks that answer differently in the last bits. Weights and loss are float32
-    always, validation and generation, too."""
+    So networks trained on two kinds of processor may differ in the last bits of their outputs. Weights, loss,
+    validation and generation are always float32."""
     if config.train.precision != "auto":
         return getattr(torch, config.train.precision)
     return fast_dtype(device)
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on a GPU and on a CPU with instructions for its products, else float32: emulated they are slower."""
+    """bfloat16 on a GPU and on a CPU with bfloat16 multiplication, else float32: emulated bfloat16 is slower."""
     if device.type == "cuda":
         return torch.bfloat16
     able = torch.cpu.get_capabilities()
@@ -63,31 +63,31 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 
 @contextmanager
 def autocast(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
-    """Within the block, matrix products are computed in `dtype`."""
+    """Within a `with` statement, matrix products are computed in `dtype`."""
     if dtype == torch.float32:
         yield
         return
-    # A CPU's fused attention is ten times slower backwards in bfloat16 than the plain one, on sequences as short as
-    # ours.
+    # On a CPU, the backward pass of fused attention in bfloat16 is ten times slower than that of plain attention, on
+    # sequences as short as ours.
     plain = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
     with torch.autocast(device.type, dtype), plain:
         yield
 
 
 def compiles(config: Config, device: torch.device) -> bool:
-    """Whether the network goes through torch.compile. "auto": on a GPU; a CPU would gain 3 to 9 % after more than a
+    """Whether the network is compiled with torch.compile. "auto": on a GPU; a CPU would gain 3 to 9 % after more than a
     minute of compiling."""
     how = config.train.compile
     return how in ("on", "graphs") or (how == "auto" and device.type == "cuda" and find_spec("triton") is not None)
 
 
 def compiled(net: nn.Module, config: Config) -> nn.Module:
-    """The network through torch.compile, block by block: blocks of a kind share compiled code, in a third of the time
-    that the whole network takes. With "graphs" it is the whole, and a CUDA graph is recorded for each shape of
-    batch."""
+    """Applies torch.compile block by block: blocks of the same kind share compiled code, so it takes a third of the
+    time that the whole network would. With "graphs", the whole network is compiled and a CUDA graph is recorded for
+    each batch shape."""
     if config.train.compile == "graphs":
         return torch.compile(net, mode="reduce-overhead")
-    torch.compiler.reset()  # the cache holds only so many versions of a block, those of earlier networks too
+    torch.compiler.reset()  # the cache limits the versions of a block, including those of earlier networks
     for module in net.modules():
         if isinstance(module, Block):
             module.compile()
@@ -95,6 +95,6 @@ def compiled(net: nn.Module, config: Config) -> nn.Module:
 
 
 def uncompiled(is_compiled: bool) -> AbstractContextManager:
-    """Within the block, a compiled network runs eagerly: what is seldom asked of it is not worth minutes of
+    """Within a `with` statement, a compiled network runs eagerly: rare computations are not worth minutes of
     compiling."""
     return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()

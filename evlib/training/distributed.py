@@ -1,4 +1,4 @@
-"""The processes of one run, and what they agree on: one process, or as many as torchrun started."""
+"""The processes of one run and their communication: one process, or as many as torchrun started."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Distributed:
 
     @classmethod
     def start(cls, device: str | None) -> Distributed:
-        """Joins the processes that torchrun started, if it did, on the named device (None: a GPU, else the CPU)."""
+        """Joins the processes that torchrun started, if any, on the named device (None: a GPU, else the CPU)."""
         world_size, device = int(os.environ.get("WORLD_SIZE", 1)), find_device(device)
         if device.type == "cuda":
             device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if world_size > 1 else device.index or 0)
@@ -46,7 +46,7 @@ class Distributed:
         return self.rank == 0
 
     def local_slice(self, size: int) -> slice:
-        """This process's part of `size` things, of which each process has equally many."""
+        """This process's part of `size` items, divided equally among the processes."""
         return slice(self.rank * size // self.world_size, (self.rank + 1) * size // self.world_size)
 
     def broadcast(self, value: float) -> float:
@@ -66,6 +66,6 @@ class Distributed:
         return shared.item() / self.world_size
 
     def barrier(self) -> None:
-        """Waits until all processes are here."""
+        """Waits until all processes have reached this point."""
         if self.world_size > 1:
             torch.distributed.barrier(group=self.control)

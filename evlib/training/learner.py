@@ -1,5 +1,5 @@
-"""What learns, and one step of it: the network, its optimizers, and the moving average of its weights, if there is
-one."""
+"""One training step, and what it updates: the network, its optimizers, and the moving average of its weights, if there
+is one."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Learner:
         return self.net if self.ema is None else self.ema.net
 
     def step(self, batch: Batch, progress: float = 0.0) -> Tensor:
-        """Learns from a batch when `progress` (0..1) of the run is over, which decides the learning rate and the power
-        of the loss. Returns its loss, a scalar that a GPU may still be computing."""
+        """Trains on one batch. `progress`, the fraction (0..1) of the run that is over, determines the learning rate
+        and the power of the loss. Returns the loss, a scalar that a GPU may still be computing."""
         if not self.net.training:
             self.net.train()
         set_lr(self.optimizers, lr_scale(progress, self.config))
@@ -53,7 +53,7 @@ class Learner:
         return loss.detach()
 
     def prepare(self, batches: Iterable[Batch]) -> float:
-        """Compiles for these batches without learning from them, so that compiling takes no time from the run's.
+        """Compiles for these batches without training on them, so that compiling does not count as training time.
         Returns the seconds it took."""
         started = time.perf_counter()
         self.net.train()
@@ -71,7 +71,7 @@ class Learner:
         }
 
     def load_state_dict(self, saved: dict) -> None:
-        """Also from another type of device."""
+        """Also loads a state that was saved on another type of device."""
         self.net.load_state_dict(saved["net"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"]):
             for theirs, ours in zip(state["param_groups"], optimizer.param_groups):
@@ -85,8 +85,8 @@ class Learner:
 def answer_loss(
     model: nn.Module, batch: Batch, config: TrainConfig, dtype: torch.dtype, progress: float = 0.0
 ) -> Tensor:
-    """The loss of a batch when `progress` (0..1) of the run is over: a float32 scalar, whatever the network computes
-    in."""
+    """The loss of a batch when `progress` (0..1) of the run is over: a float32 scalar, whatever dtype the network
+    computes in."""
     n_frames = batch.video.shape[1] - 1 if config.loss == "all" else batch.n_out
     with autocast(dtype, batch.video.device):
         predicted = model(batch.video[:, :-1], last=n_frames)

@@ -1,13 +1,13 @@
 """MS-SSIM at 64x64 pixels (section 3.3: "a Multi-Scale Structural Similarity Index Measure (SSIM) loss").
 
-The same numbers as pytorch-msssim (a test compares them), with three differences in how they are reached:
+The same numbers as pytorch-msssim (a test compares them), with three differences in how they are computed:
 
-* The usual five scales with a window of 11 pixels need images of at least 176; 64 pixels have room for a window of 4.
-* A scale at which two frames are opposites is negative, and a power of it NaN. pytorch-msssim cuts it off at zero, and
-  with it the product of all scales: such a frame has no gradient. Here it is cut off a little above zero, so that the
-  other scales still teach.
+* The usual five scales with a window of 11 pixels need images of at least 176; 64 pixels allow a window of 4.
+* At a scale where two frames are opposites, the term is negative and a power of it is NaN. pytorch-msssim clamps it to
+  zero, and with it the product of all scales: such a frame has no gradient. Here it is clamped to slightly above zero,
+  so that the other scales still have a gradient.
 * The Gaussian window is applied as two small matrix products to the stacked local moments, not as ten convolutions:
-  several times faster on a CPU, where it would otherwise be a fifth of a small network's step.
+  several times faster on a CPU, where it would otherwise take a fifth of a small network's step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SOFT = 1e-3  # keeps the slope of `concave` finite at 0
 
 
 def ms_ssim(x: Tensor, y: Tensor, window: int = 3) -> Tensor:
-    """(N, C, H, W) float 0..1, twice -> (N,) similarity; 1 where they are equal. Computed in float32."""
+    """Two (N, C, H, W) float 0..1 -> (N,) similarity; 1 where they are equal. Computed in float32."""
     if x.shape != y.shape or x.dim() != 4 or min(x.shape[-2:]) < window * 16:
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
         raise ValueError(f"ms_ssim wants two (N, C, H, W) of at least {window * 16} pixels, found {shapes}")
@@ -49,20 +49,20 @@ def ssim_map(x: Tensor, y: Tensor, window: int, luminance: bool = True) -> Tenso
     across, down = (blur(size, window, x.device).T for size in (x.shape[-1], x.shape[-2]))
 
     def moments(*maps: Tensor) -> Tensor:
-        # Across, then down. The second product leaves the maps transposed, which their mean does not notice.
+        # Across, then down. The second product leaves the maps transposed, which does not change their mean.
         return (torch.stack(maps) @ across).mT @ down
 
     mx, mxx, mxy = moments(x, x * x, x * y)
-    my, myy = moments(y, y * y)  # apart, because nothing flows back through them
+    my, myy = moments(y, y * y)  # separately, because no gradient flows through them
     mx2, my2, mx_my = mx * mx, my * my, mx * my
     structure = (2 * (mxy - mx_my) + C2) / ((mxx - mx2) + (myy - my2) + C2)
     return structure * (2 * mx_my + C1) / (mx2 + my2 + C1) if luminance else structure
 
 
 @cache
-@torch.inference_mode(False)  # or a matrix first made while validating could not be used in training
+@torch.inference_mode(False)  # otherwise a matrix first made during validation could not be used in training
 def blur(size: int, window: int, device: torch.device) -> Tensor:
-    """The Gaussian window as a matrix (size - window + 1, size): each row is the window at one place."""
+    """The Gaussian window as a matrix (size - window + 1, size): each row is the window at one position."""
     offset = torch.arange(window, device=device) - window // 2
     weights = torch.exp(-(offset.float() ** 2) / (2 * SIGMA**2))
     rows = size - window + 1
@@ -75,8 +75,8 @@ def blur(size: int, window: int, device: torch.device) -> Tensor:
 def next_frame_loss(
     predicted: Tensor, target: Tensor, window: int = 3, l1: float = 0.0, loss_power: float = 1.0
 ) -> Tensor:
-    """1 - MS-SSIM of (B, T, 3, 64, 64) float 0..1 against the same in float 0..1 or uint8 0..255: a scalar, 0 is
-    perfect. `loss_power` below 1 makes it `concave` in each frame; `l1` times the mean absolute error is added."""
+    """1 - MS-SSIM of (B, T, 3, 64, 64) float 0..1 and a target of that shape, float 0..1 or uint8 0..255: a scalar, 0
+    is perfect. `loss_power` below 1 makes it `concave` in each frame; `l1` times the mean absolute error is added."""
     if target.dtype == torch.uint8:
         target = target.float() / 255
     loss = concave(1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1), window), loss_power).mean()
@@ -84,18 +84,18 @@ def next_frame_loss(
 
 
 def power_at(progress: float, config: TrainConfig) -> float:
-    """The power of `concave` when `progress` (0..1) of the run is over. Under a concave loss a network that commits to
-    one answer before it can tell them apart has little reason to leave it: so plain first, then concave."""
+    """The power of `concave` when `progress` (0..1) of the run is over. Under a concave loss, a network that commits to
+    one answer before it can tell them apart has little incentive to change it. So: plain first, then concave."""
     left = min(1.0, (1 - progress) / config.power_decay) if config.power_decay else 0.0
     return config.loss_power + (1 - config.loss_power) * left
 
 
 def concave(distance: Tensor, power: float) -> Tensor:
-    """Distances 0..1 -> 0..1, growing fastest near 0; power 1 leaves them as they are, 0 is the limit, a logarithm.
+    """Distances 0..1 -> 0..1, growing fastest near 0; power 1 leaves them unchanged, 0 is the limit, a logarithm.
 
     A network that is unsure between two answers predicts their mean if the loss is (nearly) linear in the distance, and
-    a mean of words cannot be read. Under a concave loss the mean, at a middling distance from both, costs more than
-    either answer: the network commits to one."""
+    a mean of words cannot be read. Under a concave loss the mean, at a medium distance from both, costs more than
+    either answer, so the network commits to one."""
     if power == 1:
         return distance
     soft = distance.clamp(min=0) + SOFT

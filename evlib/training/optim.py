@@ -1,4 +1,4 @@
-"""What moves the weights: the optimizers, their learning rate over a run, and the moving average of the weights."""
+"""The optimizers, their learning rate schedule, and the exponential moving average of the weights."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from evlib.training.device import fast_dtype
 
 
 def make_optimizers(net: NextFrame, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW on everything (section 3.3); or Muon on the matrices of the blocks and the kernels of a stem, and AdamW on
-    the rest."""
+    """AdamW for all parameters (section 3.3); or Muon for the matrices of the blocks and the kernels of a stem, and
+    AdamW for the rest."""
     fused = net.output_bias.device.type == "cuda"  # one kernel instead of some hundred
     adamw = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": fused}
     if config.optimizer == "adamw":
@@ -31,12 +31,12 @@ def make_optimizers(net: NextFrame, config: TrainConfig) -> list[torch.optim.Opt
 
 
 class Muon(torch.optim.Optimizer):
-    """torch's Muon, with two differences. All matrices of one shape are made orthogonal at once: on a GPU a few hundred
-    kernels a step instead of several thousand. And the kernels of convolutions, (out, in, 3, 3), are matrices of
-    out x 9 in (Jordan, 2024).
+    """torch's Muon, with two differences. All matrices of one shape are orthogonalized at once: on a GPU, a few hundred
+    kernels per step instead of several thousand. And the kernels of convolutions, (out, in, 3, 3), are treated as
+    matrices of shape (out, 9 * in) (Jordan, 2024).
 
-    Equal to torch's to the bit where bfloat16 is multiplied by the processor; elsewhere the matrices are made
-    orthogonal in float32, because emulated bfloat16 made a step of preset demo three times as long."""
+    Bit-identical to torch's where the processor multiplies bfloat16; elsewhere the matrices are orthogonalized in
+    float32, because emulated bfloat16 made a step of preset demo three times as long."""
 
     def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
@@ -51,7 +51,7 @@ class Muon(torch.optim.Optimizer):
             for shape, weights in by_shape.items():
                 grads = torch.stack([p.grad for p in weights])
                 averages = torch.stack([self._average(p).lerp_(p.grad, 1 - group["momentum"]) for p in weights])
-                updates = orthogonal(grads.lerp_(averages, group["momentum"]).flatten(2))  # Nesterov's
+                updates = orthogonal(grads.lerp_(averages, group["momentum"]).flatten(2))  # Nesterov momentum
                 scale = -group["lr"] * max(1, updates.shape[1] / updates.shape[2]) ** 0.5
                 for p, update in zip(weights, updates.to(grads.dtype)):
                     p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.reshape(shape), alpha=scale)
@@ -65,7 +65,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
-    """(N, rows, columns) -> the same, each with all singular values near 1: Muon's Newton-Schulz iteration (Jordan,
+    """(N, rows, columns) -> the same shape, all singular values near 1: Muon's Newton-Schulz iteration (Jordan,
     2024), in bfloat16 where that is fast."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrices.to(fast_dtype(matrices.device))
@@ -79,8 +79,8 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class EMA:
-    """The exponential moving average of a network's weights, faster early on, so that the start is soon forgotten.
-    torch's AveragedModel counts on the GPU and waits for it at every step."""
+    """The exponential moving average of a network's weights, with a smaller decay early on, so that the initial weights
+    are soon forgotten. torch's AveragedModel keeps its counter on the GPU and waits for it at every step."""
 
     def __init__(self, net: NextFrame, decay: float):
         self.net, self.decay, self.updates = copy.deepcopy(net).requires_grad_(False), decay, 0
@@ -99,14 +99,14 @@ class EMA:
 
 
 def lr_scale(progress: float, config: TrainConfig) -> float:
-    """The share of the learning rate, 0..1, that is used when `progress` (0..1) of the run is over."""
+    """The factor, 0..1, that the learning rate is multiplied by when `progress` (0..1) of the run is over."""
     rising = min(1.0, (progress + 1e-3) / config.warmup) if config.warmup else 1.0
     falling = min(1.0, (1 - progress) / config.decay) if config.decay else 1.0
     return rising * falling
 
 
 def set_lr(optimizers: list[torch.optim.Optimizer], scale: float) -> None:
-    """Sets every learning rate to `scale` times its full value, which a loaded checkpoint remembers, too."""
+    """Sets every learning rate to `scale` times its full value, which checkpoints save as well."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group.setdefault("full_lr", group["lr"])

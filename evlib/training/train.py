@@ -1,13 +1,13 @@
-"""The training loop: one for every task, because every task is a video (section 3.3).
+"""The training loop, the same for all tasks, because every task is a video (section 3.3).
 
     train(config, store, out)     # starts, or continues where it was stopped
 
-`out` is a run folder (see evlib.training.checkpoint). On a CPU a stopped run continues bit for bit if steps end it, not
-the clock; on another type of device it has the same weights, order of examples and schedule, but other rounding and
-dropout. Under torchrun each process takes its share of every batch.
+`out` is a run folder (see evlib.training.checkpoint). On a CPU, a stopped run continues bit for bit if its length is
+set in steps, not minutes; on another type of device it has the same weights, order of examples and schedule, but other
+rounding and dropout. Under torchrun, each process takes its slice of every batch.
 
-Nothing in the loop waits for a GPU: the data lie on it, the order of batches is known an epoch ahead, and losses are
-read when they are reported. On a CPU the frames are read as they are needed, by memory mapping; no file is opened.
+Nothing in the loop waits for a GPU: the data is on it, the order of batches is known an epoch ahead, and losses are
+only read when they are reported. On a CPU, the frames are memory-mapped and read on demand; no file is opened.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from evlib.utils.progress import bar as progress_bar
 from evlib.utils.progress import format_duration, is_terminal, log_line
 
 REPORT, CHECKPOINT = 5.0, 60.0  # seconds between progress lines, between checkpoints
-RUNTIME_SETTINGS = ("precision", "compile")  # how a step is computed, not what: a run may continue with others
-AUGMENT, DROPOUT = 0, 1  # purposes of random numbers
+RUNTIME_SETTINGS = ("precision", "compile")  # how a step is computed, not what: they may change when a run continues
+AUGMENT, DROPOUT = 0, 1  # purposes of random numbers, see stream_seed
 OnValidation = Callable[[int, NextFrame, Split], None]  # the step, the network, the validation sequences
 
 
@@ -49,18 +49,18 @@ def train(
     log: Callable[[str], None] = log_line,
     on_validation: OnValidation | None = None,
 ) -> Path:
-    """Trains for config.steps, or where there are none for config.minutes. Returns the run folder. `on_validation` is
+    """Trains for config.steps or, if that is None, config.minutes. Returns the run folder. `on_validation` is
     called after every validation with the step, the network in evaluation mode, and the validation sequences.
 
-    Does nothing if `out` holds a finished run of the same settings. Raises EvlibError if it holds a run with other
-    settings, of other data or of another renderer."""
+    Does nothing if `out` holds a finished run with the same settings. Raises EvlibError if it holds a run with other
+    settings, other data or another renderer."""
     config.require_end()
     out, dist = Path(out), Distributed.start(device)
     _check_shares(config, dist)
     settings = {**json.loads(config.to_json()), "store": store.summary()}
-    # With steps, the minutes are an estimate.
+    # With steps, the minutes are only an estimate.
     finished = is_finished(out, settings, RUNTIME_SETTINGS + (("minutes",) if config.steps else ()))
-    dist.barrier()  # until all have looked, and only then write
+    dist.barrier()  # all processes look before the main one writes
     if finished:
         if dist.is_main:
             log(f"{config.task}: already trained -> {out}")
@@ -130,17 +130,17 @@ def loop(
     log: Callable[[str], None],
     on_validation: OnValidation | None = None,
 ) -> None:
-    """Step after step until the steps or the minutes are used up; reports, validates and saves what is due."""
+    """Trains until the steps or the minutes are used up; reports, validates and saves when it is due."""
     settings, generator = config.train, torch.Generator(dist.device)
-    in_terminal = is_terminal() and log is log_line  # then a bar shows what the lines of progress would
-    now = saved = state.seconds  # a checkpoint holds the reading that made it due
+    in_terminal = is_terminal() and log is log_line  # then a progress bar replaces the progress lines
+    now = saved = state.seconds  # a checkpoint holds the time at which it was due
     stopwatch = Stopwatch(max(now, state.reported))
     bar_log, begun = log_line if in_terminal else lambda line: None, min(progress_of(config, state.step, now), 1.0)
     with progress_bar(f"{config.task}: training", 1, log=bar_log, initial=begun) as bar:
         while (progress := progress_of(config, state.step, now)) < 1:
             batch = batches[state.step]
-            # Seeded by the step, and so the same after a stop. Augmentation takes random numbers for all of the batch,
-            # of which each process uses its share; dropout is each process's own.
+            # Seeded by the step, and so the same after a restart. Augmentation generates random numbers for the whole
+            # batch, of which each process uses its slice; dropout differs between processes.
             generator.manual_seed(stream_seed(config.seed, state.step, AUGMENT))
             torch.manual_seed(stream_seed(config.seed, state.step, DROPOUT, dist.rank))
             local = dist.local_slice(settings.batch)
@@ -149,8 +149,8 @@ def loop(
             state.step += 1
             state.frames += settings.batch * video.shape[1]
 
-            # One reading of one clock, the main process's, decides what is due and whether this step was the last:
-            # all processes do the same, and a run cannot end without being validated and saved.
+            # A single reading of the main process's clock decides what is due and whether this step was the last, so
+            # that all processes do the same and a run cannot end without being validated and saved.
             now = dist.broadcast(stopwatch.seconds())
             progress = progress_of(config, state.step, now)
             bar.update(min(progress, 1.0) - bar.n)
@@ -182,35 +182,35 @@ def loop(
                 bar.set_postfix_str(f"loss {row['loss']:.3f}, SSIM {max(state.best_ssim, 0):.3f}")
                 if dist.is_main and (validates or not in_terminal):
                     log(describe(config, row, progress))
-                # Read again, so that validating does not count as slow training. It decides no more than the next
-                # report.
+                # The clock is read again, so that validation does not count as slow training. This reading only decides
+                # when the next report is due.
                 state.reported, state.losses, state.frames = dist.broadcast(stopwatch.seconds()), [], 0
-            if validates or now - saved > CHECKPOINT:  # the best weights and the checkpoint belong together
+            if validates or now - saved > CHECKPOINT:  # the best weights and the checkpoint must match
                 state.seconds = saved = now
                 if dist.is_main:
                     save_checkpoint(out, learner, state)
 
 
 def progress_of(config: Config, step: int, seconds: float) -> float:
-    """0 at the start, 1 when the steps are used up, or where none are set the minutes. With steps, a run is the same on
-    every start."""
+    """0 at the start, 1 when the steps (or, if none are set, the minutes) are used up. With steps, a run is the
+    same every time."""
     return step / config.steps if config.steps is not None else seconds / (60 * config.minutes)
 
 
 def stream_seed(seed: int, step: int, purpose: int, rank: int = 0) -> int:
-    """The seed of a stream of random numbers that no other step, purpose or process has."""
+    """The seed of a random number stream: a different one for every step, purpose and process."""
     return int(np.random.SeedSequence([seed, step, purpose, rank]).generate_state(1, np.uint64)[0])
 
 
 @torch.inference_mode()
 def validate(net: NextFrame, split: Split, size: int, loss_power: float = 1.0) -> tuple[float, float]:
     """Score and mean MS-SSIM, 0..1, of the predicted answer frames of `size` sequences, given the true frames before
-    them.
+    them (teacher forcing).
 
-    The score is 1 - the mean concave distance, as the loss has it; at power 1 the two are equal. It chooses the
-    weights."""
+    The score is 1 - the mean concave distance, as in the loss; at power 1 it equals the mean MS-SSIM. The weights with
+    the best score are saved."""
     net.eval()
-    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])  # the same every time, and of every length
+    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])  # the same every time, with all lengths
     split = split.select(rows)
     distances = []
     for rows in split.batches(64):
@@ -233,7 +233,7 @@ class Stopwatch:
 
 
 def describe(config: Config, row: dict, progress: float) -> str:
-    """A row of the log as a line."""
+    """A row of the log as one line of text."""
     left = row["seconds"] / max(progress, 1e-6) * (1 - progress)
     ssim = f"  validation SSIM {row['validation_ssim']:.3f}" if row["validation_ssim"] is not None else ""
     return (

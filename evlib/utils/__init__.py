@@ -1,1 +1,1 @@
-"""What every room may use, and what knows nothing of frames: errors, files, paths, progress."""
+"""Helpers that every package may use and that know nothing of frames: errors, files, paths, progress."""

@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the whole of one or nothing."""
+"""Atomic writes: a reader finds a complete file or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evlib.utils.errors import EvlibError
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path, of a file or a folder, renamed to `path` if the block succeeds and removed if not. A full disk
-    or a folder that cannot be written is an EvlibError that names it; other errors of the block pass."""
+    or a folder that cannot be written raises an EvlibError that names it; other errors of the block pass through."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _about(error: OSError, *places: Path) -> bool:
-    """Whether it is about something in these places. A full disk names no file."""
+    """Whether the error is about a path in these places. That of a full disk names no file."""
     if not isinstance(error.filename, (str, bytes, os.PathLike)):
         return True
     return any(
@@ -61,7 +61,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def update_csv(path: Path, rows: list[dict], key: list[str]) -> None:
-    """Adds rows to a CSV file, each in place of an earlier one that is equal in the columns `key`."""
+    """Adds rows to a CSV file; each replaces an earlier row with the same values in the columns `key`."""
     table = pd.DataFrame(rows)
     if path.exists():
         table = pd.concat([pd.read_csv(path), table]).drop_duplicates(key, keep="last")

@@ -4,7 +4,7 @@
         for image in images:
             ...
             bar.update()
-            bar.set_postfix_str("loss 0.31")    # stands beside it from now on
+            bar.set_postfix_str("loss 0.31")    # shown beside the bar from now on
 
 Of the processes that torchrun started, only the first shows anything.
 """
@@ -38,9 +38,9 @@ def is_terminal() -> bool:
 
 
 class Bar(tqdm):
-    """tqdm's bar, with its postfix shown when the next state is due, not at once."""
+    """tqdm's bar, with a new postfix shown at the next regular update, not at once."""
 
-    monitor_interval = 0  # no thread: `update` looks at the time itself
+    monitor_interval = 0  # no thread: `update` checks the time itself
 
     def set_postfix_str(self, s: str = "", refresh: bool = False) -> None:
         super().set_postfix_str(s, refresh)
@@ -51,8 +51,8 @@ def bar(
 ) -> Bar:
     """A job of `total` steps (None: unknown) called `unit`, `initial` of them done before; a context manager.
 
-    Bytes ("B") are shown in k, M and G; without a unit a bar shows the share alone. Without a terminal, or with
-    another `log` than the default, `log` gets a line every EVERY seconds, and none if the job ends sooner."""
+    Bytes ("B") are shown in k, M and G; without a unit, a bar shows the percentage alone. Without a terminal, or with a
+    `log` other than the default, `log` gets a line every EVERY seconds, and none if the job ends sooner."""
     if is_terminal() and log is log_line:
         settings = {"file": sys.stdout, "ncols": shutil.get_terminal_size().columns}
     else:

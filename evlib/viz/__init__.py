@@ -1,1 +1,1 @@
-"""Pictures for people: knows frames, tables and networks; no reader, no data set."""
+"""Plots and pictures. They may use frames, tables and networks, but no readers and no data sets."""

@@ -1,12 +1,12 @@
-"""The network's attention while it generates: the paper's Figure 10 and section 5.1, read off by hooks.
+"""The network's attention while it generates: the paper's Figure 10 and section 5.1, recorded by hooks.
 
     frames, maps = generate_with_attention(net, inputs, count)   # inputs (B, n_in, 3, 64, 64), ending in the separator
     maps.temporal        # (B, n_in): attention on each input frame when the answer is generated; sums to 1
     maps.space           # (B, n_in + count - 1, G, G): attention on each patch within its frame; 1 is uniform
 
-One pass over inputs and generated frames has the weights that generation with a cache had. All weights of the paper's
-network would fill gigabytes: each layer is reduced as it passes. "Relative to uniform attention" divides by the weight
-that every frame or patch would get if all got the same.
+One pass over inputs and generated frames has the same attention weights as generation with a cache. All weights of the
+paper's network would fill gigabytes, so each layer's are reduced as they are computed. "Relative to uniform attention"
+means divided by the weight that every frame or patch would get if all got the same.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Hook = Callable[[Tensor, Tensor | None], None]  # gets the weights (B', heads, L
 
 
 class AttentionMaps(NamedTuple):
-    """Attention while n frames were generated after n_in input frames, on T = n_in + n - 1: not on the last one.
+    """Attention while n frames were generated after n_in input frames, on the T = n_in + n - 1 frames before the last.
 
     time: float (B, n, T): each generated frame's weights on the frames before it, averaged over the global blocks,
-    their heads and all places; every row sums to 1. space: float (B, T, G, G): attention that each patch receives
+    their heads and all positions; every row sums to 1. space: float (B, T, G, G): attention that each patch receives
     within its frame, averaged over all blocks, relative to uniform attention."""
 
     time: Tensor
@@ -43,15 +43,15 @@ class AttentionMaps(NamedTuple):
 
     @property
     def temporal(self) -> Tensor:
-        """The temporal attention on each input frame, as in Figure 10: float (B, n_in), sums to 1. The attention of
-        each generated frame on the inputs is scaled to 1 (the rest is on generated frames)."""
+        """The temporal attention on each input frame, as in Figure 10: float (B, n_in), sums to 1. Each generated
+        frame's attention on the inputs is rescaled to sum to 1 (the rest is on generated frames)."""
         on_inputs = self.time[:, :, : self.n_in]
         return (on_inputs / on_inputs.sum(dim=2, keepdim=True)).mean(dim=1)
 
     @property
     def gain(self) -> Tensor:
-        """Temporal attention on every frame, generated ones too, relative to uniform attention: float (B, T), the mean
-        over those targets that came after the frame."""
+        """Temporal attention on every frame, generated ones too, relative to uniform attention: float (B, T), averaged
+        over the generated frames that come after it."""
         n, T = self.time.shape[1:]
         sees = torch.ones(n, T, dtype=torch.bool, device=self.time.device).tril(self.n_in - 1)
         return (self.time * sees.sum(dim=1, keepdim=True)).sum(dim=1) / sees.sum(dim=0)
@@ -59,7 +59,7 @@ class AttentionMaps(NamedTuple):
 
 @contextmanager
 def attention_hooks(hooks: Mapping[Attention, Hook]) -> Iterator[None]:
-    """Within the block, every call of one of these attentions also calls its hook with the weights, computed anew."""
+    """Within the `with` block, every call of one of these modules also calls its hook with the recomputed weights."""
 
     def hooked(module: Attention, hook: Hook) -> Callable:
         attend = module.attend
@@ -77,7 +77,7 @@ def attention_hooks(hooks: Mapping[Attention, Hook]) -> Iterator[None]:
         yield
     finally:
         for module in hooks:
-            del module.attend  # the class's own again
+            del module.attend  # the class's own method applies again
 
 
 @torch.inference_mode()
@@ -96,8 +96,8 @@ def attention_maps(net: NextFrame, frames: Tensor, targets: int = 1) -> Attentio
 
 @torch.inference_mode()
 def generate_with_attention(net: NextFrame, inputs: Tensor, count: int) -> tuple[Tensor, AttentionMaps]:
-    """Generates `count` frames after the inputs (B, n_in, 3, 64, 64), uint8 or float 0..1: float (B, count, 3, 64, 64)
-    0..1, as from `generate`, and the attention meanwhile."""
+    """Generates `count` frames after the inputs (B, n_in, 3, 64, 64), uint8 or float 0..1. Returns the frames, float
+    (B, count, 3, 64, 64) 0..1, as from `generate`, and the attention maps."""
     frames = generate(net, inputs, count)
     start = inputs.to(frames.dtype) / 255 if inputs.dtype == torch.uint8 else inputs
     return frames, attention_maps(net, torch.cat([start, frames[:, :-1]], dim=1), targets=count)
@@ -105,7 +105,7 @@ def generate_with_attention(net: NextFrame, inputs: Tensor, count: int) -> tuple
 
 @torch.inference_mode()
 def temporal(net: NextFrame, frames: Tensor, targets: int = 1) -> Tensor:
-    """`attention_maps(...).temporal` alone, at less work: float (B, T - targets + 1) that sums to 1."""
+    """`attention_maps(...).temporal` alone, with less computation: float (B, T - targets + 1) that sums to 1."""
     net.eval()
     time = _TimeMean(frames, targets)
     with attention_hooks({block.time: time for block in net.middle}):
@@ -115,24 +115,24 @@ def temporal(net: NextFrame, frames: Tensor, targets: int = 1) -> Tensor:
 
 @torch.inference_mode()
 def occlusion(net: NextFrame, inputs: Tensor, count: int) -> Tensor:
-    """How much the answer depends on each input frame, by experiment: the mean absolute change of the `count` generated
-    frames when that frame is black. inputs (n_in, 3, 64, 64), uint8 or float 0..1 -> float (n_in,) 0..1."""
+    """How much the answer depends on each input frame, measured by occlusion: the mean absolute change of the `count`
+    generated frames when that frame is black. inputs (n_in, 3, 64, 64), uint8 or float 0..1 -> float (n_in,) 0..1."""
     n_in = len(inputs)
-    occluded = inputs.repeat(n_in + 1, 1, 1, 1, 1)  # (n_in + 1, n_in, 3, 64, 64): another frame black in each but one
+    occluded = inputs.repeat(n_in + 1, 1, 1, 1, 1)  # (n_in + 1, n_in, 3, 64, 64): frame i black in copy i
     occluded[torch.arange(n_in), torch.arange(n_in)] = 0
     frames = generate(net, occluded, count)
     return (frames[:-1] - frames[-1:]).abs().mean(dim=(1, 2, 3, 4))
 
 
 def enlarge(space: Tensor, size: int = SIZE) -> Tensor:
-    """Maps (..., g, g) -> (..., size, size): every patch becomes a square of its value."""
+    """Maps (..., g, g) -> (..., size, size): every patch becomes a square of equal values."""
     times = size // space.shape[-1]
     return space.repeat_interleave(times, dim=-2).repeat_interleave(times, dim=-1)
 
 
 def inside(space: Tensor, mask: Tensor) -> Tensor:
-    """Spatial attention in a mask relative to uniform attention: its share of the attention over its share of the area.
-    NaN where the mask is empty. Maps float (..., G, G) and masks bool (..., 64, 64) -> float (...)."""
+    """Spatial attention inside a mask relative to uniform attention: its share of the attention divided by its share of
+    the area. NaN where the mask is empty. Maps float (..., G, G) and masks bool (..., 64, 64) -> float (...)."""
     pixels, mask = enlarge(space), mask.to(space)
     return (pixels * mask).sum(dim=(-2, -1)) / mask.sum(dim=(-2, -1)) / pixels.mean(dim=(-2, -1))
 
@@ -141,19 +141,19 @@ def inside(space: Tensor, mask: Tensor) -> Tensor:
 
 
 def moving(frames: Tensor, threshold: int = 16) -> Tensor:
-    """Pixels that differ from the frame before or after by at least `threshold` of 255, in the mean over the colors."""
+    """Pixels that differ from the frame before or after by at least `threshold` of 255, averaged over channels."""
     change = torch.diff(frames.float(), dim=0).abs().mean(dim=1) >= threshold  # (T - 1, 64, 64)
     still = torch.zeros_like(frames[:1, 0], dtype=torch.bool)
     return torch.cat([still, change]) | torch.cat([change, still])
 
 
 def colored(frames: Tensor, threshold: int = 64) -> Tensor:
-    """Pixels whose strongest and weakest colors are at least `threshold` of 255 apart: neither gray nor a word."""
+    """Pixels whose largest and smallest channels differ by at least `threshold` of 255: neither gray nor a word."""
     return frames.amax(dim=1).int() - frames.amin(dim=1).int() >= threshold
 
 
 def bright(frames: Tensor) -> Tensor:
-    """Pixels above their frame's mean: in a spectrogram, the sound."""
+    """Pixels brighter than their frame's mean: in a spectrogram, the sound."""
     gray = frames.float().mean(dim=1)
     return gray > gray.mean(dim=(1, 2), keepdim=True)
 
@@ -166,7 +166,7 @@ def central(frames: Tensor) -> Tensor:
 
 
 def in_boxes(boxes: list[list[float] | None]) -> Tensor:
-    """Pixels whose center is in the box of their frame, x, y, w, h in pixels -> bool (T, 64, 64); None: no pixel."""
+    """Pixels whose center is in the box of their frame, x, y, w, h in pixels -> bool (T, 64, 64); None: no pixels."""
     masks, center = torch.zeros(len(boxes), SIZE, SIZE, dtype=torch.bool), torch.arange(SIZE) + 0.5
     for mask, box in zip(masks, boxes):
         if box is not None:
@@ -176,9 +176,9 @@ def in_boxes(boxes: list[list[float] | None]) -> Tensor:
 
 
 def table(sources: list[str], maps: list[AttentionMaps]) -> pd.DataFrame:
-    """The numbers behind Figure 10, one row per frame but the last of each single example: example, frame, part
-    ("input" or "generated"), temporal (a share of all inputs; empty for generated frames), `gain`, and the patch with
-    the most attention: its row and column from 0, its attention relative to uniform attention, the grid."""
+    """The numbers behind Figure 10: one row per frame, except the last, of each single example: example, frame, part
+    ("input" or "generated"), temporal (a share of all inputs; empty for generated frames), `gain`, and for the patch
+    with the most attention, its row and column from 0, its attention relative to uniform attention, the grid size."""
     rows = []
     for source, one in zip(sources, maps, strict=True):
         shares, gains = one.temporal[0].tolist(), one.gain[0].tolist()
@@ -191,7 +191,7 @@ def table(sources: list[str], maps: list[AttentionMaps]) -> pd.DataFrame:
 
 
 class _Mean:
-    """A hook: the mean over layers of what `reduce` leaves of each, and of B videos of T frames."""
+    """A hook that averages the results of `reduce` over layers, for B videos of T frames."""
 
     def __init__(self, frames: Tensor):
         self.B, self.T = frames.shape[:2]
@@ -224,8 +224,8 @@ class _SpaceMean(_Mean):
         """(B * T, heads, N, N) -> (B, T, G, G): what each patch receives from the patches of its frame, relative to
         what it would receive if all weights that the mask allows were equal.
 
-        That is not the same everywhere in a local block: a patch in the corner has fewer neighbors to receive from,
-        though each of these has fewer others to attend to."""
+        In a local block, that uniform value differs between patches: one in the corner has fewer neighbors to receive
+        from, although each of these attends to fewer others."""
         received = weights.mean(dim=(1, 2))  # (B * T, N): over heads and queries
         N = received.shape[-1]
         uniform = torch.full_like(received[0], 1 / N)

@@ -12,9 +12,9 @@ from PIL import ImageDraw
 
 from evlib.viz.plots import DARK, GAP, GREY, LINE, RED, WHITE, mono, page
 
-SCALE = colormaps["cividis"]  # the same to the color-blind, and in gray
+SCALE = colormaps["cividis"]  # readable for the color-blind and in gray, too
 BAR = 12  # px: height of the bar above a frame
-VEIL = 0.6  # the most that is hidden of a patch
+VEIL = 0.6  # largest opacity of the overlay on a patch
 
 
 class Strip(NamedTuple):
@@ -22,25 +22,25 @@ class Strip(NamedTuple):
 
     frames: np.ndarray  # uint8 (T, 64, 64, 3): the input frames, the last one the separator, then the generated ones
     temporal: np.ndarray  # float (n_in,): attention on each input frame, sums to 1
-    # float (up to T, G, G): attention on each patch relative to uniform attention; frames without stay as they are
+    # float (up to T, G, G): attention on each patch relative to uniform attention; other frames stay as they are
     spatial: np.ndarray
     caption: str = ""
 
 
 def figure10(strips: Sequence[Strip], max_frames: int | None = None, width: int = 1000) -> Pillow.Image:
-    """Examples as in the paper's Figure 10, short ones side by side, and the key below: an image of 256 colors.
+    """Examples as in the paper's Figure 10, short ones side by side, with a key below: an image of 256 colors.
 
-    Above each input frame stands its share of the temporal attention, as a number and as a color from 0 (dark) to the
+    Above each input frame is its share of the temporal attention, as a number and as a color from 0 (dark) to the
     example's largest (bright). Patches are lighter where attention within the frame is above uniform, darker where it
-    is below: white or black veils them by up to 60 % at twice or half of it. The answer is right of the red line.
+    is below: a white or black overlay, 60 % opaque at twice or half of it. The answer is right of the red line.
 
-    max_frames: so many input frames before the separator, and half as many generated ones, are in each strip, evenly
-    spread (None: all); their shares remain those of the whole. width: px, at which a line breaks."""
+    max_frames: at most so many input frames before the separator, and half as many generated ones, are shown, evenly
+    spread (None: all); their shares remain those of the whole. width: px, at which lines wrap."""
     return page([*(_plot(strip, max_frames, width) for strip in strips), _key(width)], width)
 
 
 def overlay(frame: np.ndarray, patches: np.ndarray) -> np.ndarray:
-    """A frame, uint8 (64, 64, 3), under the veil of its spatial attention, float (G, G) relative to uniform attention
+    """A frame, uint8 (64, 64, 3), with its spatial attention, float (G, G) relative to uniform attention, as an overlay
     -> uint8 (64, 64, 3)."""
     times = len(frame) // len(patches)
     strength = np.clip(np.log2(np.maximum(patches, 1e-6)), -1, 1)  # -1: half of uniform attention, 1: twice
@@ -49,7 +49,7 @@ def overlay(frame: np.ndarray, patches: np.ndarray) -> np.ndarray:
 
 
 def _plot(strip: Strip, max_frames: int | None, width: int) -> Pillow.Image:
-    """One example, broken into lines."""
+    """One example, wrapped into lines."""
     frames, n_in = strip.frames, len(strip.temporal)
     T, H, W, _ = frames.shape
     chosen = [*_spread(0, n_in - 1, max_frames), n_in - 1, *_spread(n_in, T, max_frames and (max_frames + 1) // 2)]
@@ -85,7 +85,7 @@ def _spread(start: int, stop: int, most: int | None) -> list[int]:
 
 
 def _key(width: int) -> Pillow.Image:
-    """What the colors mean; at least `width` pixels wide, so that it has a line of its own."""
+    """The key to the colors; at least `width` pixels wide, so that it gets a line of its own."""
     ramp, box = (255 * SCALE(np.linspace(0, 1, 60))[None, :, :3]).round().astype(np.uint8), LINE - 4
     half, uniform, twice = (overlay(np.full((1, 1, 3), GREY[0], np.uint8), np.array([[x]])) for x in (0.5, 1.0, 2.0))
     parts = ["share of the temporal attention: 0", ramp, "the example's largest;  within a frame: half of uniform"]

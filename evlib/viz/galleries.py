@@ -1,4 +1,4 @@
-"""Galleries of answers, from the table that a scorer made: the worst first, and the figures of each kind."""
+"""Galleries of answers, worst first, and the figures for each kind of answer, from the table that a scorer made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evlib.data.tasks.answers import Answer, BoxesAnswer, ColorAnswer, LabelsAns
 from evlib.frames.image import until_blank
 from evlib.viz import plots
 
-SAME_READING = 3  # answers with the same reading that follow each other in a gallery, before others get their turn
+SAME_READING = 3  # at most so many answers with the same reading in a row, before others get their turn
 
 
 class Gallery:
@@ -25,23 +25,23 @@ class Gallery:
         self.answer = answer
 
     def captions(self, table: pd.DataFrame) -> list[str]:
-        """A few words about each answer."""
+        """A short caption for each answer."""
         rows = zip(table.answer_read.replace("", "(nothing)"), table.answer, table.example_score)
         return [f"{read}: right" if score == 1 else f"{read}: WRONG, true: {true}" for read, true, score in rows]
 
     def title(self, table: pd.DataFrame) -> str:
-        """Of the worst answers."""
+        """The title of the worst answers."""
         return (
             f"{(table.example_score < 1).sum():,} of {len(table):,} answers are wrong: those first, the least legible "
             f"first, at most {SAME_READING} in a row with the same reading. Generated above, true below."
         )
 
     def mistake(self, row, inputs: np.ndarray, generated: np.ndarray, true: np.ndarray, caption: str) -> Pillow.Image:
-        """One picture of that gallery; `row` of the table."""
+        """One picture of that gallery; `row`: its row of the table."""
         return plots.mistake(inputs, row.question, generated, true, caption)
 
     def figures(self, result: dict, table: pd.DataFrame, vocabulary: Sequence[str], run: Path) -> None:
-        """Plots what there is to see into the run folder."""
+        """Saves this kind's figures in the run folder."""
 
     def worst(self, table, generated: list[np.ndarray], split: Split) -> tuple[str, list[Pillow.Image]]:
         """A title, and pictures of twelve answers, the worst first: question, generated answer, true one."""
@@ -49,7 +49,7 @@ class Gallery:
         order = np.lexsort((table.legibility, score))
         readings = table.answer_read.iloc[order]
         turn = readings.groupby(readings).cumcount().values // SAME_READING
-        order = order[np.lexsort((turn, score[order] == 1))]  # a favourite mistake does not fill the page
+        order = order[np.lexsort((turn, score[order] == 1))]  # so that one frequent mistake does not fill the page
         return self.title(table), [
             self.mistake(table.iloc[i], split.inputs(i), generated[i], true[i], captions[i]) for i in order[:12]
         ]

@@ -1,7 +1,7 @@
-"""Pictures: film strips as in the paper's Figure 1, films that move, galleries of answers, curves, confusion matrices.
+"""Pictures: film strips as in the paper's Figure 1, animations, galleries of answers, curves, confusion matrices.
 
-All frames are uint8 (T, 64, 64, 3), RGB. Strips and films stand on a white card, figures have one look (evlib.mplstyle)
-and one width, so that they are read on a dark page as on a white one.
+All frames are uint8 (T, 64, 64, 3), RGB. Strips and animations have a white background, and figures share one style
+(evlib.mplstyle) and one width, so that all are as readable on a dark page as on a white one.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ WIDTH = 8  # inches, of every figure
 RED, GREY, WHITE, DARK, BLUE = (214, 39, 40), (110, 110, 110), (255, 255, 255), (40, 40, 40), (86, 180, 233)
 GAP = 2  # px between frames
 LINE = 14  # px, a line of text
-SECONDS = 0.3  # per frame of a film
-OTHER = "(other)"  # where answers that are no class are counted
+SECONDS = 0.3  # per frame of an animation
+OTHER = "(other)"  # counts the answers that are not one of the classes
 
 
 # ---- film strips ---------------------------------------------------------------------------------------------------
@@ -51,13 +51,13 @@ def film_strip(
     labels: Mapping[int, str] | None = None,
     true: np.ndarray | None = None,
 ) -> Pillow.Image:
-    """Frames side by side, a red line where the input ends and the network's own begin.
+    """Frames side by side, with a red line between the input and the network's own frames.
 
-    scale: how many times enlarged; caption: lines of text under the strip; labels: frame -> a few words above it;
-    true: the frames that were right, in a second row under the network's own.
+    scale: enlargement factor; caption: lines of text under the strip; labels: frame index -> a few words above it;
+    true: the true frames, in a second row under the network's own.
     """
     side, edge, top, words = scale * (SIZE + GAP), scale * GAP, LINE if labels else 0, caption.splitlines()
-    rows = [(0, frames)] if true is None else [(0, frames), (n_in, true)]  # the first frame's number, and the frames
+    rows = [(0, frames)] if true is None else [(0, frames), (n_in, true)]  # index of the first frame, and the frames
     across = max(start + len(shown) for start, shown in rows)
     places = [edge + t * side + (2 * edge if 0 < n_in <= t else 0) for t in range(across)]
     width = max(max(places, default=0) + side, *(round(mono().getlength(text)) + 2 * edge for text in ("", *words)))
@@ -86,7 +86,7 @@ def enlarged(frame: np.ndarray, scale: int) -> Pillow.Image:
 def strip(
     inputs: np.ndarray, outputs: np.ndarray, scale: int = 2, caption: str = "", output_label: str = "predicted"
 ) -> Pillow.Image:
-    """Inputs, which end in the separator, a red line, and outputs, which are labelled `output_label`. Of long clips a
+    """Inputs, which end in the separator, a red line, and outputs, labelled `output_label`. Long clips are reduced to a
     few frames."""
     shown = [thin(inputs[:-1]), inputs[-1:], thin(outputs)]
     n_in = len(shown[0]) + 1
@@ -101,19 +101,19 @@ def strip_of(rendered: Rendered, scale: int = 2, caption: str = "") -> Pillow.Im
 
 
 def thin(frames: np.ndarray) -> np.ndarray:
-    """All frames, or six of a clip of ten and more. Words, grey on black, all stay."""
+    """All frames, or six of a clip of ten or more. Frames of words, grey on black, all stay."""
     return frames[thinned(frames)]
 
 
 def thinned(frames: np.ndarray) -> np.ndarray:
-    """The indices of the frames that `thin` leaves."""
+    """The indices of the frames that `thin` returns."""
     is_clip = len(frames) >= 10 and (np.median(frames[-1]) > 0 or np.ptp(frames[-1], axis=-1).max() > 0)
     return np.linspace(0, len(frames) - 1, 6).round().astype(int) if is_clip else np.arange(len(frames))
 
 
 def page(strips: Sequence[Pillow.Image], width: int = 840, title: str = "") -> Pillow.Image:
-    """Strips laid out like words, under a title: side by side as far as `width` pixels allow, then on the next line.
-    In 256 colors."""
+    """Strips laid out like words of a text, under a title: side by side up to `width` pixels, then on the next line. In
+    256 colors."""
     places, x, y, line = [], 0, LINE + 2 * GAP if title else 0, 0
     for strip in strips:
         if x and x + strip.width > width:
@@ -125,7 +125,7 @@ def page(strips: Sequence[Pillow.Image], width: int = 840, title: str = "") -> P
     ImageDraw.Draw(sheet).text((GAP, GAP), title, fill=DARK, font=sans())
     for place, strip in zip(places, strips):
         sheet.paste(strip, place)
-    return sheet.quantize(256, dither=Pillow.Dither.NONE)  # a third of the bytes, and nobody sees it
+    return sheet.quantize(256, dither=Pillow.Dither.NONE)  # a third of the bytes, with no visible difference
 
 
 def samples(split: Split, generated: list[np.ndarray], captions: list[str], scores: np.ndarray) -> Pillow.Image:
@@ -139,8 +139,8 @@ def samples(split: Split, generated: list[np.ndarray], captions: list[str], scor
 
 
 def mistake(inputs: np.ndarray, question: str, generated: np.ndarray, true: np.ndarray, caption: str) -> Pillow.Image:
-    """One answer of a gallery: of the input (with the separator) one frame of a clip, a red line, the generated answer,
-    the true one under it; the question's words as text."""
+    """One answer of a gallery: one frame of the input clip, a red line, the generated answer, the true one under it;
+    the words of the question become text. `inputs` end in the separator."""
     text = [word_frame(word) for word in tokenize(question)]
     seen = [frame for frame in inputs[:-1] if not any(np.array_equal(frame, word) for word in text)]
     seen = seen[len(seen) // 2 :][:1]
@@ -159,8 +159,8 @@ def outlined(frame: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
 
 
 def errors(worst: Sequence[Pillow.Image], title: str, path: Path, most: int = 80_000) -> Pillow.Image:
-    """Saves a gallery of answers, the worst first, under a title. It takes at most `most` bytes: with fewer colors if
-    need be, and if 64 are still too many, without the last answers."""
+    """Saves a gallery of answers, the worst first, under a title. It takes at most `most` bytes: if need be with fewer
+    colors, and if 64 colors are still too many, without the last answers."""
     for count, colors in [(len(worst), 256), (len(worst), 128), *((n, 64) for n in range(len(worst), -1, -1))]:
         sheet = page(worst[:count], title=title)
         if colors < 256:
@@ -185,12 +185,12 @@ def animation(
     most: int = 100_000,
     scale: int = 2,
 ) -> bytes:
-    """A GIF that plays for ever: the input (without its separator), what the network generated, and the true answer
-    if given, side by side.
+    """A GIF that loops forever: the input (without its separator), what the network generated, and the true answer if
+    given, side by side.
 
-    The longest of them sets the length, the others are stretched to it: a word stands still beside a clip. At most
-    `most` bytes: if it would be more, some frames are left out and the others stay longer; a noisy clip is shown
-    smaller, too."""
+    The longest of them sets the length and the others are stretched to it, so that a word stands still beside a clip.
+    At most `most` bytes: if need be, some frames are left out and the others stay longer; a noisy clip is also shown
+    smaller."""
     films = [film for film in (inputs[:-1], outputs, true) if film is not None and len(film)]
     labels = dict(enumerate(("input", "predicted", "true")[: len(films)])) if len(films) > 1 else None
     length, palette = max(map(len, films)), _palette(np.concatenate(films))
@@ -206,8 +206,8 @@ def animation(
 
 
 def moving(inputs: np.ndarray, outputs: np.ndarray, caption: str = "", **settings) -> IPython.display.HTML:
-    """The same film for a notebook, which shows it where it is the value of a cell or given to `display`. As HTML,
-    because the pages that are made of notebooks leave out outputs of the type image/gif."""
+    """The same animation for a notebook, shown where it is the value of a cell or passed to `display`. It is HTML,
+    because the pages made from notebooks omit outputs of type image/gif."""
     from IPython.display import HTML
 
     film = base64.b64encode(animation(inputs, outputs, caption, **settings)).decode()
@@ -216,8 +216,8 @@ def moving(inputs: np.ndarray, outputs: np.ndarray, caption: str = "", **setting
 
 
 def _palette(frames: np.ndarray, colors: int = 64) -> Pillow.Image:
-    """The colors of a film, and always white, black, red and the grey of the text: one palette, so that what stands
-    still is stored once."""
+    """The colors of an animation, plus white, black, red and the grey of the text: one palette for all frames, so that
+    what stands still is stored once."""
     fixed = [*WHITE, 0, 0, 0, *RED, *DARK, *GREY]
     picture = Pillow.fromarray(frames.reshape(-1, *frames.shape[2:]))
     found = picture.quantize(colors - len(fixed) // 3, dither=Pillow.Dither.NONE).getpalette()
@@ -227,7 +227,7 @@ def _palette(frames: np.ndarray, colors: int = 64) -> Pillow.Image:
 
 
 def packed_gif(pictures: Sequence[Pillow.Image], palette: Pillow.Image, seconds: float) -> bytes:
-    """A GIF of the colors of a palette, endless, with so many seconds per picture."""
+    """A GIF that loops forever, in the colors of a palette, with `seconds` per picture."""
     first, *others = (picture.quantize(palette=palette, dither=Pillow.Dither.NONE) for picture in pictures)
     packed = io.BytesIO()
     first.save(packed, "GIF", save_all=True, append_images=others, loop=0, duration=round(1000 * seconds), disposal=1)
@@ -248,7 +248,7 @@ def confusion_counts(predicted: Sequence[str], true: Sequence[str], classes: Seq
 
 @styled
 def confusion(counts: pd.DataFrame, title: str, path: Path | None = None) -> plt.Figure:
-    """A confusion matrix, rows true, columns given."""
+    """A confusion matrix, rows true, columns predicted."""
     if not counts.iloc[:, -1].any():
         counts = counts.iloc[:, :-1]
     figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.3 * len(counts)))
@@ -296,7 +296,7 @@ def bars(values: dict[str, float], title: str, path: Path | None = None) -> plt.
 
 @styled
 def boxes(result: dict, path: Path | None = None) -> plt.Figure:
-    """Tracking: IoU by frame beside that of the first box kept, and the success curve."""
+    """Tracking: IoU by frame, next to that of always keeping the first box, and the success curve."""
     figure, (left, right) = plt.subplots(1, 2)
     frames = range(1, len(result["iou_by_frame"]) + 1)
     left.plot(frames, result["iou_by_frame"], marker="o", label="generated boxes")
@@ -311,7 +311,7 @@ def boxes(result: dict, path: Path | None = None) -> plt.Figure:
 
 @styled
 def colors(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
-    """Colorized clips against the data, a dot a clip: PSNR, consistency, colorfulness."""
+    """Colorized clips against the data, one dot per clip: PSNR, consistency, colorfulness."""
     figure, places = plt.subplots(1, 3)
     pairs = (
         ("psnr_grey", "psnr", "grey input copied, dB", "ours, dB"),
@@ -327,7 +327,7 @@ def colors(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
 
 
 def finish(figure: plt.Figure, path: Path | None = None) -> plt.Figure:
-    """Saves a figure, if there is a path, and takes it from matplotlib's list: else a notebook shows it twice."""
+    """Saves a figure if there is a path, and closes it: otherwise a notebook shows it twice."""
     if path is not None:
         figure.savefig(path)
     plt.close(figure)

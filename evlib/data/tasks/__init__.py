@@ -1,6 +1,6 @@
-"""The tasks, by data set: official files -> examples. Knows no plot, no OCR, and no other task's run.
+"""The tasks, by data set: official files -> examples. No plots, no OCR and no other task's runs are used here.
 
-A new task is one file and one line here; or, from anywhere else, `@tasks.register`."""
+A new task is one file and one line here; a task defined anywhere else uses `@tasks.register`."""
 
 from pathlib import Path
 
@@ -24,8 +24,8 @@ TASKS: dict[str, Task] = {
 
 
 def register(task: type[Task]) -> type[Task]:
-    """A decorator for a task that is defined elsewhere: from then on, this process knows it by its name. Defined again,
-    as in a notebook cell that is run twice, it replaces itself; EvlibError if the name is another task's."""
+    """A decorator for a task that is defined elsewhere: makes it available by name in this process. If it is defined
+    again, as in a notebook cell that is run twice, it replaces itself; EvlibError if another task has the same name."""
     known = type(TASKS[task.name]) if task.name in TASKS else task
     if (known.__module__, known.__qualname__) != (task.__module__, task.__qualname__):
         owner = f"{known.__module__}.{known.__qualname__}"

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer:
-    has_question = False  # the inputs hold a question, which might be answered without looking
+    has_question = False  # the inputs hold a question, which might be answered without looking at the rest
     needs_box = False  # the first input frame holds a box around the target
 
     def n_frames(self, n_in: int) -> int:
-        """Frames to generate after `n_in` input frames (the separator counted). Never taken from the true answer."""
+        """Frames to generate after `n_in` input frames (including the separator). Never taken from the true answer."""
         return n_in - 1
 
     def vocabulary(self, answers: Iterable[str]) -> list[str]:
-        """What a reading is matched to, from all answers of a data set."""
+        """What the text read from the frames is matched to, given all answers of a data set."""
         return []
 
 
@@ -24,7 +24,7 @@ class Answer:
 class WordAnswer(Answer):
     """One word, in one frame (Table 1: output length 1): a class, or the answer to a question."""
 
-    classes: tuple[str, ...] = ()  # the fixed vocabulary; without, every answer that the data set's files hold
+    classes: tuple[str, ...] = ()  # the fixed vocabulary; if empty, every answer in the data set's files
     has_question: bool = False
 
     def n_frames(self, n_in: int) -> int:
@@ -57,7 +57,7 @@ class BoxesAnswer(Answer):
 
 @dataclass(frozen=True)
 class ColorAnswer(Answer):
-    """The input frames again, in color. Nothing is read: the frames themselves are measured."""
+    """The input frames again, in color. No text is read: the frames themselves are scored."""
 
 
 def split_labels(answer: str) -> set[str]:
@@ -66,5 +66,5 @@ def split_labels(answer: str) -> set[str]:
 
 
 def label_words(labels: Sequence[str]) -> list[str]:
-    """The words that such answers are rendered with, and the comma."""
+    """The words that answers with these labels are rendered with, and the comma."""
     return [*sorted({word for label in labels for word in label.split("_")}), ","]

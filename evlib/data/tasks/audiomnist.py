@@ -23,14 +23,14 @@ PARTS = (  # speakers, as the data set's authors divide them
 
 
 class SpokenDigits(Task):
-    """A subclass says in `split` where a speaker's recording number `index` belongs."""
+    """A subclass defines `split`, which returns the split of a speaker's recording number `index`."""
 
     table2_row = "Audio Classification"
     batch = 256
     augment = "mask"
     answer = WordAnswer(DIGITS)
     parallel = True
-    pattern: str  # of the recordings; other files lie beside them
+    pattern: str  # glob of the recordings; there are other files beside them
 
     def files(self, root: Path) -> list[Path]:
         found = sorted(p for p in root.glob(self.pattern) if re.fullmatch(r"[0-9]_[^_]+_[0-9]+\.wav", p.name))
@@ -46,7 +46,7 @@ class SpokenDigits(Task):
 
 
 class AudioMNIST(SpokenDigits):
-    """Split by speaker. The paper names no split: the authors' fold 0, 36 to train on, 12 to validate, 12 to test."""
+    """Split by speaker. The paper names no split; ours is the data set's fold 0: 36 train, 12 validation, 12 test."""
 
     name, dataset = "audiomnist", "AudioMNIST"
     folders = ("AudioMNIST", "AudioMNIST-master")
@@ -60,8 +60,8 @@ class AudioMNIST(SpokenDigits):
 
 
 class FSDD(SpokenDigits):
-    """AudioMNIST's small sister, 3,000 recordings of six speakers. The official test set is recordings 0 to 4 of every
-    speaker and digit, so every test speaker is heard in training; validation, 5 to 7, mirrors that."""
+    """A smaller relative of AudioMNIST: 3,000 recordings of six speakers. The official test set is recordings 0 to 4 of
+    every speaker and digit, so every test speaker is also in training; the same holds for validation, 5 to 7."""
 
     name, dataset = "fsdd", "Free Spoken Digits"
     folders = ("free-spoken-digit-dataset",)

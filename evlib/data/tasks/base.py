@@ -17,13 +17,13 @@ from evlib.data.tasks.answers import Answer
 from evlib.frames.parts import Clip, Example, Text, Word
 from evlib.utils.errors import EvlibError
 
-# Preset demo where the answer is a video: patches of 4 pixels pass through so narrow a network without loss, and after
-# so few steps the higher rate is the better one.
+# Preset demo for tasks whose answer is a video: 4-pixel patches pass through such a narrow network without loss, and
+# with so few steps a higher learning rate works better.
 VIDEO_OUTPUT = {"patch": 4, "global_blocks": 2, "batch": 4, "l1": 1.0, "muon_lr": 0.01}
-# And where the question is about one: small shapes are learned through a stem, and at the end of a run the network
-# commits to answers, which can be read.
+# Preset demo for questions about a video: with a stem, small shapes are learned, and at the end of a run the network
+# commits to one answer, which can be read.
 VIDEO_QUESTION = {"stem": 32, "loss_power": 0.5, "power_decay": 0.5, "validations": 10}
-VALIDATION_SHARE = 0.05  # of train, where the authors of a data set left no validation split
+VALIDATION_SHARE = 0.05  # fraction of train to hold out, where a data set's authors left no validation split
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Task(ABC):
     name: str  # on the command line
     table2_row: str  # Table 2's first column
     dataset: str  # Table 2's second column
-    folders: tuple[str, ...]  # where the official archive unpacks to, under --data; the first that is found
+    folders: tuple[str, ...]  # under --data, where the official archive unpacks to; the first one found is used
     fallback_folders: tuple[str, ...] = ()  # other data in the same layout, used if the official one is not there
     batch: int  # Table 1
     answer: Answer  # what is to be read from the generated frames
     max_inputs: int | None = None  # frames before the separator (Table 1's input length counts the separator, too)
-    demo: dict = {}  # settings in which preset demo differs for this task
-    fast: dict = {}  # and preset fast
-    augment: Augment = "none"  # what may be done to a question without changing its answer
+    demo: dict = {}  # settings that differ from preset demo for this task
+    fast: dict = {}  # the same for preset fast
+    augment: Augment = "none"  # augmentation of the inputs that leaves the answer unchanged
     parallel = False  # load examples in threads: worth it where loading is more than slicing an array
 
     def root(self, data: str | Path) -> Path:
@@ -67,11 +67,11 @@ class Task(ABC):
         )
 
     def find(self, data: str | Path) -> Path | None:
-        """Of this data set's folders, the first that lies under `data`."""
+        """The first of this data set's folders that exists under `data`."""
         return next(filter(Path.is_dir, (Path(data, name) for name in (*self.folders, *self.fallback_folders))), None)
 
     def display_name(self, root: Path) -> str:
-        """The name of the data in a folder: other data in the official layout must not pass for the official one."""
+        """The name of the data in a folder: other data in the official layout must not be mistaken for it."""
         return f"{root.name} (in {self.dataset}'s layout)" if root.name in self.fallback_folders else self.dataset
 
     @abstractmethod
@@ -83,25 +83,25 @@ class Task(ABC):
         """All examples of all splits."""
 
     def clip(self, path: str | Path, box: tuple[float, ...] | None = None) -> Clip:
-        """A video file as this task gives it to the network; `box`: a target in its first frame, in its own pixels."""
+        """A video file as input of this task; `box`: the target in its first frame, in the video's own pixels."""
         raise EvlibError(f"{self.name} is not about videos: found {path}.")
 
     def config(self, preset_name: str, **changes) -> Config:
-        """The settings of a run: a preset, what differs for this task, then `changes`; by default Table 1's batch."""
+        """The settings of a run: a preset, this task's own settings, then `changes`; default batch as in Table 1."""
         own = {"demo": self.demo, "fast": self.fast}.get(preset_name, {})
         config = preset(preset_name).override(task=self.name, **{**own, **changes})
         return config if config.train.batch else config.override(batch=self.batch)
 
     def vocabulary(self, root: Path, answers: pd.Series) -> list[str]:
-        """What an answer is matched to, given the answers of all examples."""
+        """What the text read from the frames is matched to, given the answers of all examples."""
         return self.answer.vocabulary(answers)
 
     def notes(self, root: Path) -> dict:
-        """What else is worth knowing about the files: for the manifest."""
+        """Further facts about the files, for the manifest."""
         return {}
 
     def subsets(self, metadata: pd.DataFrame) -> dict[str, pd.Series]:
-        """Parts of the test set that are scored separately, too: a name and a mask over the rows."""
+        """Parts of the test set that are also scored separately: for each, a name and a mask over the rows."""
         return {}
 
 
@@ -110,7 +110,7 @@ def video_question(clip: Callable[[], Clip], question: str, answer: str) -> Exam
 
 
 def by_question(metadata: pd.DataFrame, kinds: dict[str, str]) -> dict[str, pd.Series]:
-    """Masks over the rows by kind of question; the first regular expression that matches its beginning decides."""
+    """Masks over the rows by kind of question; the first regular expression that matches a question's start decides."""
     left, found = pd.Series(True, index=metadata.index), {}
     for name, pattern in kinds.items():
         found[name] = left & metadata.question.str.match(pattern, case=False)
@@ -119,7 +119,7 @@ def by_question(metadata: pd.DataFrame, kinds: dict[str, str]) -> dict[str, pd.S
 
 
 class LoadOnce:
-    """Loads once for all items that share a file, however many threads ask; held as long as one of the items is."""
+    """Loads a file once for all items that share it, in any thread; kept in memory as long as one of them is."""
 
     def __init__(self, load: Callable):
         self._load, self._lock = load, Lock()
@@ -132,7 +132,7 @@ class LoadOnce:
 
 
 def require(*paths: Path) -> list[Path]:
-    """The same paths; EvlibError if one is no file, or an empty one."""
+    """Returns the paths; EvlibError if one is not a file or is empty."""
     for path in paths:
         if not path.is_file():
             raise EvlibError(f"{path}: expected a file of the official data set, found none; unpack the archive again.")
@@ -142,7 +142,7 @@ def require(*paths: Path) -> list[Path]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file in UTF-8, as LF alone divides them; CRs and other separators stay."""
+    """The lines of a UTF-8 text file, split at LF only; CRs and other separators are kept."""
     try:
         return path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""CIFAR-10, image to text: one picture, then the name of its class.
+"""CIFAR-10, image to text: one image, then the name of its class.
 
 Read from the binary version (cifar-10-batches-bin: records of one label byte and 3,072 pixel bytes). The Python version
 is a pickle; it is read by an unpickler that builds arrays, numbers and strings, and refuses to call anything else.
@@ -25,7 +25,7 @@ class CIFAR10(Task):
     folders = ("cifar-10-batches-bin", "cifar-10-batches-py")
     batch = 128
     augment = "flip"
-    fast = {"augment": "flip"}  # better answers after 24 epochs of 2,000 pictures (results/recipe/cifar10.csv)
+    fast = {"augment": "flip"}  # better answers after 24 epochs of 2,000 images (results/recipe/cifar10.csv)
     # By label, 0 to 9.
     answer = WordAnswer(("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"))
 
@@ -42,7 +42,7 @@ class CIFAR10(Task):
                 if not 0 <= label < len(self.answer.classes):
                     found = f"record {i} has the label {label}, expected 0 to 9"
                     raise EvlibError(f"{path}: {found}; fetch the file again.")
-                source = f"{path.stem}:{i}"  # without the ending: both versions of the data have the same splits
+                source = f"{path.stem}:{i}"  # without the extension: both versions of the data have the same splits
                 split = "test" if path.stem == "test_batch" else hold_out(source)
                 example = Example([Image(pixels[i])], [Word(self.answer.classes[label])], self.answer.classes[label])
                 yield Item(split, lambda example=example: example, source)
@@ -66,7 +66,7 @@ def _read_pickled(path: Path) -> tuple[np.ndarray, np.ndarray]:
         return labels, _interleave(data.reshape(len(labels), 3072))
     except EvlibError:
         raise
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to mean
+    except Exception as error:  # a damaged pickle may raise anything
         raise EvlibError(
             f"{path}: expected a batch of the Python version of CIFAR-10, found something unreadable "
             f"({type(error).__name__}); fetch it again, or use the binary version."
@@ -78,7 +78,7 @@ def _interleave(planes: np.ndarray) -> np.ndarray:
 
 
 class ArraysOnly(pickle.Unpickler):
-    """Unpickles arrays and nothing else: naming any other class or function is refused before it is imported."""
+    """Unpickles arrays and nothing else: any other class or function is refused before it is imported."""
 
     ALLOWED = {
         ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,

@@ -1,6 +1,6 @@
 """CLEVRER, video and text to text: four frames of a scene and a question, then the answer.
 
-Descriptive questions alone, as in the paper: the others are multiple choice. Their answers in the test set were never
+Only descriptive questions, as in the paper: the others are multiple choice. The test set's answers were never
 published, so the validation set is the test set. The inputs are frames 0, 32, 64 and 96 of 128, and at most 16 words.
 """
 
@@ -31,7 +31,7 @@ FRAMES = (0, 32, 64, 96)
 ANSWERS = tuple(
     "0 1 2 3 4 5 yes no blue brown cyan gray green purple red yellow metal rubber cube cylinder sphere".split()  # noqa: SIM905
 )
-KINDS = {  # of questions, scored separately, too
+KINDS = {  # of questions, also scored separately
     "colors": "What (is the )?color",
     "shapes": "What (is the )?shape",
     "materials": "What (is the )?material",
@@ -81,7 +81,7 @@ class CLEVRER(Task):
 
 
 def _find(videos: Path, file: str) -> Path:
-    """video_00012.mp4 lies in video_00000-01000/."""
+    """The path of a video: video_00012.mp4 is in video_00000-01000/."""
     if not (number := re.fullmatch(r"video_(\d+)\.mp4", file)):
         found = f"{file!r}; fetch the questions again"
         raise EvlibError(f"{videos}: expected video names such as video_00012.mp4 in the questions, found {found}.")
@@ -110,6 +110,6 @@ def _scenes(path: Path) -> list[dict]:
 
 
 def _missing(entry: object, fields: dict[str, type]) -> list[str]:
-    """The fields that an entry does not have, or has as something else."""
+    """The fields that an entry lacks or has with another type."""
     there = entry if isinstance(entry, dict) else {}
     return [f"{key!r} of type {kind.__name__}" for key, kind in fields.items() if not isinstance(there.get(key), kind)]

@@ -1,5 +1,5 @@
 """LaSOT, video to video: 20 frames, the first with a red box around the target; then the same 20, each with its box.
-A shorter sequence gives all its frames.
+Of a shorter sequence, all frames are used.
 
 Both layouts are read: <class>/<class>-N/ as published, and <class>-N/ as its class archives unpack. Where the target is
 absent (full_occlusion, out_of_view, a box without size), no box is rendered and none is expected.
@@ -23,7 +23,7 @@ from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
 
 FRAMES = 20  # of a clip, at most (Table 1's 21 counts the separator)
-CLIPS = 3  # per training sequence, evenly spread; of a test sequence the first alone
+CLIPS = 3  # per training sequence, evenly spread; only the first one of a test sequence
 
 
 class LaSOT(Task):
@@ -39,7 +39,7 @@ class LaSOT(Task):
         return dict(zip(("train", "test"), require(root / "training_set.txt", root / "testing_set.txt")))
 
     def files(self, root: Path) -> list[Path]:
-        """The lists and the annotations; 3.5 million images are taken on trust."""
+        """The lists and the annotations; the 3.5 million images are not checked."""
         annotations = [folder / "groundtruth.txt" for _, folder in self.sequences(root)]
         return [*self.lists(root).values(), *filter(Path.is_file, annotations)]
 
@@ -100,12 +100,12 @@ class LaSOT(Task):
 
 
 def boxed_first(frames: np.ndarray, box: Box) -> Clip:
-    """The question to a tracker: uint8 (T, 64, 64, 3), a box in the first frame alone."""
+    """The input of the tracking task: uint8 (T, 64, 64, 3), with a box in the first frame only."""
     return Clip(frames, [box, *[None] * (len(frames) - 1)])
 
 
 def scale(box: Box, width: int, height: int) -> Box | None:
-    """x, y, w, h in an image of that size -> in the 64x64 frame, cut at its edges; None if nothing of it is inside."""
+    """x, y, w, h in an image of that size -> in the 64x64 frame, clipped to it; None if the box is entirely outside."""
     x, y, w, h = box
     left, right = (min(max(v * SIZE / width, 0), SIZE) for v in (x, x + w))
     top, bottom = (min(max(v * SIZE / height, 0), SIZE) for v in (y, y + h))
@@ -145,5 +145,5 @@ def _flags(path: Path, count: int) -> np.ndarray:
 
 
 def _lines(path: Path) -> list[str]:
-    """Bytes that are not UTF-8 become a character that no number or name holds, so that the line is named as wrong."""
+    """Bytes that are not UTF-8 become a character that no number or name has, so the line is reported as wrong."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,7 +1,7 @@
 """SST-2, text to text: a film review in up to 20 word frames, then `positive` or `negative`.
 
 GLUE's files: tab-separated without quoting, a header, and labels in train.tsv and dev.tsv only. As in the paper, dev
-is the test set. Half of dev is longer than 20 tokens; of those the last 20 are kept.
+is the test set. Half of its reviews have more than 20 tokens; the last 20 are kept.
 """
 
 from __future__ import annotations

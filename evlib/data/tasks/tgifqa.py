@@ -1,7 +1,7 @@
 """TGIF-QA's frame questions, video and text to text: four frames of an animated GIF and a question, then one word.
 
 The official files are tab-separated despite their name, with a header and CRLF line ends. Many of the GIFs they name
-are gone from the net: questions about a missing GIF are left out, and the manifest says how many.
+are no longer online: questions about a missing GIF are left out, and the manifest counts them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from evlib.utils.errors import EvlibError
 
 FRAMES = 4
 COLUMNS = ("gif_name", "question", "answer", "type", "vid_id", "key", "description")
-KINDS = {  # of questions, scored separately, too
+KINDS = {  # of questions, also scored separately
     "colors": ".*\\bcolou?rs?\\b",
     "counts": "(in this .*)?how many",
     "places": "(in this .*)?where",
@@ -60,7 +60,7 @@ class TGIFQA(Task):
         return [*self.lists(root).values(), *sorted((root / "gifs").glob("*.gif"))]
 
     def items(self, root: Path) -> Iterator[Item]:
-        clips = WeakValueDictionary()  # a GIF is forgotten with the last of its questions
+        clips = WeakValueDictionary()  # a GIF is freed with the last of its questions
         for name, path in self.lists(root).items():
             for number, row in _rows(path):
                 gif = root / "gifs" / f"{row['gif_name']}.gif"
@@ -79,7 +79,7 @@ class TGIFQA(Task):
         return by_question(metadata, KINDS)
 
     def vocabulary(self, root, answers):
-        """The words of all questions, whether their GIF is there or not."""
+        """The answers to all questions, whether their GIF is there or not."""
         return sorted({row["answer"] for path in self.lists(root).values() for _, row in _rows(path)})
 
     def notes(self, root: Path) -> dict:

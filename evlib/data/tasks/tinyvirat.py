@@ -1,7 +1,7 @@
 """TinyVIRAT, two tasks from the same files: video to text, and video to video.
 
 * `tinyvirat`: ten frames spread over a clip, then what happens in it: `vehicle moving , activity walking`, one frame
-  per word, and a blank frame. A label is split at `_`; of a very long list the first eight words are the answer.
+  per word, and a blank frame. Labels are split at `_`; of a longer answer, the first eight words are used.
 * `colorization`: the first ten frames in gray, then the same ten in color.
 
 Both layouts are read: version 1 ({"tubes": [...]}, training and test) and version 2 (lists; its validation set takes
@@ -75,7 +75,7 @@ class TinyVIRAT(Task):
 class Colorization(TinyVIRAT):
     name, table2_row = "colorization", "Video Colorization"
     answer = ColorAnswer()
-    augment = "none"  # input and answer must stay in the same place
+    augment = "none"  # input and answer must stay aligned
     demo = VIDEO_OUTPUT
 
     def clip(self, path, box=None):
@@ -101,7 +101,7 @@ def _tubes(path: Path) -> list[dict]:
 
 
 def _fields(tube: dict, entry: str) -> tuple[str, list[str], str]:
-    """The file name, labels and camera of an entry; `entry` names it in messages."""
+    """The file name, labels and camera of an entry; `entry` names it in error messages."""
     file, labels = (tube.get("path"), tube.get("label")) if isinstance(tube, dict) else (None, None)
     if not isinstance(file, str) or not isinstance(labels, list) or not labels:
         found = f"{str(tube)[:80]}; fetch the file again"

@@ -12,14 +12,14 @@ from evlib.utils.paths import project
 
 PAGES = {".md", ".ipynb", ".py"}
 COPIED = PAGES | {".png", ".gif", ".csv", ".json", ".toml", ".yml", ".sh", ""}
-OURS = {"demo", "recipe", "bench"}  # of other results only SCORES: they have excerpts of data sets that are not ours
+OURS = {"demo", "recipe", "bench"}  # from others only SCORES: they contain excerpts of data sets that are not ours
 SCORES = {"config.json", "env.json", "metrics.json", "log.csv", "table2.csv", "table2.md"}
 
 
 def build(out: Path | None = None, root: Path | None = None) -> Path:
     """Builds the site of the project at `root` in the folder `out` (default: .site); returns its front page.
 
-    EvlibError with all that Sphinx warns of, such as a broken link; then the old site stays."""
+    EvlibError with all of Sphinx's warnings, such as a broken link; the old site then stays."""
     root = root or project()
     out = out or root / ".site"
     if not (root / "README.md").is_file():
