@@ -1,7 +1,5 @@
 """python -m evlib ...: the whole flow from the command line. `--help` after any command explains it."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated, Literal

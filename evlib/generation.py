@@ -2,8 +2,6 @@
 manner"). Only time attention crosses frames; with its keys and values cached, a new frame costs one frame's work.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -305,7 +305,8 @@ def test_the_run_ends_in_a_table(results):
         metrics = json.loads((results / "runs" / task / "metrics.json").read_text())
         assert metrics["data"] == "miniature" and metrics["n"] == n and metrics["baselines"]
         assert (results / "runs" / task / "samples.png").exists()
-    assert json.loads((results / "runs" / "clevrer" / "config.json").read_text())["init_from"] == "results/real/runs/cifar10"
+    settings = json.loads((results / "runs" / "clevrer" / "config.json").read_text())
+    assert settings["init_from"] == "results/real/runs/cifar10"
 
 
 def test_a_second_run_does_nothing(data, results):

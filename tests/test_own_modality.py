@@ -72,7 +72,7 @@ def test_each_axis_is_a_curve_of_its_color(own):
 def test_the_store_holds_what_the_files_say(store):
     table = store.metadata
     assert table.groupby("split").size().to_dict() == {"train": 420, "validation": 60, "test": 120}
-    assert (table.n_in == 2).all() and (table.n_out == 1).all() and store.is_miniature
+    assert (table.n_in == 2).all() and (table.n_out == 1).all() and store.manifest["data"] == "miniature"
     assert (table.answer == table.source.str.split("_").str[0]).all()
     assert not set(table.group[table.split == "test"]) & set(table.group[table.split != "test"])
     assert table.answer[table.split == "test"].value_counts().to_dict() == dict.fromkeys(

@@ -82,7 +82,7 @@ def test_manifest_says_what_it_was_made_from(store, data):
     assert known.items() <= store.manifest.items()
     assert sum(store.manifest["splits"].values()) == 144 and store.manifest["splits"]["test"] == 24
     assert store.manifest["frames"] == len(store.frames) and store.manifest["source"] == str(data / "SST-2")
-    assert not store.is_miniature
+    assert store.manifest["data"] == "real"
 
 
 def test_the_summary_is_what_a_run_records(store):

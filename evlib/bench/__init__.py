@@ -13,8 +13,6 @@ parts but `ends` are measured with one thread and with two. A run replaces the r
 threads and preset, so that one table holds a laptop and a GPU.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -64,8 +62,7 @@ def bench(
                 log(f"{part}: {count} thread{'s' if count > 1 else ''}")
                 measured.append(measures[part](count == counts[0]))
         tables[part] = joined(pd.concat(measured, ignore_index=True), path) if measured else ends.measure(data, log)
-        with files.atomic(path) as temporary:
-            tables[part].to_csv(temporary, index=False, float_format="%.5g")
+        files.write_text(path, tables[part].to_csv(index=False, float_format="%.5g"))
     plot.plot(out)
     return tables
 

@@ -1,8 +1,6 @@
 """Speed of the steps before and after the network: rendering, encoding, reading. Wall-clock seconds on all cores: these
 steps use threads and programs of their own, so the column `threads` is the number of cores here."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Callable, Sized

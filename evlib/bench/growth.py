@@ -3,8 +3,6 @@
 The note gives the slopes of seconds and bytes on logarithmic scales: 1 is in proportion, 0 is no growth.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence

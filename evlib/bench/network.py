@@ -4,8 +4,6 @@ The main result is the utilisation: FLOP (evlib.paper.cost) per second, divided 
 the same dtype, both measured in turns. It is the share of the machine that the network uses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import count
 

@@ -6,8 +6,6 @@
 * a data set that opens, decodes and renders its official files at every step
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The benchmark on one page, plotted from its CSV files: utilisation of the machine, peers, growth."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import matplotlib.pyplot as plt

@@ -6,8 +6,6 @@ is unfair to long work (a product of 512 x 512 fits into one time slice, one of 
 threads, and on a GPU, seconds are wall-clock seconds, and the machine should be idle.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import resource

@@ -8,8 +8,6 @@
 `speedup` is relative to float32, all frames, linear patches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pandas as pd

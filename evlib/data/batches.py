@@ -1,7 +1,5 @@
 """The batches of a training run: which sequences, in which order, and their frames on the device."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

@@ -9,8 +9,6 @@ was fetched, with its SHA-256. A fetched archive is removed once it is unpacked;
 No archive is trusted: all its members are checked before the first one is written, and nothing is ever unpickled.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import lzma

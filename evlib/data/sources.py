@@ -5,8 +5,6 @@
 What could not be verified is None or marked "about"; a checksum is given only if it was published.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

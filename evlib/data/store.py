@@ -74,10 +74,6 @@ class VideoStore:
         or "real"), examples (their identity) and vocabulary."""
         return {key: self.manifest[key] for key in SUMMARY}
 
-    @property
-    def is_miniature(self) -> bool:
-        return self.manifest["data"] == "miniature"
-
 
 @dataclass(frozen=True)
 class Split:

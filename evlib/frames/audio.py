@@ -4,8 +4,6 @@ The paper says "each audio sample is preprocessed into a spectrogram" and no mor
 over 32 ms windows, decibels, stretched in time to 64 columns, low frequencies at the bottom.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import types

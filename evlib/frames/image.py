@@ -1,7 +1,5 @@
 """An image becomes one frame (section 3.1: "each CIFAR-10 image is resized to 64x64 pixels")."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -11,8 +11,6 @@ A part holds data in its natural form; `evlib.frames.render` turns it into frame
 or anywhere else, and a render function registered for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

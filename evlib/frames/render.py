@@ -7,8 +7,6 @@ A frame is uint8 (64, 64, 3), RGB, 0..255. It comes with a key: equal keys mean 
 hold each distinct frame once without comparing pixels.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import unicodedata

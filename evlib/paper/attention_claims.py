@@ -1,8 +1,6 @@
 """Section 5.1, measured: each sentence about attention becomes a number per test example, relative to uniform
 attention. `evlib.paper.claims` compares these numbers, over several seeds, with the paper's sentences."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +75,7 @@ def count(run: str | Path, store: VideoStore, n: int = 24, reviews: int = 500) -
         found = examples(net, split, n) if counted else []
         rows = [_row(claim, about, map(ratio, found)) for claim, about, ratio in counted]
     table = pd.DataFrame(rows, columns=["claim", "counted", "times", "error", "n"])
-    with files.atomic(Path(run) / "attention.csv") as temporary:
-        table.round(4).to_csv(temporary, index=False)
+    files.write_text(Path(run) / "attention.csv", table.round(4).to_csv(index=False))
     return table
 
 

@@ -1,7 +1,5 @@
 """Figure 10 of trained networks: a few test examples with their attention, and the numbers behind the picture."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

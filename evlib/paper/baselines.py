@@ -1,8 +1,6 @@
 """What simpler models score on the same examples. Table 2 names an LSTM and an LSTM + CNN for CLEVRER; a
 bag of words and a small ConvNet are what a practitioner would try first on text and pictures."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 

@@ -4,8 +4,6 @@ the same weights on the same kind of machine; the minutes are what those steps t
 A GPU run ends after a number of minutes, because nobody has measured how many steps a GPU does per minute.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 # Preset demo on the miniatures: steps, and what else a row needs.

@@ -5,8 +5,6 @@ the spread between seeds and between test examples; it is "not seen here" if the
 direction, and "undecided" in between. A run that is no better than a trivial answer tests nothing; and a miniature can
 show an effect, but cannot refute the paper."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -11,8 +11,6 @@ as is usual for "model FLOP". Attention is counted dense, as it is computed: wha
     B batch   T frames   K width   P patch   G = 64 / P grid   N = G * G patches per frame
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import prod
 from typing import Literal

@@ -1,8 +1,6 @@
 """Leave-one-group-out cross-validation: every example of a small data set is tested, by a network that has seen nothing
 of its group (an actor, a speaker). A test set of three actors says more about the three than about the network."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -61,8 +59,7 @@ def leave_one_out(config: Config, store: VideoStore, out: str | Path, log: Calla
         "training": {key: training_info(run)[key] for key in ("device", "torch", "precision", "steps", "parameters")},
     }
     result["training"]["seconds"] = round(seconds, 1)
-    with files.atomic(out / "predictions.csv") as temporary:
-        table.round(4).to_csv(temporary, index=False)
+    files.write_text(out / "predictions.csv", table.round(4).to_csv(index=False))
     files.write_text(out / "config.json", config.to_json())
     files.write_text(out / "metrics.json", json.dumps(result, indent=2))
     log(f"{task.name}: {by.headline(result)}, {len(table):,} examples of {len(groups)} groups, each left out in turn")

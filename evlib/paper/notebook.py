@@ -1,7 +1,5 @@
 """What the first cell of a notebook needs: its data folder, and a line about the machine."""
 
-from __future__ import annotations
-
 from importlib.metadata import version
 from pathlib import Path
 

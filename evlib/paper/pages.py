@@ -3,8 +3,6 @@
 python -m evlib pages        # fills in the text between <!-- name --> and <!-- /name -->
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

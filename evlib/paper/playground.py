@@ -8,8 +8,6 @@ Every `ask_*` shows its reply as an ordinary output, which the controls above it
 picture and no widget.
 """
 
-from __future__ import annotations
-
 import html
 import re
 import tempfile

@@ -1,7 +1,5 @@
 """Three questions that readers ask, answered by measurements. Each function returns a table and a figure."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -4,8 +4,6 @@ Every variant changes one setting and sees the same number of sequences. Scored 
 nearest rendered word and by Tesseract.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ together (table2.*). git ignores it: on another machine, seconds differ and, bet
 bits of the results. The published results/<profile> was made with `--results`.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

@@ -3,8 +3,6 @@
 showcase(results, data)  ->  results/figures/answers.gif
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The paper's Table 1, "Training configurations for each task": sequence lengths and batch sizes."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

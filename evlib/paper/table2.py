@@ -3,8 +3,6 @@
 Ours come from the metrics.json files of a results folder, the paper's from table2_paper.csv, copied by hand.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd
@@ -74,8 +72,7 @@ def _measures(values: dict) -> dict:
 def write_table2(results: str | Path) -> pd.DataFrame:
     """table2.csv and table2.md in the results folder."""
     table = table2(results)
-    with files.atomic(Path(results) / "table2.csv") as temporary:
-        table.round(4).to_csv(temporary, index=False)
+    files.write_text(Path(results) / "table2.csv", table.round(4).to_csv(index=False))
     text = (
         f"# Table 2\n\n{markdown(table)}\n\n{NOTES}\n\n"
         f"## Beyond the trivial answers\n\n{markdown(margins(results))}\n\n"

@@ -3,8 +3,6 @@
 A scorer reads the answers of a whole test split into a table, and scores that table or a part of it. Each score comes
 with what a trivial answer would have scored on the same rows."""
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Validation accuracy during training, by kind of question: a callback for `evlib.train`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

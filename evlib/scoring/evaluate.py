@@ -4,8 +4,6 @@ evaluate(run, store)           -> metrics.json, predictions.csv, samples.png, er
 generate_test_set(run, store)  -> generated.npz, which a later `evaluate` reads: for a GPU machine without Tesseract
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time
@@ -84,8 +82,7 @@ def evaluate(
     show.figures(result, table, vocabulary, out)
     if out == run and (run / "log.csv").exists():
         plots.curves([run], out / "curves.png")
-    with files.atomic(out / "predictions.csv") as temporary:
-        table.round(4).to_csv(temporary, index=False)
+    files.write_text(out / "predictions.csv", table.round(4).to_csv(index=False))
     files.write_text(scores, json.dumps(result, indent=2))
     firsts = {name: next(iter(values.items())) for name, values in result["baselines"].items()}
     trivial = "; ".join(f"{name}: {measure} {value:.3f}" for name, (measure, value) in firsts.items())

@@ -2,13 +2,11 @@
 
     psnr(predicted, target), ssim(predicted, target)              how close the generated frames are
     classification(given, true), multilabel(given, true, names)   how accurate the answers are
-    success_auc(iou(read, true))                                  how well a box follows its object
+    success_curve(iou(read, true))                                how well a box follows its object
     cdc(frames), colorfulness(frames)                             how consistent and how vivid the colors of a clip are
 
 Clips are uint8 arrays (T, 64, 64, 3), 0..255; the color metrics take any height and width. Boxes are rows of
 x, y, w, h; answers are lists of strings, or of sets of strings. Shares are 0..1; Table 2 shows percent."""
-
-from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -182,12 +180,6 @@ def success_curve(ious: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> np.n
             f"with values {ious.ravel()[:3].tolist()}; `iou` makes such a row."
         )
     return (ious[:, None] > np.asarray(thresholds)).mean(axis=0)
-
-
-def success_auc(ious: np.ndarray) -> float:
-    """The area under the success curve: its mean over 21 thresholds, close to the mean IoU. Perfect boxes score 20/21
-    = 0.952."""
-    return float(success_curve(ious).mean())
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------------

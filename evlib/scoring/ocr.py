@@ -1,8 +1,6 @@
 """Reads words from frames (section 4: "we perform OCR on the output frames using ... tesseract", "matched to the
 closest vocabulary word"). A second reader, by the nearest rendered word, separates reading errors from model errors."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ model = load("results/demo/runs/sst2")          # a run folder, or a Hugging Fac
 model.predict(Text("a charming journey"))       # -> Prediction(answer='positive', ...)
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

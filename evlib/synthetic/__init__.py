@@ -5,8 +5,6 @@
 A file MINIATURE.json marks each folder for people and programs. To add one, write its `fill`; list it in MINIATURES.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Sequence

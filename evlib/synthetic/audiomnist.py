@@ -5,8 +5,6 @@ loudness, background noise and silence at both ends. The voices themselves are i
 Both sets are mono, 16 bit, 8 kHz (the real AudioMNIST is 48 kHz; 8 kHz keeps the miniature small and the words clear).
 """
 
-from __future__ import annotations
-
 import json
 import wave
 from pathlib import Path

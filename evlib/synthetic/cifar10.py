@@ -4,8 +4,6 @@ Only the shape tells the class. Pose (mirrored or not, place, size, tilt), color
 so neither a color nor a single pixel gives the answer away.
 """
 
-from __future__ import annotations
-
 import colorsys
 from pathlib import Path
 

@@ -9,8 +9,6 @@ the same wording, all possible answers are equally frequent. Next to the frames 
 questions lose their first words, but not what they ask for.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ All face right on a square that reaches from -1 to 1 in x (to the right) and y (
 mirrors and scales them. Colors come from a Palette and mean nothing: only the shape tells the class.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

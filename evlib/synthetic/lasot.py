@@ -5,8 +5,6 @@ borders, grows and shrinks slowly, and passes behind a bar or a post that hides 
 everything else is muted, but no object is red: red is reserved for the box.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

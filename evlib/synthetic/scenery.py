@@ -4,8 +4,6 @@ Colors are strong, and each follows from something that a gray picture shows: a 
 from its shape, clothes from their brightness or stripes. So a network that colors gray films has something to learn.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

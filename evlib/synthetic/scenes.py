@@ -2,8 +2,6 @@
 scenes in which four frames of the film show all that happens are used.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import combinations

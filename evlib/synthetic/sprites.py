@@ -2,8 +2,6 @@
 from the solid's geometry, once per process.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 

@@ -9,8 +9,6 @@ polarity, ", but" and ", yet" opposite ones. Negations are equally frequent unde
 independent of the last: no word gives a label away. The task shows only the last 20 tokens of the longest reviews.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -7,8 +7,6 @@ A scene shows one to three things of one kind and color in one place; they hop, 
 are independent, and a question never names the one that it asks for, so only the pictures contain the answer.
 """
 
-from __future__ import annotations
-
 import string
 from collections import namedtuple
 from functools import lru_cache

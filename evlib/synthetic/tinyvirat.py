@@ -8,8 +8,6 @@ light; training and test set have no camera in common, but all streets are made 
 so that colors can be inferred from gray.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Writes videos to files, for the miniatures of the video data sets."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor

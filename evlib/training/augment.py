@@ -5,8 +5,6 @@ declares which change preserves its answers (`Task.augment`): a mirrored frog is
 is a right turn.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

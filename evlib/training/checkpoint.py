@@ -235,8 +235,7 @@ def save_checkpoint(run: Path, learner: Learner, state: State) -> None:
     torch.save({"state": state.__dict__, **learner.state_dict()}, memory)
     with files.atomic(run / "resume.pt") as temporary:
         temporary.write_bytes(memory.getbuffer())
-    with files.atomic(run / "log.csv") as temporary:
-        pd.DataFrame(state.log, columns=LOG_COLUMNS).to_csv(temporary, index=False)
+    files.write_text(run / "log.csv", pd.DataFrame(state.log, columns=LOG_COLUMNS).to_csv(index=False))
 
 
 def resume(run: Path, learner: Learner, state: State) -> str | None:

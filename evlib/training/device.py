@@ -2,8 +2,6 @@
 except for rounding and, with the compiler, the random numbers of dropout.
 """
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext

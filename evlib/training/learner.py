@@ -1,8 +1,6 @@
 """One training step, and what it updates: the network, its optimizers, and the moving average of its weights, if there
 is one."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """The optimizers, their learning rate schedule, and the exponential moving average of the weights."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable
 

@@ -10,8 +10,6 @@ Nothing in the loop waits for a GPU: the data is on it, the order of batches is 
 only read when they are reported. On a CPU, the frames are memory-mapped and read on demand; no file is opened.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

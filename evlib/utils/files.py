@@ -1,7 +1,5 @@
 """Atomic writes: a reader finds a complete file or none."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile
@@ -65,5 +63,4 @@ def update_csv(path: Path, rows: list[dict], key: list[str]) -> None:
     table = pd.DataFrame(rows)
     if path.exists():
         table = pd.concat([pd.read_csv(path), table]).drop_duplicates(key, keep="last")
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False)
+    write_text(path, table.to_csv(index=False))

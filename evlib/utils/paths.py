@@ -1,7 +1,5 @@
 """Where notebooks and the command line find things, wherever they were started."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

@@ -9,8 +9,6 @@
 Of the processes that torchrun started, only the first shows anything.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -9,8 +9,6 @@ paper's network would fill gigabytes, so each layer's are reduced as they are co
 means divided by the weight that every frame or patch would get if all got the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple

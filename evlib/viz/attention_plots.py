@@ -1,7 +1,5 @@
 """The paper's Figure 10: film strips with the spatial attention on every frame and its temporal attention above it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Galleries of answers, worst first, and the figures for each kind of answer, from the table that a scorer made."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What kind of answer a task expects. A declaration only: `evlib.scoring` reads and scores it, `evlib.viz` plots it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """AudioMNIST and Free Spoken Digits, audio to text: the spectrogram of a spoken digit, then its name."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a task is: where its official files lie, how they become examples, and what its row of Table 2 is called."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from abc import ABC, abstractmethod

@@ -4,8 +4,6 @@ Read from the binary version (cifar-10-batches-bin: records of one label byte an
 is a pickle; it is read by an unpickler that builds arrays, numbers and strings, and refuses to call anything else.
 """
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Iterator
 from pathlib import Path

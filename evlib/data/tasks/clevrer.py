@@ -4,8 +4,6 @@ Only descriptive questions, as in the paper: the others are multiple choice. The
 published, so the validation set is the test set. The inputs are frames 0, 32, 64 and 96 of 128, and at most 16 words.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import partial

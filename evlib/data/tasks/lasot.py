@@ -5,8 +5,6 @@ Both layouts are read: <class>/<class>-N/ as published, and <class>-N/ as its cl
 absent (full_occlusion, out_of_view, a box without size), no box is rendered and none is expected.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

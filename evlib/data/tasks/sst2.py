@@ -4,8 +4,6 @@ GLUE's files: tab-separated without quoting, a header, and labels in train.tsv a
 is the test set. Half of its reviews have more than 20 tokens; the last 20 are kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

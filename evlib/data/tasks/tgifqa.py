@@ -4,8 +4,6 @@ The official files are tab-separated despite their name, with a header and CRLF 
 are no longer online: questions about a missing GIF are left out, and the manifest counts them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path

@@ -8,8 +8,6 @@ Both layouts are read: version 1 ({"tubes": [...]}, training and test) and versi
 the place of the test set, whose labels were never published). Other data in these layouts may have other labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
