@@ -3,6 +3,7 @@
 python -m evlib pages        # fills in the text between <!-- name --> and <!-- /name -->
 """
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -139,6 +140,22 @@ def _accuracies(seeds: pd.DataFrame) -> str:
     return f"{nearest.mean():.1f}{spread} ({tesseract.mean():.1f})"
 
 
+def curriculum(results: Path) -> pd.DataFrame:
+    """How the published CLEVRER runs and the variants in curriculum.csv learn: validation accuracy by kind of question,
+    percent, by the nearest rendered word."""
+    parts = [pd.read_csv(results / "curriculum.csv")]
+    for path in sorted(results.glob("demo/runs/clevrer*/validation.csv")):
+        seed = json.loads((path.parent / "config.json").read_text())["seed"]
+        table = pd.read_csv(path)
+        table.insert(0, "variant", "as published")
+        table.insert(1, "seed", seed)
+        parts.append(table[table.step % 1600 == 0])
+    table = pd.concat(parts, ignore_index=True)
+    kinds = table.columns.drop(["variant", "seed", "step"])
+    table[kinds] = (100 * table[kinds]).map("{:.1f}".format)
+    return table.assign(step=table.step.map("{:,}".format)).rename(columns=str.capitalize)
+
+
 # Official training examples (the authors' counts; for LaSOT three clips per sequence) and the row of Table 1.
 DATA_SETS = (
     ("SST-2", 67_349, "Text Classification"),
@@ -197,6 +214,7 @@ def blocks(results: Path) -> dict[str, str]:
         "miniatures": miniatures(results),
         "claims": claims(results / "demo"),
         "baselines": baselines(results),
+        "curriculum": curriculum(results),
         "seeds": seeds(results),
         "recipes": recipes(results),
         "costs": costs(results),
