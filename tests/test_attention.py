@@ -25,7 +25,6 @@ from evlib.viz.attention import (
     moving,
     occlusion,
     table,
-    temporal,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,7 +132,7 @@ def test_recording_changes_nothing():
 def test_an_error_leaves_the_network_as_it_was():
     net = network(max_frames=4)
     with pytest.raises(ValueError, match="5 frames"):
-        temporal(net, video(5))
+        attention_maps(net, video(5))
     assert all(untouched(block.time) for block in net.middle)
     with pytest.raises(KeyboardInterrupt), recorded_weights([net.middle[0].time]):
         raise KeyboardInterrupt
@@ -163,7 +162,7 @@ def test_a_planted_network_attends_where_it_should():
     """Of four frames one is white, and one head of four attends to it three times as much as to the others."""
     frames = torch.zeros(3, 4, 3, 64, 64, dtype=torch.uint8)
     frames[torch.arange(3), [0, 2, 3]] = 255
-    weights = temporal(attends_to_white(3), frames)
+    weights = attention_maps(attends_to_white(3), frames).temporal
     white = torch.tensor([[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
     assert torch.allclose(weights, torch.where(white, (3 / 6 + 3 / 4) / 4, (1 / 6 + 3 / 4) / 4), atol=1e-4)
 
@@ -174,16 +173,16 @@ def test_places_count_alike():
     frames[0, 1, :, :32] = 1
     there, elsewhere = (3 / 6 + 1 / 4) / 2, (1 / 6 + 1 / 4) / 2
     expected = torch.tensor([[elsewhere, there, elsewhere, elsewhere]])
-    assert torch.allclose(temporal(attends_to_white(3), frames), (expected + 3 / 4) / 4, atol=1e-4)
+    assert torch.allclose(attention_maps(attends_to_white(3), frames).temporal, (expected + 3 / 4) / 4, atol=1e-4)
 
 
 def test_shares_of_the_frames():
-    weights = temporal(network(), video())
+    weights = attention_maps(network(), video()).temporal
     assert (
         weights.shape == (2, 5) and torch.allclose(weights.sum(dim=1), torch.ones(2), atol=1e-5) and (weights > 0).all()
     )
-    assert torch.allclose(temporal(network(), video() / 255), weights, atol=1e-6)
-    assert temporal(network(), video(1)).tolist() == [[1], [1]]
+    assert torch.allclose(attention_maps(network(), video() / 255).temporal, weights, atol=1e-6)
+    assert attention_maps(network(), video(1)).temporal.tolist() == [[1], [1]]
 
 
 # ------------------------------------------------------------------------------------------------ several targets
@@ -212,8 +211,6 @@ def test_each_target_counts_alike_on_the_inputs():
     assert torch.allclose(maps.temporal.sum(dim=1), torch.ones(2), atol=1e-5) and torch.allclose(
         maps.time.sum(dim=2), torch.ones(2, 3), atol=1e-5
     )
-    assert torch.allclose(temporal(net, frames, targets=n), maps.temporal, atol=1e-6)
-    assert torch.allclose(attention_maps(net, frames[:, :4]).temporal, temporal(net, frames[:, :4]), atol=1e-6)
 
 
 def test_uniform_attention_scores_one():

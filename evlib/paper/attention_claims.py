@@ -19,7 +19,7 @@ from evlib.paper.claims import paired
 from evlib.scoring.predict import load_run
 from evlib.utils import files
 from evlib.viz import attention
-from evlib.viz.attention import AttentionMaps, generate_with_attention, inside, temporal
+from evlib.viz.attention import AttentionMaps, attention_maps, generate_with_attention, inside
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def label_informativeness(net: NextFrame, store: VideoStore, limit: int = 500) -
     rows = []
     for batch in split.batches(64):
         n_in = int(split.metadata.n_in.values[batch[0]])
-        weights = temporal(net, split.gather(batch)[:, :n_in])[:, :-1]  # without the separator's own
+        weights = attention_maps(net, split.gather(batch)[:, :n_in]).temporal[:, :-1]  # without the separator's own
         for row, line in zip(batch, weights / weights.sum(dim=1, keepdim=True)):
             tokens = tokenize(split.metadata.question.values[row])[-len(line) :]  # the first words may be truncated
             rows += [

@@ -40,7 +40,7 @@ from evlib.training.train import train
 from evlib.utils.errors import EvlibError
 from evlib.utils.paths import here
 from evlib.viz import plots
-from evlib.viz.attention import temporal
+from evlib.viz.attention import attention_maps
 
 # What can be asked -> the tasks whose networks have learnt it, and the notebook that trains the first of them.
 SENTENCES, PICTURES, SOUNDS = ("sst2",), ("cifar10",), ("audiomnist", "fsdd")
@@ -77,7 +77,7 @@ def answer(model: Model, *parts: Part) -> Reply:
     if isinstance(model.task.answer, LabelsAnswer):  # frames after the blank one are not part of the answer
         prediction = replace(prediction, frames=prediction.frames[: len(until_blank(prediction.frames)) + 1])
     video = torch.from_numpy(prediction.inputs).movedim(-1, -3)[None].to(next(model.net.parameters()).device)
-    picture = plot_answer(prediction, temporal(model.net, video)[0].cpu().numpy())
+    picture = plot_answer(prediction, attention_maps(model.net, video).temporal[0].cpu().numpy())
     return Reply(*in_words(prediction, model.task), picture)
 
 

@@ -84,12 +84,13 @@ def attention_maps(net: NextFrame, frames: Tensor, targets: int = 1) -> Attentio
 
     frames (B, T, 3, 64, 64), uint8 0..255 or float 0..1: the inputs, then every target but the last. The paper averages
     spatial attention "over all layers", so all blocks compute all frames."""
-    net.eval()
-    time, space = _TimeMean(frames, targets), _SpaceMean(frames, net.config.patch)
-    blocks = [*net.encoder, *net.middle, *net.decoder]
-    with attention_hooks({block.time: time for block in net.middle} | {block.space: space for block in blocks}):
-        net(frames)
-    return AttentionMaps(time.mean, space.mean)
+    B, grid, time, space = len(frames), SIZE // net.config.patch, [], []
+    hooks = {block.time: lambda weights, mask: time.append(_time_mean(weights, B, targets)) for block in net.middle}
+    for block in (*net.encoder, *net.middle, *net.decoder):
+        hooks[block.space] = lambda weights, mask: space.append(received(weights, mask, B, grid))
+    with attention_hooks(hooks):
+        net.eval()(frames)
+    return AttentionMaps(torch.stack(time).mean(dim=0), torch.stack(space).mean(dim=0))
 
 
 @torch.inference_mode()
@@ -99,16 +100,6 @@ def generate_with_attention(net: NextFrame, inputs: Tensor, count: int) -> tuple
     frames = generate(net, inputs, count)
     start = inputs.to(frames.dtype) / 255 if inputs.dtype == torch.uint8 else inputs
     return frames, attention_maps(net, torch.cat([start, frames[:, :-1]], dim=1), targets=count)
-
-
-@torch.inference_mode()
-def temporal(net: NextFrame, frames: Tensor, targets: int = 1) -> Tensor:
-    """`attention_maps(...).temporal` alone, with less computation: float (B, T - targets + 1) that sums to 1."""
-    net.eval()
-    time = _TimeMean(frames, targets)
-    with attention_hooks({block.time: time for block in net.middle}):
-        net(frames, last=targets)
-    return AttentionMaps(time.mean, frames).temporal
 
 
 @torch.inference_mode()
@@ -188,46 +179,21 @@ def table(sources: list[str], maps: list[AttentionMaps]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-class _Mean:
-    """A hook that averages the results of `reduce` over layers, for B videos of T frames."""
-
-    def __init__(self, frames: Tensor):
-        self.B, self.T = frames.shape[:2]
-        self.sum, self.layers = 0, 0
-
-    def __call__(self, weights: Tensor, mask: Tensor | None) -> None:
-        self.sum, self.layers = self.sum + self.reduce(weights, mask), self.layers + 1
-
-    @property
-    def mean(self) -> Tensor:
-        return self.sum / self.layers
+def _time_mean(weights: Tensor, B: int, targets: int) -> Tensor:
+    """(B * places, heads, T or fewer, T) -> (B, targets, T)."""
+    return einops.reduce(weights[:, :, -targets:], "(b places) heads n t -> b n t", "mean", b=B)
 
 
-class _TimeMean(_Mean):
-    def __init__(self, frames: Tensor, targets: int):
-        super().__init__(frames)
-        self.targets = targets
+def received(weights: Tensor, mask: Tensor | None, B: int, grid: int) -> Tensor:
+    """(B * T, heads, N, N) -> (B, T, G, G): what each patch receives from the patches of its frame, relative to what
+    it would receive if all weights that the mask allows were equal.
 
-    def reduce(self, weights: Tensor, mask: Tensor | None) -> Tensor:
-        """(B * places, heads, T or fewer, T) -> (B, targets, T)."""
-        return einops.reduce(weights[:, :, -self.targets :], "(b places) heads n t -> b n t", "mean", b=self.B)
-
-
-class _SpaceMean(_Mean):
-    def __init__(self, frames: Tensor, patch: int):
-        super().__init__(frames)
-        self.grid = SIZE // patch
-
-    def reduce(self, weights: Tensor, mask: Tensor | None) -> Tensor:
-        """(B * T, heads, N, N) -> (B, T, G, G): what each patch receives from the patches of its frame, relative to
-        what it would receive if all weights that the mask allows were equal.
-
-        In a local block, that uniform value differs between patches: one in the corner has fewer neighbors to receive
-        from, although each of these attends to fewer others."""
-        received = weights.mean(dim=(1, 2))  # (B * T, N): over heads and queries
-        N = received.shape[-1]
-        uniform = torch.full_like(received[0], 1 / N)
-        if mask is not None:
-            uniform = (mask / mask.sum(dim=1, keepdim=True)).mean(dim=0)
-        g = round(N**0.5)
-        return enlarge((received / uniform).view(self.B, self.T, g, g), self.grid)
+    In a local block this is not the same everywhere: a patch in the corner has fewer neighbors to receive from, though
+    each of these has fewer others to attend to."""
+    total = weights.mean(dim=(1, 2))  # (B * T, N): over heads and queries
+    N = total.shape[-1]
+    uniform = torch.full_like(total[0], 1 / N)
+    if mask is not None:
+        uniform = (mask / mask.sum(dim=1, keepdim=True)).mean(dim=0)
+    g = round(N**0.5)
+    return enlarge((total / uniform).view(B, -1, g, g), grid)
