@@ -135,9 +135,9 @@ def recipes(results: Path) -> pd.DataFrame:
 
 
 def _accuracies(seeds: pd.DataFrame) -> str:
-    nearest, tesseract = 100 * seeds.validation_accuracy, 100 * seeds.validation_tesseract
+    nearest, tesseract = 100 * seeds.validation_accuracy, 100 * seeds.validation_tesseract.dropna()
     spread = f" ± {nearest.std():.1f}" if len(seeds) > 1 else ""
-    return f"{nearest.mean():.1f}{spread} ({tesseract.mean():.1f})"
+    return f"{nearest.mean():.1f}{spread}" + (f" ({tesseract.mean():.1f})" if len(tesseract) else "")
 
 
 def curriculum(results: Path) -> pd.DataFrame:
