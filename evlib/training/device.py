@@ -43,8 +43,8 @@ def precision_for(config: Config, device: torch.device) -> torch.dtype:
     """The dtype of the matrix products in training. "auto": bfloat16 on a GPU and on a CPU that multiplies bfloat16
     natively (a step of preset demo is 1.3 to 1.9 times faster), else float32.
 
-    So networks trained on two kinds of processor may differ in the last bits of their outputs. Weights, loss,
-    validation and generation are always float32."""
+    So two kinds of processor train slightly different networks. Weights, loss, validation and generation are always
+    float32."""
     if config.train.precision != "auto":
         return getattr(torch, config.train.precision)
     return fast_dtype(device)
