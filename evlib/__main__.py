@@ -208,7 +208,7 @@ def baselines(
     for name in BY_TASK[task]:
         for seed in range(seeds):
             row = fit(name, store, epochs, seed)
-            update_csv(out, [row], KEY)
+            update_csv(out, [row], KEY, sort=True)
             score = f"{row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
             print(f"{task}: {row['model']}, seed {seed}: {score}")
 

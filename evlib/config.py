@@ -19,6 +19,8 @@ from evlib.utils.errors import EvlibError
 SIZE = 64  # px, height and width of every frame (section 3.1)
 Augment = Literal["none", "flip", "shift", "mask", "drop"]
 
+CURRICULA = ("short_first", "questions_first")  # settings that divide a run by its steps
+
 # The allowed range of each numeric setting, and its wording in error messages.
 RANGES: list[tuple[str, Callable[[float], bool], str]] = [
     ("width heads global_blocks mlp batch validation_size shards", lambda n: n >= 1, "at least 1"),
@@ -115,7 +117,7 @@ class Config:
     def require_end(self) -> None:
         if self.steps is None and self.minutes is None:
             raise EvlibError("Training needs an end: give --steps or --minutes.")
-        for curriculum in ("short_first", "questions_first"):
+        for curriculum in CURRICULA:
             if getattr(self.train, curriculum) and self.steps is None:
                 raise EvlibError(f"{curriculum} divides a run by its steps: give --steps.")
 

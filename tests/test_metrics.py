@@ -260,7 +260,7 @@ def test_iou_needs_rows_of_four(a, b):
 
 def test_success_curve_by_hand():
     assert success_curve([0, 0.5, 0.5, 1], [0, 0.25, 0.5, 0.75, 1]).tolist() == [0.75, 0.75, 0.25, 0.25, 0]
-    assert success_curve([0.3]).shape == (21,)
+    assert success_curve([0.3]).shape == (21,) and success_curve([0.3, 0.52]).mean() == pytest.approx((6 + 11) / 42)
     assert success_curve([1, 1]).mean() == pytest.approx(20 / 21) and success_curve([0, 0]).mean() == 0
 
 

@@ -66,7 +66,7 @@ def fit(name: str, store: VideoStore, epochs: int = 10, seed: int = 0) -> dict:
     kinds = {kind: mask.values for kind, mask in task.subsets(test).items() if mask.any()}
     predicted, true = np.array(predicted), test.answer.values
     about = {"task": task.name, "dataset": store.manifest["dataset"], "data": store.manifest["data"]}
-    about |= {"model": label, "seed": seed, "n": len(test), "accuracy": round(metrics.accuracy(predicted, true), 4)}
+    about |= {"model": label, "seed": seed, "n": len(test), "accuracy": metrics.accuracy(predicted, true)}
     about |= {"f1": metrics.classification(predicted, true)["f1"]}
     parts = {f"accuracy: {kind}": metrics.accuracy(predicted[mask], true[mask]) for kind, mask in kinds.items()}
     return {**about, **parts, "seconds": round(seconds, 1), "device": environment(torch.device("cpu"))["device"]}

@@ -6,6 +6,8 @@ A GPU run ends after a number of minutes, because nobody has measured how many s
 
 from typing import Any
 
+from evlib.config import CURRICULA
+
 # Preset demo on the miniatures: steps, and what else a row needs.
 MINIATURE: dict[str, dict[str, Any]] = {
     "sst2": {"steps": 1500},
@@ -50,8 +52,7 @@ def budget(task: str, preset: str, data: str, minutes: float = 0.0) -> dict[str,
         settings = REAL.get(task, {"steps": 1000})
     else:
         settings = MINIATURE.get(task, {"steps": 1000})
-    if minutes:  # a curriculum needs the number of steps
-        by_steps = ("steps", "short_first", "questions_first")
-        settings = {name: value for name, value in settings.items() if name not in by_steps}
+    if minutes:
+        settings = {name: value for name, value in settings.items() if name not in ("steps", *CURRICULA)}
         settings["minutes"] = minutes
     return dict(settings)

@@ -58,9 +58,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def update_csv(path: Path, rows: list[dict], key: list[str]) -> None:
-    """Adds rows to a CSV file; each replaces an earlier row with the same values in the columns `key`."""
+def update_csv(path: Path, rows: list[dict], key: list[str], sort: bool = False) -> None:
+    """Adds rows to a CSV file, each in place of an earlier one that is equal in the columns `key`; with `sort`, all are
+    sorted by these."""
     table = pd.DataFrame(rows)
     if path.exists():
         table = pd.concat([pd.read_csv(path), table]).drop_duplicates(key, keep="last")
-    write_text(path, table.to_csv(index=False))
+    table = table.sort_values(key) if sort else table
+    write_text(path, table.round(4).to_csv(index=False))
