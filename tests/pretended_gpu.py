@@ -63,15 +63,18 @@ import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
-from torch.utils._pytree import tree_leaves  # noqa: E402
+from torch.utils._pytree import tree_leaves, tree_map_only  # noqa: E402
 
 from evlib.config import preset  # noqa: E402
 from evlib.data.batches import Batch, Batches, Schedule  # noqa: E402
 from evlib.data.store import Split  # noqa: E402
 from evlib.generation import generate  # noqa: E402
 from evlib.model import NextFrame  # noqa: E402
+from evlib.training import checkpoint  # noqa: E402
 from evlib.training import loss as losses  # noqa: E402
-from evlib.training.checkpoint import State, resume, save_checkpoint  # noqa: E402
+from evlib.training import train as training  # noqa: E402
+from evlib.training.checkpoint import State, load_weights, resume, save_checkpoint  # noqa: E402
+from evlib.training.distributed import Distributed  # noqa: E402
 from evlib.training.learner import Learner  # noqa: E402
 
 CASES = [  # preset, frames of a question, of an answer, other settings, and how many kernels a step may have
@@ -129,10 +132,11 @@ def check(name: str, n_in: int, n_out: int, spoil=None, **changes) -> int:
     return watch.kernels
 
 
-def check_continued() -> int:
-    """A run that a CPU began goes on: its checkpoint is loaded, the store becomes resident, the plan is uploaded,
-    and the steps after that gather from the device alone. Returns a step's kernels."""
-    config = preset("demo").override(compile="off", optimizer="muon")
+def check_run() -> int:
+    """A run that a CPU began goes on to its end: its checkpoint is loaded, the store becomes resident, the plan is
+    uploaded, and the loop trains, validates and saves. The host may wait for the device where a number is reported,
+    three times at each validation, and nowhere else. Returns a step's kernels."""
+    config = preset("demo").override(compile="off", optimizer="muon", batch=16, steps=9, validations=2)
     losses.blur.cache_clear()
     begun, video = Learner(config, NextFrame(config.model)), torch.zeros(16, 4, 3, 64, 64, dtype=torch.uint8)
     folder = tempfile.TemporaryDirectory()
@@ -140,26 +144,40 @@ def check_continued() -> int:
     save_checkpoint(run, begun, State(step=1, losses=[begun.step(Batch(video, 3, 1))]))
     frames, sequences = torch.zeros(50, 64, 64, 3, dtype=torch.uint8), torch.arange(160, dtype=torch.int32) % 50
     split = Split("train", frames, sequences.view(40, 4), pd.DataFrame({"n_in": [3] * 40, "n_out": [1] * 40}))
+    gpu, waits, kernels = torch.device("cuda"), [], []
     losses.blur.cache_clear()
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode, reads_files(mode):
-            batches = Batches(split, Schedule(split, 16, seed=0), slice(0, 16), torch.device("cuda"))
+            batches, validation = Batches(split, Schedule(split, 16, seed=0), slice(0, 16), gpu), split.to(gpu)
             assert batches.resident and batches.split.frames.device.type == "cuda"
-            with torch.device("cuda"):
+            with gpu:
                 learner, state = Learner(config, NextFrame(config.model)), State()
             assert resume(run, learner, state) == "cpu" and state.step == 1
-            learner.step(batches[1])  # uploads the epoch's plan
-            with Watch() as watch:
-                assert learner.step(batches[2], 0.5).device.type == "cuda"
+
+            def counted(batch: Batch, progress: float) -> torch.Tensor:
+                with Watch() as watch:
+                    loss = step(batch, progress)
+                kernels.append(watch.kernels)
+                return loss
+
+            step, learner.step = learner.step, counted
+            wait = mock.patch("torch.Tensor.item", lambda tensor: waits.append(state.step) or 0.5)
+            with wait, mock.patch.object(training, "REPORT", 3600):
+                one = Distributed(0, 1, gpu)
+                training.loop(config, learner, state, batches, validation, run, one, lambda line: None)
+            assert state.step == 9 and state.validated == 2
+            assert waits == [5] * 3 + [9] * 3, f"the host waited after the steps {waits}"
+        assert load_weights(run) and resume(run, begun, State()) == "cuda"
     finally:
         losses.blur.cache_clear()
         folder.cleanup()
-    return watch.kernels
+    return kernels[-1]
 
 
 @contextmanager
 def reads_files(mode: FakeTensorMode):
-    """Within the block, what comes from files and from NumPy is read as ever, and only then becomes fake."""
+    """Within the block, what comes from files and from NumPy is read as ever, and only then becomes fake. Fake tensors
+    are written as zeros."""
 
     def outside(function):
         def called(*args, **kwargs):
@@ -167,6 +185,9 @@ def reads_files(mode: FakeTensorMode):
                 return function(*args, **kwargs)
 
         return called
+
+    def real(tree):
+        return tree_map_only(torch.Tensor, lambda fake: torch.zeros(fake.shape, dtype=fake.dtype), tree)
 
     def compact(split: Split, device: torch.device) -> Split:
         part = compact_on_cpu(split, "cpu")
@@ -177,8 +198,11 @@ def reads_files(mode: FakeTensorMode):
     with (
         mock.patch("torch.nn.init.trunc_normal_", lambda weight, **_: weight),
         mock.patch("torch.load", outside(torch.load)),
+        mock.patch("torch.save", outside(lambda state, file, save=torch.save: save(real(state), file))),
+        mock.patch.object(checkpoint, "save", outside(lambda tensors, save=checkpoint.save: save(real(tensors)))),
         mock.patch("torch.from_numpy", lambda array: mode.from_tensor(from_numpy(array))),
         mock.patch("torch.Tensor.pin_memory", lambda tensor: tensor),
+        mock.patch("torch.Generator", lambda device, make=torch.Generator: make("cpu")),
         mock.patch("torch.cuda.mem_get_info", lambda device: (80 * 10**9, 80 * 10**9)),
         mock.patch.object(Split, "compact", compact),
     ):
@@ -195,7 +219,7 @@ def main() -> int:
         f"{name} {changes}": (partial(check, name, n_in, n_out, compile="off", **changes), at_most)
         for name, n_in, n_out, changes, at_most in CASES
     }
-    cases["a run that a CPU began"] = (check_continued, AT_MOST)
+    cases["a run that a CPU began"] = (check_run, AT_MOST)
     for what, (count, at_most) in cases.items():
         try:
             kernels = count()

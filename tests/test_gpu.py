@@ -1,4 +1,4 @@
-"""Steps, answers and a continued run on a CUDA device that is not there: see pretended_gpu.py."""
+"""Steps, answers and a run to its end on a CUDA device that is not there: see pretended_gpu.py."""
 
 import os
 import shutil
