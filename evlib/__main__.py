@@ -11,6 +11,7 @@ from evlib.utils.errors import EvlibError
 
 Data = Annotated[Path, arg(help="folder that holds the data sets, each as its archive unpacks", metavar="DIR")]
 Name = Annotated[str, Positional, arg(help="sst2, cifar10, ..., lasot: see `python -m evlib tasks`", metavar="TASK")]
+Out = Annotated[Path, Positional, arg(help="folder to write to", metavar="OUT")]
 Run = Annotated[Path, Positional, arg(help="run folder", metavar="RUN")]
 Hub = Annotated[str, Positional, arg(help="run folder or Hugging Face Hub id", metavar="RUN")]
 Video = Annotated[Path | None, arg(help="mp4, avi, gif, ... or a folder of pictures")]
@@ -41,11 +42,19 @@ def list_tasks(data: Data = Path("data")) -> None:
 
 
 @app.command
-def miniatures(out: Annotated[Path, Positional, arg(metavar="OUT")], seed: int = 0) -> None:
+def miniatures(out: Out, seed: int = 0) -> None:
     """Write the miniatures in the official layouts under OUT."""
     from evlib import synthetic
 
     synthetic.write(out, seed)
+
+
+@app.command
+def refilm(out: Out, data: Data = Path("data"), clips: int = 3000, seed: int = 0) -> None:
+    """Make many training clips for tracking from the training sequences of LaSOT, or of data in its layout."""
+    from evlib.synthetic import refilm
+
+    print(f"{refilm.write(data, out, clips, seed):,} clips in {out / 'LaSOT'}")
 
 
 @app.command
