@@ -69,7 +69,10 @@ def download(task: Name, data: Data = Path("data")) -> None:
 @app.command
 def encode(task: Name, data: Data = Path("data"), out: Path | None = None) -> None:
     """Turn official files into a store of frames (default: DIR/.evlib/TASK); does nothing if it is there."""
-    store = _store(task, data, out)
+    from evlib.data import tasks
+    from evlib.data.encode import encode
+
+    store = encode(tasks.get(task), data, out)
     print("{task}: {sequences:,} sequences of {frames:,} distinct frames".format(**store.manifest), "in", store.path)
 
 
@@ -87,18 +90,20 @@ def train(
 ) -> None:
     """Train a network, or continue where it was stopped. --steps end it; without them --minutes do, by the clock."""
     from evlib.data import tasks
-    from evlib.scoring.curve import AccuracyByKind
+    from evlib.scoring.curve import AccuracyByKind, ScoreByTask
     from evlib.training.distributed import Distributed
     from evlib.training.train import train
 
-    config = tasks.get(task).config(preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
+    chosen = tasks.named(task, data)
+    config = tasks.config(chosen, preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
     config.require_end()  # before a data set is encoded for nothing
     dist = Distributed.start(device)
     if dist.is_main:  # one encodes, the others wait
         _store(task, data)
     dist.barrier()
-    store, by_kind = _store(task, data), tasks.get(task).answer.has_question
-    train(config, store, out, device, on_validation=AccuracyByKind(store, out) if by_kind else None)
+    store, by_kind = _store(task, data), chosen[0].answer.has_question
+    watch = ScoreByTask if len(chosen) > 1 else AccuracyByKind if by_kind else None
+    train(config, store, out, device, on_validation=watch and watch(store, out))
 
 
 @app.command
@@ -116,10 +121,14 @@ def crossval(task: Name, steps: int, out: Path, data: Data = Path("data"), seed:
 @app.command
 def evaluate(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
     """Score a run on the test split: RUN/metrics.json, predictions.csv, samples.png, errors.png and figures."""
+    from evlib.data import tasks
+    from evlib.data.encode import encode
     from evlib.scoring.evaluate import evaluate
     from evlib.training.checkpoint import read_config
 
-    evaluate(run, _store(read_config(run)["task"], data), device, limit)
+    chosen = tasks.named(read_config(run)["task"], data)
+    for task in chosen:
+        evaluate(run, encode(task, data), device, limit, out=run / task.name if len(chosen) > 1 else None)
 
 
 @app.command
@@ -283,11 +292,13 @@ def reproduce(
         raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, [*PROFILES, 'seeds'])}")
 
 
-def _store(task: str, data: Path, out: Path | None = None):
+def _store(task: str, data: Path):
     from evlib.data import tasks
     from evlib.data.encode import encode
+    from evlib.data.union import union
 
-    return encode(tasks.get(task), data, out)
+    stores = [encode(task, data) for task in tasks.named(task, data)]
+    return stores[0] if len(stores) == 1 else union(stores)
 
 
 def _settings(pairs: tuple[str, ...]) -> dict:

@@ -36,7 +36,7 @@ class VideoStore:
 
     path: Path
     manifest: dict
-    frames: np.ndarray  # uint8 (N, 64, 64, 3)
+    frames: np.ndarray  # uint8 (N, 64, 64, 3); of a union: JoinedFrames
     sequences: np.ndarray  # int32 (S, T)
     metadata: pd.DataFrame  # COLUMNS
 
@@ -66,7 +66,8 @@ class VideoStore:
         if not len(rows):
             found = ", ".join(sorted(set(self.metadata.split)))
             raise EvlibError(f"{self.path}: expected examples of the split {name!r}, found only {found}.")
-        everything = Split(name, torch.from_numpy(self.frames), torch.from_numpy(self.sequences), self.metadata)
+        frames = torch.from_numpy(self.frames) if isinstance(self.frames, np.ndarray) else self.frames
+        everything = Split(name, frames, torch.from_numpy(self.sequences), self.metadata)
         return everything.select(rows).to(device)
 
     def summary(self) -> dict:
@@ -109,7 +110,7 @@ class Split:
         """The same split with only the frames in use, renumbered, on `device` (default: the current one)."""
         used, index = np.unique(self.sequences.cpu().numpy(), return_inverse=True)
         pad = int(used[0] == -1)
-        frames = torch.from_numpy(self.frames.cpu().numpy()[used[pad:]])
+        frames = self.frames[torch.as_tensor(used[pad:], device=self.frames.device).long()]
         sequences = torch.from_numpy(index.reshape(self.sequences.shape).astype(np.int32) - pad)
         device = device or self.frames.device
         return replace(self, frames=frames.to(device), sequences=sequences.to(device))
@@ -124,9 +125,14 @@ class Split:
 
     def outputs(self) -> list[np.ndarray]:
         """The true answer frames of every row: uint8 (n_out, 64, 64, 3) each."""
-        frames, sequences = self.frames.cpu().numpy(), self.sequences.cpu().numpy()
-        n_in, n_out = self.metadata.n_in.values, self.metadata.n_out.values
-        return [frames[row[a : a + n]] for row, a, n in zip(sequences, n_in, n_out)]
+        shapes = zip(self.metadata.n_in.values, self.metadata.n_out.values)
+        return [self.frames[row[a : a + n].long()].cpu().numpy() for row, (a, n) in zip(self.sequences, shapes)]
+
+    def sample(self, size: int) -> Split:
+        """`size` random sequences in order, the same every time; of a union, equally many of every task."""
+        tasks = self.metadata.task if "task" in self.metadata else pd.Series("", index=self.metadata.index)
+        order, share = np.random.default_rng(0).permutation(len(self)), -(-size // tasks.nunique())
+        return self.select(np.sort(tasks.iloc[order].groupby(tasks, sort=False).head(share).index.values))
 
     def shapes(self) -> dict[tuple[int, int], np.ndarray]:
         """(n_in, n_out) -> rows of that shape."""

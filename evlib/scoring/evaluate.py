@@ -54,7 +54,7 @@ def evaluate(
             return done
 
     generated, split, config, seconds = _generate(run, store, device, limit, about, log)
-    task, vocabulary = tasks.get(config["task"]), store.manifest["vocabulary"]
+    task, vocabulary = tasks.get(store.manifest["task"]), store.manifest["vocabulary"]
     by, started = scorer(task.answer), time.perf_counter()
     with progress.bar(f"{task.name}: reading {len(generated):,} answers", log=log):
         table = by.read(generated, split, vocabulary)
@@ -114,7 +114,7 @@ def _generate(
     """Answers uint8 (T, 64, 64, 3) of the test split, the split, the run's settings, and the seconds it took."""
     device = find_device(device)
     net, config = load_run(run, device)
-    if config["task"] != store.manifest["task"]:
+    if store.manifest["task"] not in config["task"].split("+"):
         raise EvlibError(
             f"{run} was trained on {config['task']}, but {store.path} holds {store.manifest['task']}: "
             "name the data it belongs to."
@@ -124,12 +124,12 @@ def _generate(
             f"{store.path} was rendered by the renderer {rendered}, but {run} was trained on frames of "
             f"{config['store']['renderer']}: encode again."
         )
-    split, answer = store.split("test", device), tasks.get(config["task"]).answer
+    split, answer = store.split("test", device), tasks.get(store.manifest["task"]).answer
     split = split if limit is None else split.head(limit)
     started = time.perf_counter()
     generated = _generated_before(run, about, split)
     if generated is None:
-        with progress.bar(f"{config['task']}: generating answers", len(split), log=log) as bar:
+        with progress.bar(f"{store.manifest['task']}: generating answers", len(split), log=log) as bar:
             generated = generate_answers(net, split, answer.n_frames, BATCH, bar.update)
     return generated, split, config, {"generate": round(time.perf_counter() - started, 1)}
 
@@ -146,7 +146,7 @@ def _generated_before(run: Path, about: dict, split: Split) -> list[np.ndarray] 
 
 def heading(config: Mapping, store: VideoStore, trained_on: str) -> dict:
     """What a result is about: the task, the data, the run. `trained_on`: "miniature" or "real"."""
-    task = tasks.get(config["task"])
+    task = tasks.get(store.manifest["task"])
     return {
         "task": task.name,
         "table2_row": task.table2_row,

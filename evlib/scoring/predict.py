@@ -4,6 +4,7 @@ model = load("results/demo/runs/sst2")          # a run folder, or a Hugging Fac
 model.predict(Text("a charming journey"))       # -> Prediction(answer='positive', ...)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from evlib.utils.errors import EvlibError
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network with the task it was trained on."""
+    """A trained network with the task, or the tasks, it was trained on."""
 
     net: NextFrame
     config: dict
@@ -34,25 +35,46 @@ class Model:
         return tasks.get(self.config["task"])
 
     @property
+    def tasks(self) -> list[Task]:
+        return [tasks.get(name) for name in self.config["task"].split("+")]
+
+    @property
     def vocabulary(self) -> list[str]:
-        return self.config["store"]["vocabulary"]
+        return self.vocabulary_of([self.task])
+
+    def vocabulary_of(self, chosen: list[Task]) -> list[str]:
+        known = self.config["store"]["vocabulary"]
+        return known if isinstance(known, list) else sorted({word for task in chosen for word in known[task.name]})
+
+    def tasks_for(self, parts: Sequence[Part]) -> list[Task]:
+        """What is asked: of a network with several tasks, those whose questions have the kinds of these parts: text; a
+        picture; a sound; a clip and a text; a clip with a box in it, one in gray, or any other. EvlibError if none."""
+        if len(self.tasks) == 1:
+            return self.tasks
+        if not (fitting := [task for task in self.tasks if task.fits(parts)]):
+            known = ", ".join(f"{' and '.join(kind.__name__ for kind in t.inputs)} ({t.name})" for t in self.tasks)
+            found = " and ".join(type(part).__name__ for part in parts)
+            raise EvlibError(f"This network was trained on {known}; found {found or 'nothing'}.")
+        return fitting
 
     def predict(self, *parts: Part) -> Prediction:
-        """Renders the parts, generates the answer's frames, and reads them.
+        """Renders the parts, generates the answer's frames, and reads them as the answers of the tasks that these parts
+        can be a question of.
 
         For tracking, a clip is cut so that the temporal encoding has room for all of its frames twice."""
-        most = self.net.config.max_frames
-        if isinstance(self.task.answer, BoxesAnswer):
+        most, asked = self.net.config.max_frames, self.tasks_for(parts)
+        task = asked[0]
+        if isinstance(task.answer, BoxesAnswer):
             parts = [_first_frames(part, (most - 1) // 2) for part in parts]
-        rendered = render_example(Example(list(parts), []), self.task.max_inputs)
+        rendered = render_example(Example(list(parts), []), task.max_inputs)
         inputs = np.stack([frame.pixels for frame in rendered.inputs])
-        count = self.task.answer.n_frames(len(inputs))
+        count = task.answer.n_frames(len(inputs))
         if len(inputs) + count > most:
             raise EvlibError(f"{len(inputs)} input frames are too many: this network sees at most {most - count}.")
         device = next(self.net.parameters()).device
         video = torch.from_numpy(inputs).movedim(-1, -3)[None].to(device)
         frames = to_uint8(generate(self.net, video, count))[0].numpy()
-        prediction = scorer(self.task.answer).read_one(frames, self.vocabulary)
+        prediction = scorer(task.answer).read_one(frames, self.vocabulary_of(asked))
         return replace(prediction, frames=frames, inputs=inputs, n_truncated=rendered.n_truncated)
 
 

@@ -21,6 +21,7 @@ import torch
 from evlib.config import Config
 from evlib.data.batches import Batches, Curriculum, Schedule, questions_first, short_first
 from evlib.data.store import Split, VideoStore
+from evlib.data.union import Mixture
 from evlib.model import NextFrame
 from evlib.training.augment import augment
 from evlib.training.checkpoint import EXPORTED, State, is_finished, load_init, resume, save_checkpoint, save_weights
@@ -36,6 +37,7 @@ from evlib.utils.progress import format_duration, is_terminal, log_line
 REPORT, CHECKPOINT = 5.0, 60.0  # seconds between progress lines, between checkpoints
 RUNTIME_SETTINGS = ("precision", "compile")  # how a step is computed, not what: they may change when a run continues
 AUGMENT, DROPOUT = 0, 1  # purposes of random numbers, see stream_seed
+AnyBatches = Batches | Curriculum | Mixture
 OnValidation = Callable[[int, NextFrame, Split], None]  # the step, the network, the validation sequences
 
 
@@ -121,7 +123,7 @@ def loop(
     config: Config,
     learner: Learner,
     state: State,
-    batches: Batches | Curriculum,
+    batches: AnyBatches,
     validation: Split,
     out: Path,
     dist: Distributed,
@@ -208,9 +210,7 @@ def validate(net: NextFrame, split: Split, size: int, loss_power: float = 1.0) -
     The score is 1 - the mean concave distance, as in the loss; at power 1 it equals the mean MS-SSIM. The weights with
     the best score are saved."""
     net.eval()
-    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:size])  # the same every time, with all lengths
-    split = split.select(rows)
-    distances = []
+    distances, split = [], split.sample(size)
     for rows in split.batches(64):
         n_out = int(split.metadata.n_out.values[rows[0]])
         video = split.gather(rows)
@@ -248,7 +248,7 @@ def _check_shares(config: Config, dist: Distributed) -> None:
         raise EvlibError(f"{shards} shards cannot be shared evenly by {n} processes: set shards to a multiple of {n}.")
 
 
-def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str], None]) -> Batches | Curriculum:
+def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str], None]) -> AnyBatches:
     batch, shards = config.train.batch, config.train.shards
 
     def make(part: Split) -> Batches:
@@ -257,7 +257,10 @@ def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str
     stages = short_first(split) if config.train.short_first else []
     if config.train.questions_first:
         stages = questions_first(split, config.train.questions_first) + stages
-    batches = Curriculum(split, config.steps, stages, make) if stages else make(split)
+    if "task" in split.metadata:
+        batches = Mixture(split, config.train.mixture, config.seed, make)
+    else:
+        batches = Curriculum(split, config.steps, stages, make) if stages else make(split)
     if not batches.resident and dist.is_main:
         hint = f"; `--set shards={dist.world_size}` divides them among the GPUs" if dist.world_size > shards else ""
         log(f"{config.task}: the frames do not fit on the GPU and stay in main memory{hint}")

@@ -24,6 +24,7 @@ class SpokenDigits(Task):
     """A subclass defines `split`, which returns the split of a speaker's recording number `index`."""
 
     table2_row = "Audio Classification"
+    inputs = (Audio,)
     batch = 256
     augment = "mask"
     answer = WordAnswer(DIGITS)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -12,7 +12,7 @@ import pandas as pd
 
 from evlib.config import Augment, Config, preset
 from evlib.data.tasks.answers import Answer
-from evlib.frames.parts import Clip, Example, Text, Word
+from evlib.frames.parts import Clip, Example, Part, Text, Word
 from evlib.utils.errors import EvlibError
 
 # Preset demo for tasks whose answer is a video: 4-pixel patches pass through such a narrow network without loss, and
@@ -45,6 +45,7 @@ class Task(ABC):
     folders: tuple[str, ...]  # under --data, where the official archive unpacks to; the first one found is used
     fallback_folders: tuple[str, ...] = ()  # other data in the same layout, used if the official one is not there
     batch: int  # Table 1
+    inputs: tuple[type, ...] = ()  # the kinds of parts of a question, in order; see `fits`
     answer: Answer  # what is to be read from the generated frames
     max_inputs: int | None = None  # frames before the separator (Table 1's input length counts the separator, too)
     demo: dict = {}  # settings that differ from preset demo for this task
@@ -83,6 +84,10 @@ class Task(ABC):
     def clip(self, path: str | Path, box: tuple[float, ...] | None = None) -> Clip:
         """A video file as input of this task; `box`: the target in its first frame, in the video's own pixels."""
         raise EvlibError(f"{self.name} is not about videos: found {path}.")
+
+    def fits(self, parts: Sequence[Part]) -> bool:
+        """Whether these parts can be a question of this task: how a network with several tasks tells which is meant."""
+        return tuple(map(type, parts)) == self.inputs
 
     def config(self, preset_name: str, **changes) -> Config:
         """The settings of a run: a preset, this task's own settings, then `changes`; default batch as in Table 1."""

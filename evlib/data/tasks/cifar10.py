@@ -21,6 +21,7 @@ RECORD = 1 + 3 * 32 * 32  # bytes
 class CIFAR10(Task):
     name, table2_row, dataset = "cifar10", "Image Classification", "CIFAR-10"
     folders = ("cifar-10-batches-bin", "cifar-10-batches-py")
+    inputs = (Image,)
     batch = 128
     augment = "flip"
     fast = {"augment": "flip"}  # better answers after 24 epochs of 2,000 images (results/recipe/cifar10.csv)

@@ -21,7 +21,7 @@ from evlib.data.tasks.base import (
     require,
     video_question,
 )
-from evlib.frames.parts import Clip
+from evlib.frames.parts import Clip, Text
 from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
 
@@ -43,6 +43,7 @@ QUESTION = {"question": str, "question_id": int, "answer": str}
 class CLEVRER(Task):
     name, table2_row, dataset = "clevrer", "Video QA", "CLEVRER"
     folders = ("CLEVRER", "clevrer")
+    inputs = (Clip, Text)
     batch = 16
     max_inputs = 20  # 4 frames and 16 words
     answer = WordAnswer(ANSWERS, has_question=True)

@@ -28,6 +28,7 @@ class LaSOT(Task):
     name, table2_row, dataset = "lasot", "Object Tracking", "LaSOT"
     folders = ("LaSOT",)
     fallback_folders = ("tracking",)
+    inputs = (Clip,)
     batch = 8
     answer = BoxesAnswer()
     demo = VIDEO_OUTPUT
@@ -68,6 +69,9 @@ class LaSOT(Task):
             return [0]  # loading the item raises it again
         starts = np.linspace(0, max(0, len(boxes) - FRAMES), CLIPS).round().astype(int).tolist()
         return [start for start in dict.fromkeys(starts) if start == 0 or boxes[start] is not None]
+
+    def fits(self, parts):
+        return super().fits(parts) and bool(parts[0].boxes)
 
     def clip(self, path, box=None):
         if box is None:

@@ -16,6 +16,7 @@ from evlib.utils.errors import EvlibError
 class SST2(Task):
     name, table2_row, dataset = "sst2", "Text Classification", "SST-2"
     folders = ("SST-2",)
+    inputs = (Text,)
     batch = 16
     augment = "drop"
     max_inputs = 20

@@ -20,7 +20,7 @@ from evlib.data.tasks.base import (
     read_lines,
     video_question,
 )
-from evlib.frames.parts import Clip
+from evlib.frames.parts import Clip, Text
 from evlib.frames.video import read_video, spread
 from evlib.utils.errors import EvlibError
 
@@ -38,6 +38,7 @@ SPLITS = {"Train": "train", "Test": "test", "Sample": "test"}  # of <name>_frame
 class TGIFQA(Task):
     name, table2_row, dataset = "tgifqa", "Video QA", "TGIF-QA"
     folders = ("tgif-qa", "TGIF-QA")
+    inputs = (Clip, Text)
     batch = 16
     max_inputs = 20  # 4 frames and 16 words
     answer = WordAnswer(has_question=True)  # open: any word that answers a question in the files

@@ -34,6 +34,7 @@ class TinyVIRAT(Task):
     name, table2_row, dataset = "tinyvirat", "Video Classification", "TinyVIRAT"
     folders = ("TinyVIRAT", "TinyVIRAT_V2", "TinyVIRAT-v2")
     fallback_folders = ("weizmann-actions",)
+    inputs = (Clip,)
     batch = 16
     augment = "shift"  # not mirrored: vehicles turn left or right
     answer = LabelsAnswer(max_words=8)
@@ -57,6 +58,9 @@ class TinyVIRAT(Task):
                 part, source = "test" if split == "test" else hold_out(camera), str((folder / file).relative_to(root))
                 yield Item(part, partial(self.example, folder / file, labels), source, group=camera)
 
+    def fits(self, parts):
+        return super().fits(parts) and not parts[0].boxes and not is_gray(parts[0].frames)
+
     def clip(self, path, box=None):
         return Clip(read_video(path, spread(FRAMES)))
 
@@ -76,6 +80,9 @@ class Colorization(TinyVIRAT):
     augment = "none"  # input and answer must stay aligned
     demo = VIDEO_OUTPUT
 
+    def fits(self, parts):
+        return Task.fits(self, parts) and not parts[0].boxes and is_gray(parts[0].frames)
+
     def clip(self, path, box=None):
         return Clip(to_gray(read_video(path, first(FRAMES))))
 
@@ -87,6 +94,10 @@ class Colorization(TinyVIRAT):
 def to_gray(frames: np.ndarray) -> np.ndarray:
     """uint8 (T, H, W, 3) -> the same shape, without color."""
     return np.repeat((frames @ LUMA).round().astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def is_gray(frames: np.ndarray) -> bool:
+    return bool((frames == frames[..., :1]).all())
 
 
 def _tubes(path: Path) -> list[dict]:

@@ -1,0 +1,229 @@
+"""Several data sets as one: the same frames as in the parts, tasks in fixed shares, runs that continue bit for bit."""
+
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from evlib.config import preset
+from evlib.data import tasks
+from evlib.data.encode import encode
+from evlib.data.union import JoinedFrames, Mixture, probabilities, union
+from evlib.frames.parts import Audio, Clip, Image, Text
+from evlib.scoring.curve import ScoreByTask
+from evlib.scoring.predict import Model
+from evlib.training.train import train
+from evlib.utils.errors import EvlibError
+
+NAMES = ["sst2", "cifar10"]
+
+
+@pytest.fixture(scope="module")
+def stores(miniature):
+    return [encode(tasks.get(name), miniature, log=lambda line: None) for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def both(stores):
+    return union(stores)
+
+
+def test_every_sequence_is_that_of_its_part(stores, both):
+    for name, store in zip(NAMES, stores, strict=True):
+        for split in ("train", "validation", "test"):
+            part, whole = store.split(split), both.split(split)
+            rows = np.flatnonzero(whole.metadata.task == name)
+            assert (whole.metadata.answer.values[rows] == part.metadata.answer.values).all()
+            for i in range(0, len(part), len(part) // 5):
+                assert torch.equal(whole.gather([rows[i]]), part.gather([i]))
+    assert both.manifest["task"] == "sst2+cifar10" and both.summary()["vocabulary"]["sst2"] == ["negative", "positive"]
+
+
+def test_frames_of_several_parts_are_indexed_in_any_order():
+    parts = [np.random.default_rng(i).integers(0, 255, (n, 64, 64, 3), dtype=np.uint8) for i, n in enumerate((3, 1, 4))]
+    joined, copied = JoinedFrames(parts), torch.from_numpy(np.concatenate(parts))
+    for index in (torch.tensor([[7, 0, 3], [2, 4, 7]]), torch.tensor([5, 6]), torch.tensor([], dtype=torch.long)):
+        assert torch.equal(joined[index], copied[index])
+    assert joined.nbytes == copied.nbytes
+
+
+def test_frames_are_not_copied(stores, both):
+    assert all(np.shares_memory(part.numpy(), store.frames) for part, store in zip(both.frames.parts, stores))
+
+
+def test_a_compact_part_and_the_true_answers_are_the_same(both):
+    part = both.split("test").head(5)
+    compact = part.compact()
+    assert isinstance(compact.frames, torch.Tensor) and torch.equal(compact.gather([0]), part.gather([0]))
+    for a, b in zip(compact.outputs(), part.outputs(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_sample_has_equally_many_of_every_task(both):
+    sample = both.split("validation").sample(40).metadata
+    assert sample.task.value_counts().to_dict() == {"sst2": 20, "cifar10": 20}
+    assert sample.equals(both.split("validation").sample(40).metadata)
+
+
+def test_a_million_sequences_are_an_index_only(stores):
+    """A union of large stores takes seconds, and memory for the index alone."""
+    rows = np.resize(np.arange(len(stores[0].sequences)), 500_000)
+    large = [
+        type(store)(
+            store.path,
+            store.manifest,
+            store.frames,
+            store.sequences[np.resize(rows, 500_000) % len(store.sequences)],
+            store.metadata.iloc[np.resize(rows, 500_000) % len(store.sequences)],
+        )
+        for store in stores
+    ]
+    started = time.perf_counter()
+    whole = union(large)
+    assert len(whole.sequences) == len(whole.metadata) == 1_000_000 and time.perf_counter() - started < 20
+
+
+# ---- which task comes next -------------------------------------------------------------------------------------------
+
+
+class Numbered:
+    """In the place of Batches: batch i of a task is its name and i."""
+
+    resident = True
+
+    def __init__(self, split):
+        self.name = split.metadata.task.iloc[0]
+
+    def __getitem__(self, step):
+        return self.name, step
+
+
+def test_shares_are_kept_and_no_batch_is_left_out(both):
+    mixture = Mixture(both.split("train"), "0.8,0.2", 0, Numbered)
+    seen = [mixture[step] for step in range(9000)]
+    for name, share in zip(NAMES, (0.8, 0.2), strict=True):
+        numbers = [number for task, number in seen if task == name]
+        assert numbers == list(range(len(numbers))) and abs(len(numbers) / 9000 - share) < 0.02
+
+
+def test_a_mixture_depends_on_seed_and_step_alone(both):
+    first, again, other = (Mixture(both.split("train"), "equal", seed, Numbered) for seed in (0, 0, 1))
+    assert [first[step] for step in range(5000)][4990:] == [again[step] for step in range(4990, 5000)]
+    assert [first[step] for step in range(50)] != [other[step] for step in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("mixture", "expected"),
+    [("equal", [0.5, 0.5]), ("size", [0.9, 0.1]), ("size^0.5", [0.75, 0.25]), ("0.3,0.7", [0.3, 0.7])],
+)
+def test_shares(mixture, expected):
+    assert probabilities(mixture, {"a": 900, "b": 100}) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("mixture", ["0.5,0.4", "-0.5,1.5", "1", "0,1", "much", "size^x", "nan,1", ""])
+def test_bad_shares_are_one_sentence(mixture):
+    with pytest.raises(EvlibError, match=r"mixture: expected equal, size, .* of each of a, b.*; found"):
+        probabilities(mixture, {"a": 1, "b": 1})
+
+
+# ---- training on a union ---------------------------------------------------------------------------------------------
+
+
+def config(steps: int):
+    small = {"width": 12, "heads": 2, "global_blocks": 1, "batch": 4, "validations": 2, "validation_size": 8}
+    return tasks.config([tasks.get(name) for name in NAMES], "demo", steps=steps, **{**small, "stem": 8})
+
+
+def test_a_run_that_was_stopped_continues_bit_for_bit(both, tmp_path, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    def stop(step, net, validation):
+        if step == 4:
+            raise Stopped
+
+    whole = train(config(8), both, tmp_path / "whole", "cpu", lambda line: None)
+    monkeypatch.setattr("evlib.training.train.CHECKPOINT", 0.0)
+    with pytest.raises(Stopped):
+        train(config(8), both, tmp_path / "parts", "cpu", lambda line: None, stop)
+    parts = train(config(8), both, tmp_path / "parts", "cpu", lambda line: None, ScoreByTask(both, tmp_path / "parts"))
+    assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
+    assert json.loads((parts / "config.json").read_text())["task"] == "sst2+cifar10"
+    assert (parts / "validation.csv").read_text().startswith("step,sst2,cifar10\n")
+
+
+def test_one_network_is_scored_on_every_task(command, miniature, tmp_path):
+    out, small = tmp_path / "run", ["--set", "width=12", "--set", "heads=2", "--set", "validations=1"]
+    status, *_ = command("train", "sst2+cifar10", "--data", miniature, "--out", out, "--steps", "2", *small)
+    assert status == 0
+    status, printed, _ = command("evaluate", out, "--data", miniature, "--limit", "4")
+    assert status == 0 and "sst2:" in printed and "cifar10:" in printed
+    for name in NAMES:
+        assert json.loads((out / name / "metrics.json").read_text())["task"] == name
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("sst2+sst2", "Each task may be named once; found sst2\\+sst2"),
+        ("sst2+lasot", "LaSOT is not under"),
+        ("sst2+speech", "Unknown task 'speech'"),
+        ("", "Unknown task ''"),
+    ],
+)
+def test_tasks_that_cannot_be_joined(command, miniature, tmp_path, names, message):
+    status, _, errors = command("train", names, "--data", miniature, "--out", tmp_path / "run", "--steps", "2")
+    assert status == 2 and re.search(message, errors) and errors.count("\n") == 1
+
+
+def test_no_data_at_all(command, tmp_path):
+    (tmp_path / "empty").mkdir()
+    status, _, errors = command("train", "all", "--data", tmp_path / "empty", "--out", tmp_path / "run", "--steps", "2")
+    assert status == 2 and "expected the data of at least one task, found none" in errors
+
+
+def test_stores_of_different_renderers(stores):
+    other = type(stores[1])(**{**stores[1].__dict__, "manifest": {**stores[1].manifest, "renderer": "other"}})
+    with pytest.raises(EvlibError, match="by the same renderer, found .* encode them again"):
+        union([stores[0], other])
+
+
+def test_a_preset_stays_what_it_was_for_one_task():
+    assert tasks.config([tasks.get("sst2")], "paper") == tasks.get("sst2").config("paper")
+    assert tasks.config([tasks.get(name) for name in NAMES], "paper").model == preset("paper").model
+
+
+GRAY, COLOR = np.full((3, 64, 64, 3), 90, np.uint8), np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([Text("a good film")], ["sst2"]),
+        ([Image(COLOR[0])], ["cifar10"]),
+        ([Audio(np.zeros(8000, np.float32), 8000)], ["audiomnist", "fsdd"]),
+        ([Clip(COLOR)], ["tinyvirat"]),
+        ([Clip(GRAY)], ["colorization"]),
+        ([Clip(COLOR, [(1, 1, 9, 9), None, None])], ["lasot"]),
+        ([Clip(GRAY, [(1, 1, 9, 9), None, None])], ["lasot"]),
+        ([Clip(COLOR), Text("what color ?")], ["clevrer", "tgifqa"]),
+    ],
+)
+def test_what_is_asked_tells_how_to_read(parts, expected):
+    model = Model(None, {"task": "+".join(tasks.TASKS), "store": {}})
+    assert [task.name for task in model.tasks_for(parts)] == expected
+
+
+def test_words_of_several_tasks_are_one_vocabulary():
+    words = {"clevrer": ["red", "cube"], "tgifqa": ["red", "dog"], "sst2": ["positive"]}
+    model = Model(None, {"task": "clevrer+tgifqa+sst2", "store": {"vocabulary": words}})
+    assert model.vocabulary_of(model.tasks_for([Clip(COLOR), Text("what ?")])) == ["cube", "dog", "red"]
+
+
+def test_parts_that_no_task_has_are_one_sentence():
+    model = Model(None, {"task": "sst2+clevrer", "store": {}})
+    with pytest.raises(EvlibError, match=r"trained on Text \(sst2\), Clip and Text \(clevrer\); found Image."):
+        model.tasks_for([Image(COLOR[0])])
