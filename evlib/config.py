@@ -27,7 +27,7 @@ RANGES: list[tuple[str, Callable[[float], bool], str]] = [
     ("local_blocks validations", lambda n: n >= 0, "at least 0"),
     ("stem", lambda n: n >= 0 and n % 8 == 0, "0 or a multiple of 8"),
     ("lr muon_lr weight_decay grad_clip l1", lambda x: 0 <= x < math.inf, "at least 0, and finite"),
-    ("warmup decay loss_power power_decay scheduled_sampling", lambda x: 0 <= x <= 1, "from 0 to 1"),
+    ("warmup decay loss_power power_decay", lambda x: 0 <= x <= 1, "from 0 to 1"),
     ("dropout ema_decay", lambda x: 0 <= x < 1, "at least 0 and below 1"),
     ("steps minutes", lambda x: x > 0, "more than 0"),
     ("seed", lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
@@ -85,7 +85,6 @@ class TrainConfig:
     short_first: bool = False  # curriculum: the shortest sequences for a third of the steps, then the shorter half
     questions_first: str = ""  # curriculum: only questions matching this regex, for the first 1/16 of the steps
     augment: Augment = "none"  # augmentation of the inputs, see training.augment; the paper does not mention any
-    scheduled_sampling: float = 0.0  # share of the answer's frames that are input as the network predicts them
     ema_decay: float = 0.0  # for a moving average of the weights, which is then validated and saved instead; 0: none
     shards: int = 1  # parts of the data; each batch takes equally many sequences from each; several GPUs share them
     # How a step is computed, not what it computes:

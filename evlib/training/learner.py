@@ -87,20 +87,6 @@ def answer_loss(
     computes in."""
     n_frames = batch.video.shape[1] - 1 if config.loss == "all" else batch.n_out
     with autocast(dtype, batch.video.device):
-        inputs = batch.video[:, :-1]
-        if config.scheduled_sampling and batch.n_out > 1:
-            inputs = sample_inputs(model, inputs, batch.n_out - 1, config.scheduled_sampling)
-        predicted = model(inputs, last=n_frames)
+        predicted = model(batch.video[:, :-1], last=n_frames)
     target = batch.video[:, -n_frames:]
     return next_frame_loss(predicted.float(), target, config.window, config.l1, power_at(progress, config))
-
-
-@torch.no_grad()
-def sample_inputs(model: nn.Module, video: Tensor, n: int, share: float) -> Tensor:
-    """Scheduled sampling (Bengio et al., 2015): of the last `n` frames of a video (B, T, 3, 64, 64), uint8, a random
-    `share` as the network predicts them from the true frames before. So it learns to go on from frames like its own.
-    Returns float 0..1."""
-    own = model(video[:, :-1], last=n).float()
-    sampled = torch.rand(own.shape[:2], device=video.device)[..., None, None, None] < share
-    true = video.float() / 255
-    return torch.cat([true[:, :-n], torch.where(sampled, own, true[:, -n:])], dim=1)
