@@ -11,6 +11,7 @@ from evlib.utils.errors import EvlibError
 
 Data = Annotated[Path, arg(help="folder that holds the data sets, each as its archive unpacks", metavar="DIR")]
 Name = Annotated[str, Positional, arg(help="sst2, cifar10, ..., lasot: see `python -m evlib tasks`", metavar="TASK")]
+Names = Annotated[str, Positional, arg(help="a task, or several for one network: sst2+cifar10, or all", metavar="TASK")]
 Out = Annotated[Path, Positional, arg(help="folder to write to", metavar="OUT")]
 Run = Annotated[Path, Positional, arg(help="run folder", metavar="RUN")]
 Hub = Annotated[str, Positional, arg(help="run folder or Hugging Face Hub id", metavar="RUN")]
@@ -50,11 +51,11 @@ def miniatures(out: Out, seed: int = 0) -> None:
 
 
 @app.command
-def refilm(out: Out, data: Data = Path("data"), clips: int = 3000, seed: int = 0) -> None:
+def augment_tracking(out: Out, data: Data = Path("data"), clips: int = 3000, seed: int = 0) -> None:
     """Make many training clips for tracking from the training sequences of LaSOT, or of data in its layout."""
-    from evlib.synthetic import refilm
+    from evlib.synthetic import augmented_tracking
 
-    print(f"{refilm.write(data, out, clips, seed):,} clips in {out / 'LaSOT'}")
+    print(f"{clips:,} clips in {augmented_tracking.write(data, out, clips, seed)}")
 
 
 @app.command
@@ -78,7 +79,7 @@ def encode(task: Name, data: Data = Path("data"), out: Path | None = None) -> No
 
 @app.command
 def train(
-    task: Name,
+    task: Names,
     out: Path,
     data: Data = Path("data"),
     preset: str = "demo",
@@ -90,20 +91,19 @@ def train(
 ) -> None:
     """Train a network, or continue where it was stopped. --steps end it; without them --minutes do, by the clock."""
     from evlib.data import tasks
-    from evlib.scoring.curve import AccuracyByKind, ScoreByTask
+    from evlib.scoring.curve import AccuracyByKind
     from evlib.training.distributed import Distributed
     from evlib.training.train import train
 
-    chosen = tasks.named(task, data)
+    chosen = tasks.parse(task, data)
     config = tasks.config(chosen, preset, **_settings(set), minutes=minutes, steps=steps, seed=seed)
     config.require_end()  # before a data set is encoded for nothing
     dist = Distributed.start(device)
     if dist.is_main:  # one encodes, the others wait
         _store(task, data)
     dist.barrier()
-    store, by_kind = _store(task, data), chosen[0].answer.has_question
-    watch = ScoreByTask if len(chosen) > 1 else AccuracyByKind if by_kind else None
-    train(config, store, out, device, on_validation=watch and watch(store, out))
+    store, by_kind = _store(task, data), len(chosen) == 1 and chosen[0].answer.has_question
+    train(config, store, out, device, on_validation=AccuracyByKind(store, out) if by_kind else None)
 
 
 @app.command
@@ -120,24 +120,22 @@ def crossval(task: Name, steps: int, out: Path, data: Data = Path("data"), seed:
 
 @app.command
 def evaluate(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
-    """Score a run on the test split: RUN/metrics.json, predictions.csv, samples.png, errors.png and figures."""
-    from evlib.data import tasks
-    from evlib.data.encode import encode
+    """Score a run on the test split: RUN/metrics.json, predictions.csv, samples.png, errors.png and figures; of a run
+    with several tasks, in RUN/TASK."""
     from evlib.scoring.evaluate import evaluate
-    from evlib.training.checkpoint import read_config
 
-    chosen = tasks.named(read_config(run)["task"], data)
-    for task in chosen:
-        evaluate(run, encode(task, data), device, limit, out=run / task.name if len(chosen) > 1 else None)
+    for store, out in _rows(run, data):
+        evaluate(run, store, device, limit, out)
 
 
 @app.command
 def generate(run: Run, data: Data = Path("data"), device: str | None = None, limit: int | None = None) -> None:
-    """Generate the answers of the test split, RUN/generated.npz, for `evaluate` on a machine with Tesseract."""
+    """Generate the answers of the test split, RUN/generated.npz, for `evaluate` on a machine with Tesseract; of a run
+    with several tasks, in RUN/TASK."""
     from evlib.scoring.evaluate import generate_test_set
-    from evlib.training.checkpoint import read_config
 
-    generate_test_set(run, _store(read_config(run)["task"], data), device, limit)
+    for store, out in _rows(run, data):
+        generate_test_set(run, store, device, limit, out)
 
 
 @app.command
@@ -168,7 +166,9 @@ def predict(
     from evlib.utils import files
 
     model = load(run)
-    name, answer = model.task.name, model.task.answer
+    kind = question is not None, box is not None
+    task = next((t for t in model.tasks if (t.answer.has_question, t.answer.needs_box) == kind), model.tasks[0])
+    name, answer = task.name, task.answer
     if video is None and (question is not None or box is not None):
         raise EvlibError(f"--{'box' if question is None else 'question'} is about a video: name its file with --video.")
     if question is not None and not answer.has_question:
@@ -179,7 +179,7 @@ def predict(
         raise EvlibError(f"{name} answers questions about a video: give both --video and --question.")
     parts = [Image(read_image(image))] if image else []
     parts += [Audio(*read_sound(audio))] if audio else []
-    parts += [model.task.clip(video, parse_box(box) if box is not None else None)] if video else []
+    parts += [task.clip(video, parse_box(box) if box is not None else None)] if video else []
     parts += [Text(words) for words in (text, question) if words is not None]
     if not parts:
         raise EvlibError("Nothing to answer: give --text, --image, --audio or --video.")
@@ -297,8 +297,19 @@ def _store(task: str, data: Path):
     from evlib.data.encode import encode
     from evlib.data.union import union
 
-    stores = [encode(task, data) for task in tasks.named(task, data)]
+    stores = [encode(task, data) for task in tasks.parse(task, data)]
     return stores[0] if len(stores) == 1 else union(stores)
+
+
+def _rows(run: Path, data: Path):
+    """For every task of a run, its store and the folder of its results."""
+    from evlib.data import tasks
+    from evlib.data.encode import encode
+    from evlib.training.checkpoint import read_config
+
+    chosen = tasks.parse(read_config(run)["task"], data)
+    for task in chosen:
+        yield encode(task, data), run if len(chosen) == 1 else run / task.name
 
 
 def _settings(pairs: tuple[str, ...]) -> dict:

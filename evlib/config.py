@@ -81,7 +81,7 @@ class TrainConfig:
     window: int = 3  # px, at most 4: of 64 px, only 4 are left at the fifth scale; the usual 11 needs 176 px images
     validations: int = 10  # per run, evenly spaced; the weights with the best score are saved
     validation_size: int = 256  # sequences
-    mixture: str = "equal"  # of a network trained on several tasks: how often each comes, see data.union.probabilities
+    task_weights: str = "equal"  # of several tasks: how often each is drawn, see data.union.probabilities
     short_first: bool = False  # curriculum: the shortest sequences for a third of the steps, then the shorter half
     questions_first: str = ""  # curriculum: only questions matching this regex, for the first 1/16 of the steps
     augment: Augment = "none"  # augmentation of the inputs, see training.augment; the paper does not mention any

@@ -134,16 +134,16 @@ def check(name: str, n_in: int, n_out: int, spoil=None, **changes) -> int:
 
 def check_run() -> int:
     """A run that a CPU began goes on to its end: its checkpoint is loaded, the store becomes resident, the plan is
-    uploaded, and the loop trains, validates and saves. The host may wait for the device where a number is reported,
-    three times at each validation, and nowhere else. Returns a step's kernels."""
+    uploaded, and the loop gathers, trains, validates and saves. The host may wait for the device where a number is
+    reported, three times at each validation, and nowhere else. Returns a step's kernels."""
     config = preset("demo").override(compile="off", optimizer="muon", batch=16, steps=9, validations=2)
     losses.blur.cache_clear()
     begun, video = Learner(config, NextFrame(config.model)), torch.zeros(16, 4, 3, 64, 64, dtype=torch.uint8)
     folder = tempfile.TemporaryDirectory()
     run = Path(folder.name)
     save_checkpoint(run, begun, State(step=1, losses=[begun.step(Batch(video, 3, 1))]))
-    frames, sequences = torch.zeros(50, 64, 64, 3, dtype=torch.uint8), torch.arange(160, dtype=torch.int32) % 50
-    split = Split("train", frames, sequences.view(40, 4), pd.DataFrame({"n_in": [3] * 40, "n_out": [1] * 40}))
+    frames, sequences = torch.zeros(50, 64, 64, 3, dtype=torch.uint8), torch.arange(800, dtype=torch.int32) % 50
+    split = Split("train", frames, sequences.view(200, 4), pd.DataFrame({"n_in": [3] * 200, "n_out": [1] * 200}))
     gpu, waits, kernels = torch.device("cuda"), [], []
     losses.blur.cache_clear()
     try:
@@ -154,17 +154,25 @@ def check_run() -> int:
                 learner, state = Learner(config, NextFrame(config.model)), State()
             assert resume(run, learner, state) == "cpu" and state.step == 1
 
+            class Watched:
+                def __getitem__(self, step: int) -> Batch:
+                    with Watch() as watch:
+                        batch = batches[step]
+                    kernels.append(watch.kernels)
+                    return batch
+
             def counted(batch: Batch, progress: float) -> torch.Tensor:
                 with Watch() as watch:
                     loss = step(batch, progress)
-                kernels.append(watch.kernels)
+                kernels[-1] += watch.kernels
                 return loss
 
+            _ = batches[state.step]  # uploads the epoch's plan
             step, learner.step = learner.step, counted
             wait = mock.patch("torch.Tensor.item", lambda tensor: waits.append(state.step) or 0.5)
             with wait, mock.patch.object(training, "REPORT", 3600):
                 one = Distributed(0, 1, gpu)
-                training.loop(config, learner, state, batches, validation, run, one, lambda line: None)
+                training.loop(config, learner, state, Watched(), validation, run, one, lambda line: None)
             assert state.step == 9 and state.validated == 2
             assert waits == [5] * 3 + [9] * 3, f"the host waited after the steps {waits}"
         assert load_weights(run) and resume(run, begun, State()) == "cuda"

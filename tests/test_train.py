@@ -141,7 +141,7 @@ def test_the_best_weights_are_saved_and_loaded_again(finished):
     out, _ = finished
     net = NextFrame.from_pretrained(out)  # config.json beside them
     assert net.config == tiny().model
-    score, ssim = validate(net, tiny_store().split("validation"), 8)
+    score, ssim, _ = validate(net, tiny_store().split("validation"), 8)
     assert score == ssim == pytest.approx(training_info(out)["best_validation_ssim"], abs=1e-6)
 
 
@@ -260,7 +260,7 @@ def test_the_best_of_four_validations_is_saved(tmp_path, monkeypatch):
 
     def validate(net, split, size, loss_power):
         heads.append(net.head.weight.clone())
-        return scores[len(heads) - 1], 1 - scores[len(heads) - 1]
+        return scores[len(heads) - 1], 1 - scores[len(heads) - 1], {}
 
     monkeypatch.setattr(loop, "validate", validate)
     run(tmp_path)
@@ -287,7 +287,7 @@ def test_the_score_is_concave_and_the_ssim_is_plain(tmp_path):
     assert (log.validation_score < log.validation_ssim).all()
     assert info["best_validation_score"] == pytest.approx(log.validation_score.max())
     net, split = NextFrame.from_pretrained(tmp_path), tiny_store().split("validation")
-    score, ssim = validate(net, split, 10, 0.5)
+    score, ssim, _ = validate(net, split, 10, 0.5)
     distances = []
     for row in range(10):
         video = split.gather([row])
@@ -295,7 +295,7 @@ def test_the_score_is_concave_and_the_ssim_is_plain(tmp_path):
             distances.append(1 - ms_ssim(net(video[:, :-1], last=1)[:, 0], video[:, -1].float() / 255).item())
     assert ssim == pytest.approx(1 - np.mean(distances), abs=1e-5)
     assert score == pytest.approx(1 - concave(torch.tensor(distances), 0.5).mean().item(), abs=1e-5)
-    assert validate(net, split, 10) == (pytest.approx(ssim), pytest.approx(ssim))
+    assert validate(net, split, 10) == (pytest.approx(ssim), pytest.approx(ssim), {})
 
 
 # ---- random numbers --------------------------------------------------------------------------------------------------
@@ -760,7 +760,7 @@ def test_averaged_weights_are_validated_and_saved(tmp_path):
     best, last, ema = load_weights(tmp_path)["head.weight"], saved["net"]["head.weight"], saved["ema"]
     assert ema["updates"] == STEPS
     assert torch.equal(best, ema["net"]["head.weight"]) and not torch.equal(best, last)
-    _, ssim = validate(NextFrame.from_pretrained(tmp_path), tiny_store().split("validation"), 8)
+    _, ssim, _ = validate(NextFrame.from_pretrained(tmp_path), tiny_store().split("validation"), 8)
     assert ssim == pytest.approx(training_info(tmp_path)["best_validation_ssim"], abs=1e-6)
 
 

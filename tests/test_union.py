@@ -2,20 +2,21 @@
 
 import json
 import re
-import time
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from evlib.config import preset
 from evlib.data import tasks
 from evlib.data.encode import encode
-from evlib.data.union import JoinedFrames, Mixture, probabilities, union
+from evlib.data.union import ConcatFrames, Mixture, probabilities, union, with_own_frames
 from evlib.frames.parts import Audio, Clip, Image, Text
-from evlib.scoring.curve import ScoreByTask
+from evlib.model import NextFrame
 from evlib.scoring.predict import Model
-from evlib.training.train import train
+from evlib.training.train import train, validate
 from evlib.utils.errors import EvlibError
 
 NAMES = ["sst2", "cifar10"]
@@ -44,7 +45,7 @@ def test_every_sequence_is_that_of_its_part(stores, both):
 
 def test_frames_of_several_parts_are_indexed_in_any_order():
     parts = [np.random.default_rng(i).integers(0, 255, (n, 64, 64, 3), dtype=np.uint8) for i, n in enumerate((3, 1, 4))]
-    joined, copied = JoinedFrames(parts), torch.from_numpy(np.concatenate(parts))
+    joined, copied = ConcatFrames(parts), torch.from_numpy(np.concatenate(parts))
     for index in (torch.tensor([[7, 0, 3], [2, 4, 7]]), torch.tensor([5, 6]), torch.tensor([], dtype=torch.long)):
         assert torch.equal(joined[index], copied[index])
     assert joined.nbytes == copied.nbytes
@@ -68,22 +69,11 @@ def test_a_sample_has_equally_many_of_every_task(both):
     assert sample.equals(both.split("validation").sample(40).metadata)
 
 
-def test_a_million_sequences_are_an_index_only(stores):
-    """A union of large stores takes seconds, and memory for the index alone."""
-    rows = np.resize(np.arange(len(stores[0].sequences)), 500_000)
-    large = [
-        type(store)(
-            store.path,
-            store.manifest,
-            store.frames,
-            store.sequences[np.resize(rows, 500_000) % len(store.sequences)],
-            store.metadata.iloc[np.resize(rows, 500_000) % len(store.sequences)],
-        )
-        for store in stores
-    ]
-    started = time.perf_counter()
-    whole = union(large)
-    assert len(whole.sequences) == len(whole.metadata) == 1_000_000 and time.perf_counter() - started < 20
+def test_a_task_without_sequences_to_train_on_is_refused(stores):
+    rows = stores[1].metadata.split != "validation"
+    less = replace(stores[1], sequences=stores[1].sequences[rows], metadata=stores[1].metadata[rows])
+    with pytest.raises(EvlibError, match="cifar10: expected examples of the split 'validation'"):
+        union([stores[0], less])
 
 
 # ---- which task comes next -------------------------------------------------------------------------------------------
@@ -102,7 +92,7 @@ class Numbered:
 
 
 def test_shares_are_kept_and_no_batch_is_left_out(both):
-    mixture = Mixture(both.split("train"), "0.8,0.2", 0, Numbered)
+    mixture = Mixture(both.split("train"), "4,1", 0, Numbered)
     seen = [mixture[step] for step in range(9000)]
     for name, share in zip(NAMES, (0.8, 0.2), strict=True):
         numbers = [number for task, number in seen if task == name]
@@ -116,17 +106,31 @@ def test_a_mixture_depends_on_seed_and_step_alone(both):
 
 
 @pytest.mark.parametrize(
-    ("mixture", "expected"),
-    [("equal", [0.5, 0.5]), ("size", [0.9, 0.1]), ("size^0.5", [0.75, 0.25]), ("0.3,0.7", [0.3, 0.7])],
+    ("weights", "expected"),
+    [
+        ("equal", [0.5, 0.5]),
+        ("size", [0.9, 0.1]),
+        ("size^0.5", [0.75, 0.25]),
+        ("3,7", [0.3, 0.7]),
+        ("0.1,1e-9", [1, 0]),
+    ],
 )
-def test_shares(mixture, expected):
-    assert probabilities(mixture, {"a": 900, "b": 100}) == pytest.approx(expected)
+def test_shares(weights, expected):
+    assert probabilities(weights, {"a": 900, "b": 100}) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("mixture", ["0.5,0.4", "-0.5,1.5", "1", "0,1", "much", "size^x", "nan,1", ""])
-def test_bad_shares_are_one_sentence(mixture):
-    with pytest.raises(EvlibError, match=r"mixture: expected equal, size, .* of each of a, b.*; found"):
-        probabilities(mixture, {"a": 1, "b": 1})
+@pytest.mark.parametrize("weights", ["1,1,1", "-0.5,1.5", "1", "0,1", "much", "size^x", "nan,1", "inf,1", ""])
+def test_bad_shares_are_one_sentence(weights):
+    with pytest.raises(EvlibError, match=r"task_weights: expected equal, size, .* for each of a, b.*; found"):
+        probabilities(weights, {"a": 1, "b": 1})
+
+
+def test_each_part_has_its_own_frames_alone(stores, both):
+    """So that a GPU has to hold no more than these."""
+    for name, store in zip(NAMES, stores, strict=True):
+        part = with_own_frames(both.split("train").by_task()[name])
+        assert np.shares_memory(part.frames.numpy(), store.frames)
+        assert torch.equal(part.gather([7]), store.split("train").gather([7]))
 
 
 # ---- training on a union ---------------------------------------------------------------------------------------------
@@ -149,20 +153,45 @@ def test_a_run_that_was_stopped_continues_bit_for_bit(both, tmp_path, monkeypatc
     monkeypatch.setattr("evlib.training.train.CHECKPOINT", 0.0)
     with pytest.raises(Stopped):
         train(config(8), both, tmp_path / "parts", "cpu", lambda line: None, stop)
-    parts = train(config(8), both, tmp_path / "parts", "cpu", lambda line: None, ScoreByTask(both, tmp_path / "parts"))
+    parts = train(config(8), both, tmp_path / "parts", "cpu", lambda line: None)
     assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
     assert json.loads((parts / "config.json").read_text())["task"] == "sst2+cifar10"
-    assert (parts / "validation.csv").read_text().startswith("step,sst2,cifar10\n")
+    log = pd.read_csv(parts / "log.csv").dropna()
+    assert np.allclose(log.validation_ssim, log[["validation_ssim_sst2", "validation_ssim_cifar10"]].mean(axis=1))
+
+
+def test_every_task_counts_equally_in_validation(both):
+    """Whatever number of answer frames it has."""
+    split = both.split("validation")
+    uneven = split.select(np.flatnonzero((split.metadata.task == "sst2") | (split.metadata.index % 7 == 0)))
+    _, ssim, by_task = validate(NextFrame(config(1).model), uneven, 1000)
+    assert set(by_task) == set(NAMES) and ssim == pytest.approx(sum(by_task.values()) / 2)
+
+
+def test_settings_for_one_task_are_refused():
+    for name, value in (("short_first", True), ("questions_first", "What"), ("augment", "flip")):
+        with pytest.raises(EvlibError, match=f"{name} is for one task; found 2"):
+            tasks.config([tasks.get(task) for task in NAMES], "demo", steps=2, **{name: value})
+
+
+def test_bad_weights_leave_no_run(both, tmp_path):
+    with pytest.raises(EvlibError, match="task_weights"):
+        train(config(2).override(task_weights="1"), both, tmp_path / "run", "cpu", lambda line: None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_network_is_scored_on_every_task(command, miniature, tmp_path):
     out, small = tmp_path / "run", ["--set", "width=12", "--set", "heads=2", "--set", "validations=1"]
     status, *_ = command("train", "sst2+cifar10", "--data", miniature, "--out", out, "--steps", "2", *small)
     assert status == 0
+    assert command("generate", out, "--data", miniature, "--limit", "4")[0] == 0
     status, printed, _ = command("evaluate", out, "--data", miniature, "--limit", "4")
     assert status == 0 and "sst2:" in printed and "cifar10:" in printed
     for name in NAMES:
         assert json.loads((out / name / "metrics.json").read_text())["task"] == name
+        assert (out / name / "generated.npz").exists()
+    status, printed, _ = command("predict", out, "--text", "a good film", "--out", tmp_path / "strip.png")
+    assert status == 0 and printed.split()[0] in ("negative", "positive")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +240,7 @@ GRAY, COLOR = np.full((3, 64, 64, 3), 90, np.uint8), np.random.default_rng(0).in
         ([Clip(GRAY, [(1, 1, 9, 9), None, None])], ["lasot"]),
         ([Clip(COLOR), Text("what color ?")], ["clevrer", "tgifqa"]),
     ],
+    ids=lambda value: None if isinstance(value[0], str) else type(value[0]).__name__,
 )
 def test_what_is_asked_tells_how_to_read(parts, expected):
     model = Model(None, {"task": "+".join(tasks.TASKS), "store": {}})
@@ -220,10 +250,15 @@ def test_what_is_asked_tells_how_to_read(parts, expected):
 def test_words_of_several_tasks_are_one_vocabulary():
     words = {"clevrer": ["red", "cube"], "tgifqa": ["red", "dog"], "sst2": ["positive"]}
     model = Model(None, {"task": "clevrer+tgifqa+sst2", "store": {"vocabulary": words}})
-    assert model.vocabulary_of(model.tasks_for([Clip(COLOR), Text("what ?")])) == ["cube", "dog", "red"]
+    assert model.vocabulary(model.tasks_for([Clip(COLOR), Text("what ?")])) == ["cube", "dog", "red"]
 
 
 def test_parts_that_no_task_has_are_one_sentence():
     model = Model(None, {"task": "sst2+clevrer", "store": {}})
     with pytest.raises(EvlibError, match=r"trained on Text \(sst2\), Clip and Text \(clevrer\); found Image."):
         model.tasks_for([Image(COLOR[0])])
+
+
+def test_without_another_choice_looks_do_not_matter():
+    model = Model(None, {"task": "sst2+tinyvirat", "store": {}})
+    assert [task.name for task in model.tasks_for([Clip(GRAY)])] == ["tinyvirat"]

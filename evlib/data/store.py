@@ -36,7 +36,7 @@ class VideoStore:
 
     path: Path
     manifest: dict
-    frames: np.ndarray  # uint8 (N, 64, 64, 3); of a union: JoinedFrames
+    frames: np.ndarray  # uint8 (N, 64, 64, 3); of a union: ConcatFrames
     sequences: np.ndarray  # int32 (S, T)
     metadata: pd.DataFrame  # COLUMNS
 
@@ -129,10 +129,18 @@ class Split:
         return [self.frames[row[a : a + n].long()].cpu().numpy() for row, (a, n) in zip(self.sequences, shapes)]
 
     def sample(self, size: int) -> Split:
-        """`size` random sequences in order, the same every time; of a union, equally many of every task."""
-        tasks = self.metadata.task if "task" in self.metadata else pd.Series("", index=self.metadata.index)
-        order, share = np.random.default_rng(0).permutation(len(self)), -(-size // tasks.nunique())
+        """About `size` random sequences in order, the same every time; of a union, equally many of every task."""
+        order, tasks = np.random.default_rng(0).permutation(len(self)), self._tasks()
+        share = -(-size // tasks.nunique())
         return self.select(np.sort(tasks.iloc[order].groupby(tasks, sort=False).head(share).index.values))
+
+    def by_task(self) -> dict[str, Split]:
+        """Of a union, the sequences of each task; otherwise all, under ""."""
+        tasks = self._tasks()
+        return {name: self.select(np.flatnonzero(tasks == name)) for name in tasks.unique()}
+
+    def _tasks(self) -> pd.Series:
+        return self.metadata.task if "task" in self.metadata else pd.Series("", index=self.metadata.index)
 
     def shapes(self) -> dict[tuple[int, int], np.ndarray]:
         """(n_in, n_out) -> rows of that shape."""

@@ -1,15 +1,15 @@
 """Several encoded data sets as one, for a network that is trained on all of them (section 5.2).
 
-    store = union([encode(task, data) for task in tasks.named("sst2+cifar10")])
+    store = union([encode(task, data) for task in tasks.parse("sst2+cifar10", data)])
     train(config, store, out)      # as ever: the loop sees sequences of frames
 
-The frames of the parts stay where they are, memory-mapped; only the index of sequences is copied. A column "task" of
-the metadata says which part a sequence is from, and `Mixture` which part the next batch is from.
+As with torch's ConcatDataset, nothing is copied but the index: the frames stay where they are, memory-mapped. A column
+"task" of the metadata says which data set a sequence is from, and `Mixture` which one the next batch is from.
 """
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from evlib.data.batches import Batch, Batches
 from evlib.data.store import Split, VideoStore
 from evlib.utils.errors import EvlibError
 
-PLANNED = 4096  # steps whose parts are drawn at a time
+PLANNED = 4096  # steps whose tasks are drawn at a time
 
 
-class JoinedFrames:
+class ConcatFrames:
     """Arrays uint8 (N, 64, 64, 3) one after the other, without a copy. Indexed like one tensor on the CPU."""
 
     device = torch.device("cpu")
@@ -36,18 +36,14 @@ class JoinedFrames:
 
     def __getitem__(self, index: Tensor) -> Tensor:
         """Indices int64 (...) -> uint8 (..., 64, 64, 3)."""
-        flat = index.flatten()
-        if len(flat) and (part := self._part(flat[0])) == self._part(flat.min()) == self._part(flat.max()):
-            return self.parts[part][index - self.starts[part]]  # as in every batch
-        frames = torch.empty(len(flat), *self.parts[0].shape[1:], dtype=torch.uint8)
-        which = torch.bucketize(flat, torch.tensor(self.starts[1:]), right=True)
+        which = self.part_of(index)
+        frames = torch.empty(*index.shape, *self.parts[0].shape[1:], dtype=torch.uint8)
         for part in which.unique().tolist():
-            here = which == part
-            frames[here] = self.parts[part][flat[here] - self.starts[part]]
-        return frames.view(*index.shape, *frames.shape[1:])
+            frames[which == part] = self.parts[part][index[which == part] - self.starts[part]]
+        return frames
 
-    def _part(self, index: Tensor) -> int:
-        return bisect_right(self.starts, int(index)) - 1
+    def part_of(self, index: Tensor) -> Tensor:
+        return torch.bucketize(index, torch.tensor(self.starts[1:]), right=True)
 
     @property
     def nbytes(self) -> int:
@@ -55,13 +51,17 @@ class JoinedFrames:
 
 
 def union(stores: Sequence[VideoStore]) -> VideoStore:
-    """The stores of several tasks as one. Raises EvlibError if they were rendered by different renderers."""
+    """The stores of several tasks as one. Raises EvlibError if one has no sequences to train on or to be validated on,
+    or if they were rendered by different renderers."""
     names = [store.manifest["task"] for store in stores]
+    for store in stores:
+        for split in ("train", "validation"):
+            store.split(split)  # EvlibError if a task has nothing to train on, or to be validated on
     renderers = {store.manifest["renderer"]: str(store.path) for store in stores}
     if len(renderers) > 1:
         found = ", ".join(f"{path} by {renderer}" for renderer, path in renderers.items())
         raise EvlibError(f"All data sets must be rendered by the same renderer, found {found}: encode them again.")
-    frames = JoinedFrames([store.frames for store in stores])
+    frames = ConcatFrames([store.frames for store in stores])
     length = max(store.sequences.shape[1] for store in stores)
     sequences = np.full((sum(len(store.sequences) for store in stores), length), -1, np.int32)
     row = 0
@@ -75,7 +75,7 @@ def union(stores: Sequence[VideoStore]) -> VideoStore:
         "task": "+".join(names),
         "dataset": ", ".join(part["dataset"] for part in parts.values()),
         "renderer": stores[0].manifest["renderer"],
-        "data": "miniature" if any(part["data"] == "miniature" for part in parts.values()) else "real",
+        "data": " and ".join(sorted({part["data"] for part in parts.values()})),
         "examples": hashlib.sha256(" ".join(part["examples"] for part in parts.values()).encode()).hexdigest()[:16],
         "vocabulary": {name: part["vocabulary"] for name, part in parts.items()},
     }
@@ -83,22 +83,22 @@ def union(stores: Sequence[VideoStore]) -> VideoStore:
 
 
 class Mixture:
-    """The batches of a union, each from one task. Which one is drawn at random, with fixed probabilities, and depends
-    only on the seed and the step. `make` turns a task's split into its Batches."""
+    """The batches of a union, each from one task. The task of a batch is drawn at random, with fixed probabilities, and
+    depends only on the seed and the step. `make` turns a task's split into its Batches."""
 
-    def __init__(self, split: Split, mixture: str, seed: int, make: Callable[[Split], Batches]):
-        rows = {name: np.flatnonzero(split.metadata.task == name) for name in split.metadata.task.unique()}
-        self.probabilities = probabilities(mixture, {name: len(part) for name, part in rows.items()})
-        self.parts = [make(split.select(part)) for part in rows.values()]
+    def __init__(self, split: Split, weights: str, seed: int, make: Callable[[Split], Batches]):
+        parts = split.by_task()
+        self.probabilities = probabilities(weights, {name: len(part) for name, part in parts.items()})
+        self.parts = [make(with_own_frames(part)) for part in parts.values()]
         self.resident, self.seed = all(part.resident for part in self.parts), seed
-        self.plan = np.empty((0, 2), int)  # of every step: the part, and which of its batches
+        self.plan = np.empty((0, 2), int)  # of every step: the task's number, and which of its batches
 
     def __getitem__(self, step: int) -> Batch:
         while step >= len(self.plan):
-            rng = np.random.default_rng([self.seed, len(self.plan)])
-            chosen = rng.choice(len(self.parts), size=PLANNED, p=self.probabilities)
-            counts = np.cumsum(chosen[:, None] == np.arange(len(self.parts)), axis=0) - 1
-            counts += np.bincount(self.plan[:, 0], minlength=len(self.parts))
+            rng, n = np.random.default_rng([self.seed, len(self.plan)]), len(self.parts)
+            chosen = rng.choice(n, size=PLANNED, p=self.probabilities)
+            counts = np.cumsum(chosen[:, None] == np.arange(n), axis=0) - 1
+            counts += np.bincount(self.plan[:, 0], minlength=n)
             index = np.take_along_axis(counts, chosen[:, None], axis=1)
             self.plan = np.concatenate([self.plan, np.hstack([chosen[:, None], index])])
         part, index = self.plan[step].tolist()
@@ -109,19 +109,28 @@ class Mixture:
             yield from part.one_of_each_shape()
 
 
-def probabilities(mixture: str, sizes: dict[str, int]) -> np.ndarray:
-    """The share of batches of each task. mixture: "equal", "size" (by the number of sequences), "size^0.5" (by a power
-    of it), or one share per task, in order: "0.5,0.25,0.25". EvlibError unless they are positive and add up to 1."""
-    power = {"equal": "0", "size": "1"}.get(mixture, mixture.removeprefix("size^"))
-    expected = f"mixture: expected equal, size, size^0.5 or a positive share of each of {', '.join(sizes)}"
+def with_own_frames(split: Split) -> Split:
+    """A union's split of one task, with the frames of that task alone: so many have to fit on a GPU."""
+    part = int(split.frames.part_of(split.sequences[0, 0]))
+    sequences = torch.where(split.sequences < 0, -1, split.sequences - split.frames.starts[part])
+    return replace(split, frames=split.frames.parts[part], sequences=sequences)
+
+
+def probabilities(weights: str, sizes: dict[str, int]) -> np.ndarray:
+    """How often each task is drawn: float (tasks,), which add up to 1. weights: "equal", "size" (by the number of
+    sequences), "size^0.5" (by a power of it), or a number per task, in order: "3,1". EvlibError unless all are
+    positive."""
     try:
-        if mixture in ("equal", "size") or mixture.startswith("size^"):
-            shares = np.array(list(sizes.values()), float) ** float(power)
-            shares /= shares.sum()
+        if weights in ("equal", "size"):
+            values = np.ones(len(sizes)) if weights == "equal" else np.array([*sizes.values()], float)
+        elif weights.startswith("size^"):
+            values = np.array([*sizes.values()], float) ** float(weights.removeprefix("size^"))
         else:
-            shares = np.array([float(share) for share in mixture.split(",")])
+            values = np.array([float(weight) for weight in weights.split(",")])
     except ValueError:
-        raise EvlibError(f"{expected}; found {mixture!r}.") from None
-    if len(shares) != len(sizes) or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
-        raise EvlibError(f"{expected}, which add up to 1; found {mixture!r}.")
-    return shares
+        values = np.empty(0)
+    if len(values) != len(sizes) or not (values > 0).all() or not np.isfinite(values).all():
+        names = ", ".join(sizes)
+        expected = f"equal, size, size^0.5 or a positive number for each of {names}, such as 3,1"
+        raise EvlibError(f"task_weights: expected {expected}; found {weights!r}.")
+    return values / values.sum()

@@ -151,6 +151,8 @@ def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str
     for weights in published.glob(f"runs/*/{EXPORTED}"):
         source, run = weights.parent, results / "runs" / weights.parent.name
         trained_on = json.loads((source / "config.json").read_text())["store"]
+        if trained_on["task"] not in tasks.TASKS:  # several tasks: no row of the table
+            continue
         task = tasks.get(trained_on["task"])
         if (run / EXPORTED).exists() or not task.find(data):
             continue

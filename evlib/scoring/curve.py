@@ -1,4 +1,4 @@
-"""Validation during training, by kind of question or by task: callbacks for `evlib.train`."""
+"""Validation accuracy during training, by kind of question: a callback for `evlib.train`."""
 
 from pathlib import Path
 
@@ -10,11 +10,9 @@ from evlib.data.store import Split, VideoStore
 from evlib.generation import generate_answers
 from evlib.model import NextFrame
 from evlib.scoring.ocr import TemplateReader
-from evlib.training.train import validate
 from evlib.utils import files
 
 VALIDATION = "validation.csv"
-SEQUENCES = 64  # of each of several tasks
 
 
 class AccuracyByKind:
@@ -29,23 +27,8 @@ class AccuracyByKind:
     def __call__(self, step: int, net: NextFrame, validation: Split) -> None:
         read = self.reader.read(np.concatenate(generate_answers(net, validation, self.task.answer.n_frames)))
         right, parts = validation.metadata.answer == read, self.task.subsets(validation.metadata)
-        add_row(self.path, step, {"all": right.mean(), **{name: right[rows].mean() for name, rows in parts.items()}})
-
-
-class ScoreByTask:
-    """Adds a row to RUN/validation.csv at every validation of a network with several tasks: the step, and the mean
-    MS-SSIM, 0..1, of the answers to each task, as `validate` computes it."""
-
-    def __init__(self, store: VideoStore, run: str | Path):
-        self.path, self.names = Path(run) / VALIDATION, store.manifest["task"].split("+")
-
-    def __call__(self, step: int, net: NextFrame, validation: Split) -> None:
-        parts = {name: validation.select(np.flatnonzero(validation.metadata.task == name)) for name in self.names}
-        add_row(self.path, step, {name: validate(net, part, SEQUENCES)[1] for name, part in parts.items()})
-
-
-def add_row(path: Path, step: int, scores: dict[str, float]) -> None:
-    table = pd.DataFrame([{"step": step, **scores}])
-    if path.exists():  # a resumed run may repeat a validation
-        table = pd.concat([pd.read_csv(path).query("step < @step"), table])
-    files.write_text(path, table.round(4).to_csv(index=False))
+        row = {"step": step, "all": right.mean(), **{name: right[rows].mean() for name, rows in parts.items()}}
+        table = pd.DataFrame([row])
+        if self.path.exists():  # a resumed run may repeat a validation
+            table = pd.concat([pd.read_csv(self.path).query("step < @step"), table])
+        files.write_text(self.path, table.round(4).to_csv(index=False))

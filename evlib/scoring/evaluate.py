@@ -53,7 +53,7 @@ def evaluate(
         if all(done.get(key) == value for key, value in about.items()):
             return done
 
-    generated, split, config, seconds = _generate(run, store, device, limit, about, log)
+    generated, split, config, seconds = _generate(run, store, device, limit, out, about, log)
     task, vocabulary = tasks.get(store.manifest["task"]), store.manifest["vocabulary"]
     by, started = scorer(task.answer), time.perf_counter()
     with progress.bar(f"{task.name}: reading {len(generated):,} answers", log=log):
@@ -95,21 +95,28 @@ def generate_test_set(
     store: VideoStore,
     device: str | None = None,
     limit: int | None = None,
+    out: str | Path | None = None,
     log: Callable[[str], None] = log_line,
 ) -> Path:
-    """Generates the answers of the test split (its first `limit` rows) into RUN/generated.npz, compressed. `evaluate`
-    with the same limit then uses that file, on any machine."""
-    run, about = Path(run), _about(run, store, limit)
-    generated, *_ = _generate(run, store, device, limit, about, log)
+    """Generates the answers of the test split (its first `limit` rows) into generated.npz, compressed, in `out` or the
+    run's folder. `evaluate` with the same limit and `out` then uses that file, on any machine."""
+    run, out, about = Path(run), Path(out or run), _about(run, store, limit)
+    generated, *_ = _generate(run, store, device, limit, out, about, log)
     counts = [len(frames) for frames in generated]
-    with files.atomic(run / GENERATED) as temporary, open(temporary, "wb") as file:
+    with files.atomic(out / GENERATED) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, about=_mark(about), frames=np.concatenate(generated), counts=counts)
-    log(f"{store.manifest['task']}: {len(generated):,} answers generated -> {run / GENERATED}")
-    return run / GENERATED
+    log(f"{store.manifest['task']}: {len(generated):,} answers generated -> {out / GENERATED}")
+    return out / GENERATED
 
 
 def _generate(
-    run: Path, store: VideoStore, device: str | None, limit: int | None, about: dict, log: Callable[[str], None]
+    run: Path,
+    store: VideoStore,
+    device: str | None,
+    limit: int | None,
+    out: Path,
+    about: dict,
+    log: Callable[[str], None],
 ) -> tuple[list[np.ndarray], Split, dict, dict]:
     """Answers uint8 (T, 64, 64, 3) of the test split, the split, the run's settings, and the seconds it took."""
     device = find_device(device)
@@ -127,18 +134,18 @@ def _generate(
     split, answer = store.split("test", device), tasks.get(store.manifest["task"]).answer
     split = split if limit is None else split.head(limit)
     started = time.perf_counter()
-    generated = _generated_before(run, about, split)
+    generated = _generated_before(out, about, split)
     if generated is None:
         with progress.bar(f"{store.manifest['task']}: generating answers", len(split), log=log) as bar:
             generated = generate_answers(net, split, answer.n_frames, BATCH, bar.update)
     return generated, split, config, {"generate": round(time.perf_counter() - started, 1)}
 
 
-def _generated_before(run: Path, about: dict, split: Split) -> list[np.ndarray] | None:
+def _generated_before(out: Path, about: dict, split: Split) -> list[np.ndarray] | None:
     """What `generate_test_set` wrote, if it belongs to these weights and these examples."""
-    if not (run / GENERATED).exists():
+    if not (out / GENERATED).exists():
         return None
-    with np.load(run / GENERATED, allow_pickle=False) as found:
+    with np.load(out / GENERATED, allow_pickle=False) as found:
         if str(found["about"]) != _mark(about) or len(found["counts"]) != len(split):
             return None
         return np.split(found["frames"], np.cumsum(found["counts"])[:-1])

@@ -31,39 +31,41 @@ class Model:
     config: dict
 
     @property
-    def task(self) -> Task:
-        return tasks.get(self.config["task"])
-
-    @property
     def tasks(self) -> list[Task]:
         return [tasks.get(name) for name in self.config["task"].split("+")]
 
     @property
-    def vocabulary(self) -> list[str]:
-        return self.vocabulary_of([self.task])
+    def task(self) -> Task:
+        """The only task. Raises EvlibError if there are several."""
+        if len(self.tasks) > 1:
+            raise EvlibError(f"This network was trained on several tasks, {self.config['task']}: name one.")
+        return self.tasks[0]
 
-    def vocabulary_of(self, chosen: list[Task]) -> list[str]:
+    def vocabulary(self, chosen: Sequence[Task]) -> list[str]:
+        """The words that the answers of these tasks are matched to."""
         known = self.config["store"]["vocabulary"]
         return known if isinstance(known, list) else sorted({word for task in chosen for word in known[task.name]})
 
     def tasks_for(self, parts: Sequence[Part]) -> list[Task]:
-        """What is asked: of a network with several tasks, those whose questions have the kinds of these parts: text; a
-        picture; a sound; a clip and a text; a clip with a box in it, one in gray, or any other. EvlibError if none."""
+        """The tasks whose inputs are parts of these types, in this order. Of tasks that take a clip alone, a clip with
+        a box is for tracking, a gray one for colorization, any other for classification. EvlibError if there is none.
+        """
         if len(self.tasks) == 1:
             return self.tasks
-        if not (fitting := [task for task in self.tasks if task.fits(parts)]):
+        fitting = [task for task in self.tasks if task.inputs == tuple(map(type, parts))]
+        if not fitting:
             known = ", ".join(f"{' and '.join(kind.__name__ for kind in t.inputs)} ({t.name})" for t in self.tasks)
             found = " and ".join(type(part).__name__ for part in parts)
             raise EvlibError(f"This network was trained on {known}; found {found or 'nothing'}.")
-        return fitting
+        return [task for task in fitting if task.is_meant(parts)] or fitting
 
     def predict(self, *parts: Part) -> Prediction:
-        """Renders the parts, generates the answer's frames, and reads them as the answers of the tasks that these parts
-        can be a question of.
+        """Renders the parts, generates the answer's frames, and reads them; with several tasks, the parts decide which
+        one is meant (`tasks_for`).
 
         For tracking, a clip is cut so that the temporal encoding has room for all of its frames twice."""
-        most, asked = self.net.config.max_frames, self.tasks_for(parts)
-        task = asked[0]
+        most, chosen = self.net.config.max_frames, self.tasks_for(parts)
+        task = chosen[0]
         if isinstance(task.answer, BoxesAnswer):
             parts = [_first_frames(part, (most - 1) // 2) for part in parts]
         rendered = render_example(Example(list(parts), []), task.max_inputs)
@@ -74,7 +76,7 @@ class Model:
         device = next(self.net.parameters()).device
         video = torch.from_numpy(inputs).movedim(-1, -3)[None].to(device)
         frames = to_uint8(generate(self.net, video, count))[0].numpy()
-        prediction = scorer(task.answer).read_one(frames, self.vocabulary_of(asked))
+        prediction = scorer(task.answer).read_one(frames, self.vocabulary(chosen))
         return replace(prediction, frames=frames, inputs=inputs, n_truncated=rendered.n_truncated)
 
 

@@ -65,6 +65,8 @@ def train(
         if dist.is_main:
             log(f"{config.task}: already trained -> {out}")
         return out
+    device, train_split = dist.device, store.split("train")
+    batches = _batches(config, train_split, dist, log)
     if dist.is_main:
         files.write_text(out / "config.json", json.dumps(settings, indent=2))
         for name in ("env.json", EXPORTED):  # of a finished run
@@ -72,11 +74,10 @@ def train(
         if config.steps and config.minutes:
             log(f"{config.task}: {config.steps:,} steps, about {config.minutes:g} minutes")
 
-    device = dist.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     torch.manual_seed(config.seed)
-    train_split, validation = store.split("train"), store.split("validation", device)
+    validation = store.split("validation", device)
     net = NextFrame(config.model).to(device)
     if config.init_from is not None:
         load_init(net, out, config.init_from)
@@ -95,7 +96,6 @@ def train(
     if dist.is_main and stopped_on not in (None, device.type):
         log(f"{config.task}: continues on {device.type}, was stopped on {stopped_on}: other rounding and dropout")
 
-    batches = _batches(config, train_split, dist, log)
     compile_seconds = learner.prepare(batches.one_of_each_shape()) if learner.compiled else 0.0
     loop(config, learner, state, batches, validation, out, dist, log, on_validation)
     if dist.is_main:
@@ -156,11 +156,11 @@ def loop(
             bar.update(min(progress, 1.0) - bar.n)
             n_due = int(progress * settings.validations)
             validates = n_due > state.validated or progress >= 1
-            score = ssim = None
+            score, ssim, by_task = None, None, {}
             if validates:
                 state.validated = max(n_due, state.validated)
                 with uncompiled(learner.compiled):
-                    score, ssim = validate(
+                    score, ssim, by_task = validate(
                         learner.eval_model, validation, settings.validation_size, settings.loss_power
                     )
                     if on_validation is not None and dist.is_main:
@@ -177,6 +177,7 @@ def loop(
                     "frames_per_second": round(state.frames / max(now - state.reported, 1e-6)),
                     "validation_ssim": ssim,
                     "validation_score": score,
+                    **{f"validation_ssim_{name}": value for name, value in by_task.items()},
                 }
                 state.log.append(row)
                 bar.set_postfix_str(f"loss {row['loss']:.3f}, SSIM {max(state.best_ssim, 0):.3f}")
@@ -203,21 +204,25 @@ def stream_seed(seed: int, step: int, purpose: int, rank: int = 0) -> int:
 
 
 @torch.inference_mode()
-def validate(net: NextFrame, split: Split, size: int, loss_power: float = 1.0) -> tuple[float, float]:
+def validate(net: NextFrame, split: Split, size: int, loss_power: float = 1.0) -> tuple[float, float, dict[str, float]]:
     """Score and mean MS-SSIM, 0..1, of the predicted answer frames of `size` sequences, given the true frames before
-    them (teacher forcing).
+    them (teacher forcing); of several tasks, each counts equally, and the third value is the MS-SSIM of each.
 
     The score is 1 - the mean concave distance, as in the loss; at power 1 it equals the mean MS-SSIM. The weights with
     the best score are saved."""
     net.eval()
-    distances, split = [], split.sample(size)
-    for rows in split.batches(64):
-        n_out = int(split.metadata.n_out.values[rows[0]])
-        video = split.gather(rows)
-        predicted, target = net(video[:, :-1], last=n_out), video[:, -n_out:].float() / 255
-        distances.append(1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1)))
-    distance = torch.cat(distances)
-    return 1 - concave(distance, loss_power).mean().item(), 1 - distance.mean().item()
+    parts, scores, ssim = split.sample(size).by_task(), [], {}
+    for name, part in parts.items():
+        distances = []
+        for rows in part.batches(64):
+            n_out = int(part.metadata.n_out.values[rows[0]])
+            video = part.gather(rows)
+            predicted, target = net(video[:, :-1], last=n_out), video[:, -n_out:].float() / 255
+            distances.append(1 - ms_ssim(predicted.flatten(0, 1), target.flatten(0, 1)))
+        distance = torch.cat(distances)
+        scores.append(1 - concave(distance, loss_power).mean().item())
+        ssim[name] = 1 - distance.mean().item()
+    return sum(scores) / len(scores), sum(ssim.values()) / len(ssim), ssim if len(ssim) > 1 else {}
 
 
 class Stopwatch:
@@ -258,7 +263,7 @@ def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str
     if config.train.questions_first:
         stages = questions_first(split, config.train.questions_first) + stages
     if "task" in split.metadata:
-        batches = Mixture(split, config.train.mixture, config.seed, make)
+        batches = Mixture(split, config.train.task_weights, config.seed, make)
     else:
         batches = Curriculum(split, config.steps, stages, make) if stages else make(split)
     if not batches.resident and dist.is_main:

@@ -4,7 +4,7 @@ A new task is one file and one line here; a task defined anywhere else uses `@ta
 
 from pathlib import Path
 
-from evlib.config import Config, nearest, preset
+from evlib.config import CURRICULA, Config, nearest, preset
 from evlib.data.tasks.audiomnist import FSDD, AudioMNIST
 from evlib.data.tasks.base import Item, Task
 from evlib.data.tasks.cifar10 import CIFAR10
@@ -15,10 +15,8 @@ from evlib.data.tasks.tgifqa import TGIFQA
 from evlib.data.tasks.tinyvirat import Colorization, TinyVIRAT
 from evlib.utils.errors import EvlibError
 
-__all__ = ["TASKS", "Item", "Task", "config", "found", "get", "named", "register"]
+__all__ = ["TASKS", "Item", "Task", "config", "found", "get", "parse", "register"]
 
-# Preset demo for several tasks at once.
-JOINT = {"stem": 32, "copy": True, "l1": 0.5, "validations": 20, "validation_size": 512}
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (SST2(), CIFAR10(), TinyVIRAT(), AudioMNIST(), FSDD(), CLEVRER(), TGIFQA(), LaSOT(), Colorization())
@@ -42,7 +40,7 @@ def get(name: str) -> Task:
     return TASKS[name]
 
 
-def named(names: str, data: Path) -> list[Task]:
+def parse(names: str, data: Path) -> list[Task]:
     """The tasks of "sst2", of "sst2+cifar10", or of "all": all whose data lies under `data`. EvlibError without any,
     and if one is named twice."""
     chosen = found(data) if names == "all" else [get(name) for name in names.split("+")]
@@ -54,11 +52,15 @@ def named(names: str, data: Path) -> list[Task]:
 
 
 def config(chosen: list[Task], preset_name: str, **changes) -> Config:
-    """The settings of a run on one task, or on several."""
+    """The settings of a run on one task, or on several: then the preset without any task's own settings, and the batch
+    of the task with the smallest. EvlibError for settings that have no meaning for several tasks."""
     if len(chosen) == 1:
         return chosen[0].config(preset_name, **changes)
-    own = JOINT if preset_name == "demo" else {}
-    return preset(preset_name).override(task="+".join(task.name for task in chosen), **{"batch": 8, **own, **changes})
+    settings = preset(preset_name).override(task="+".join(task.name for task in chosen), **changes)
+    for name in (*CURRICULA, "augment"):
+        if getattr(settings.train, name) != getattr(preset(preset_name).train, name):
+            raise EvlibError(f"{name} is for one task; found {len(chosen)}: {settings.task}.")
+    return settings if settings.train.batch else settings.override(batch=min(task.batch for task in chosen))
 
 
 def found(data: Path) -> list[Task]:

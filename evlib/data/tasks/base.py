@@ -45,7 +45,7 @@ class Task(ABC):
     folders: tuple[str, ...]  # under --data, where the official archive unpacks to; the first one found is used
     fallback_folders: tuple[str, ...] = ()  # other data in the same layout, used if the official one is not there
     batch: int  # Table 1
-    inputs: tuple[type, ...] = ()  # the kinds of parts of a question, in order; see `fits`
+    inputs: tuple[type, ...] = ()  # types of the input parts, in order; needed if a network has several tasks
     answer: Answer  # what is to be read from the generated frames
     max_inputs: int | None = None  # frames before the separator (Table 1's input length counts the separator, too)
     demo: dict = {}  # settings that differ from preset demo for this task
@@ -85,9 +85,9 @@ class Task(ABC):
         """A video file as input of this task; `box`: the target in its first frame, in the video's own pixels."""
         raise EvlibError(f"{self.name} is not about videos: found {path}.")
 
-    def fits(self, parts: Sequence[Part]) -> bool:
-        """Whether these parts can be a question of this task: how a network with several tasks tells which is meant."""
-        return tuple(map(type, parts)) == self.inputs
+    def is_meant(self, parts: Sequence[Part]) -> bool:
+        """Whether parts of this task's types look like its inputs: decides between tasks with equal types."""
+        return True
 
     def config(self, preset_name: str, **changes) -> Config:
         """The settings of a run: a preset, this task's own settings, then `changes`; default batch as in Table 1."""

@@ -70,8 +70,8 @@ class LaSOT(Task):
         starts = np.linspace(0, max(0, len(boxes) - FRAMES), CLIPS).round().astype(int).tolist()
         return [start for start in dict.fromkeys(starts) if start == 0 or boxes[start] is not None]
 
-    def fits(self, parts):
-        return super().fits(parts) and bool(parts[0].boxes)
+    def is_meant(self, parts):
+        return bool(parts[0].boxes)
 
     def clip(self, path, box=None):
         if box is None:

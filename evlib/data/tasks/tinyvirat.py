@@ -58,8 +58,8 @@ class TinyVIRAT(Task):
                 part, source = "test" if split == "test" else hold_out(camera), str((folder / file).relative_to(root))
                 yield Item(part, partial(self.example, folder / file, labels), source, group=camera)
 
-    def fits(self, parts):
-        return super().fits(parts) and not parts[0].boxes and not is_gray(parts[0].frames)
+    def is_meant(self, parts):
+        return not parts[0].boxes and not is_gray(parts[0].frames)
 
     def clip(self, path, box=None):
         return Clip(read_video(path, spread(FRAMES)))
@@ -80,8 +80,8 @@ class Colorization(TinyVIRAT):
     augment = "none"  # input and answer must stay aligned
     demo = VIDEO_OUTPUT
 
-    def fits(self, parts):
-        return Task.fits(self, parts) and not parts[0].boxes and is_gray(parts[0].frames)
+    def is_meant(self, parts):
+        return not parts[0].boxes and is_gray(parts[0].frames)
 
     def clip(self, path, box=None):
         return Clip(to_gray(read_video(path, first(FRAMES))))
