@@ -27,8 +27,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None = None, last: int | None = None) -> Tensor:
         """(B', L, K) -> (B', last, K): queries from the last `last` positions only, keys and values from all."""
@@ -43,7 +42,11 @@ class Attention(nn.Module):
         return self.out(rearrange(y, "b h l d -> b l (h d)"))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.0)
+        if q.dtype != torch.bfloat16 or q.is_cuda:
+            return F.scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.0)
+        scores = q * q.shape[-1] ** -0.5 @ k.mT  # in bfloat16 on a CPU, up to three times as fast as torch's own
+        weights = (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(dim=-1)
+        return F.dropout(weights, self.dropout, self.training).to(v.dtype) @ v
 
 
 class Block(nn.Module):
@@ -168,10 +171,9 @@ class NextFrame(
         self.copy = Copy(K, config.max_frames) if config.copy else None
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
-        if config.zero_init:
-            for block in (*self.encoder, *self.middle, *self.decoder):
-                for last in (block.space.out, block.time.out, block.mlp[-1]):
-                    nn.init.zeros_(last.weight)
+        for block in (*self.encoder, *self.middle, *self.decoder) if config.zero_init else ():
+            for last in (block.space.out, block.time.out, block.mlp[-1]):
+                nn.init.zeros_(last.weight)
 
     @staticmethod
     def _init(module: nn.Module) -> None:
@@ -198,9 +200,8 @@ class NextFrame(
         x = self.merge(rearrange(x, "b t (g i h j) k -> b t (g h) (i j k)", i=2, j=2, h=G // 2)) + self.pos_embed[1]
         last = T if last is None else last
         reach = min(T, last + len(self.decoder))
-        for block in self.middle[:-1]:
-            x = block(x, cache)
-        x = self.middle[-1](x, cache, last=reach)
+        for block in self.middle:
+            x = block(x, cache, last=reach if block is self.middle[-1] else None)
         x = rearrange(self.unmerge(x), "b t (g h) (i j k) -> b t (g i h j) k", i=2, j=2, h=G // 2)
         x = self.mix(torch.cat([x, skip[:, T - reach :]], dim=-1)) + self.pos_embed[2]
         for block in self.decoder:
@@ -242,8 +243,7 @@ def neighbors(grid: int) -> Tensor:
 
 
 def causal(T: int, past: int, window: int | None, device: torch.device) -> Tensor | None:
-    """(T, past + T) bool: which frames each of T new frames may attend to; None: all of them.
-    A cache may hold fewer frames than it has seen; `past` counts those it holds."""
+    """(T, past + T) bool: which frames T new ones may attend to, with `past` in the cache; None: all of them."""
     if T == 1 and window is None:
         return None
     new, old = torch.arange(past, past + T, device=device)[:, None], torch.arange(past + T, device=device)

@@ -107,7 +107,7 @@ def read(folder: Path) -> Source:
 
 
 def crop(sources: Iterator[Source], rng: np.random.Generator) -> tuple[np.ndarray, Boxes]:
-    """A sequence through a moving window: uint8 (FRAMES, SIDE, SIDE, 3) and its boxes, of which the first is not None."""
+    """A sequence through a moving window: uint8 (FRAMES, SIDE, SIDE, 3), and its boxes; the first is not None."""
     source = next(sources)
     for _ in range(TRIES):
         times = sample_times(source, rng)

@@ -3,13 +3,11 @@ except for rounding and, with the compiler, the random numbers of dropout.
 """
 
 import platform
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from evlib.config import Config
 from evlib.model import Block
@@ -59,17 +57,9 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-@contextmanager
-def autocast(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+def autocast(dtype: torch.dtype, device: torch.device) -> AbstractContextManager:
     """Within a `with` statement, matrix products are computed in `dtype`."""
-    if dtype == torch.float32:
-        yield
-        return
-    # On a CPU, the backward pass of fused attention in bfloat16 is ten times slower than that of plain attention, on
-    # sequences as short as ours.
-    plain = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
-    with torch.autocast(device.type, dtype), plain:
-        yield
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
 def compiles(config: Config, device: torch.device) -> bool:

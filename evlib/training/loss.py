@@ -6,12 +6,11 @@ The same numbers as pytorch-msssim (a test compares them), with three difference
 * At a scale where two frames are opposites, the term is negative and a power of it is NaN. pytorch-msssim clamps it to
   zero, and with it the product of all scales: such a frame has no gradient. Here it is clamped to slightly above zero,
   so that the other scales still have a gradient.
-* The Gaussian window is applied as two small matrix products to the stacked local moments, not as ten convolutions:
-  several times faster on a CPU, where it would otherwise take a fifth of a small network's step.
+* The Gaussian window is applied as sums of shifted images, not as convolutions: ten times faster on a CPU, where it
+  would otherwise take most of a small network's step.
 """
 
 import math
-from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -43,31 +42,25 @@ def ms_ssim(x: Tensor, y: Tensor, window: int = 3) -> Tensor:
 
 
 def ssim_map(x: Tensor, y: Tensor, window: int, luminance: bool = True) -> Tensor:
-    """The contrast-structure term wherever the window fits, (N, C, W', H'), by default times the luminance term."""
-    across, down = (blur(size, window, x.device).T for size in (x.shape[-1], x.shape[-2]))
-
-    def moments(*maps: Tensor) -> Tensor:
-        # Across, then down. The second product leaves the maps transposed, which does not change their mean.
-        return (torch.stack(maps) @ across).mT @ down
-
-    mx, mxx, mxy = moments(x, x * x, x * y)
-    my, myy = moments(y, y * y)  # separately, because no gradient flows through them
+    """The contrast-structure term wherever the window fits, (N, C, H', W'), by default times the luminance term."""
+    moments = x, y, x * x, y * y, x * y
+    # One by one they stay in a CPU's cache; together they take a fifth of the kernels on a GPU.
+    blurred = blur(torch.stack(moments), window) if x.is_cuda else (blur(moment, window) for moment in moments)
+    mx, my, mxx, myy, mxy = blurred
     mx2, my2, mx_my = mx * mx, my * my, mx * my
     structure = (2 * (mxy - mx_my) + C2) / ((mxx - mx2) + (myy - my2) + C2)
     return structure * (2 * mx_my + C1) / (mx2 + my2 + C1) if luminance else structure
 
 
-@cache
-@torch.inference_mode(False)  # otherwise a matrix first made during validation could not be used in training
-def blur(size: int, window: int, device: torch.device) -> Tensor:
-    """The Gaussian window as a matrix (size - window + 1, size): each row is the window at one position."""
-    offset = torch.arange(window, device=device) - window // 2
-    weights = torch.exp(-(offset.float() ** 2) / (2 * SIGMA**2))
-    rows = size - window + 1
-    matrix = torch.zeros(rows, size, device=device)
-    start = torch.arange(rows, device=device)[:, None]
-    matrix.scatter_(1, start + torch.arange(window, device=device), (weights / weights.sum()).expand(rows, -1))
-    return matrix
+def blur(x: Tensor, window: int) -> Tensor:
+    """(..., H, W) -> (..., H', W'): the mean under the Gaussian window, wherever it fits."""
+    weights = [math.exp(-((i - window // 2) ** 2) / (2 * SIGMA**2)) for i in range(window)]
+    for dim in (-1, -2):
+        first, *others = (x.narrow(dim, i, x.shape[dim] - window + 1) for i in range(window))
+        x = first * (weights[0] / sum(weights))
+        for other, weight in zip(others, weights[1:], strict=True):
+            x = torch.add(x, other, alpha=weight / sum(weights))
+    return x
 
 
 def next_frame_loss(
