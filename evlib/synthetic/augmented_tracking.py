@@ -20,11 +20,11 @@ from evlib.data.tasks.base import hold_out
 from evlib.data.tasks.lasot import FRAMES, LaSOT, read_annotation
 from evlib.frames.parts import Box
 from evlib.frames.video import at, read_video
+from evlib.synthetic.lasot import SIDE, bounds
 from evlib.synthetic.video_writer import in_parallel
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 
-SIDE = 96  # px, of a clip's frames
 READ, LARGEST = 24, 320  # frames that are read of a real sequence; px, longest side to which they are reduced
 SEEN = 0.3  # a target of which a smaller share is visible counts as absent
 SPEEDS = (0.5, 1.0, 1.0, 1.5)  # frames of the sequence per frame of the clip, each as likely
@@ -207,12 +207,6 @@ def moving_target(source: Source, rng: np.random.Generator) -> tuple[np.ndarray,
         distance = (across**roundness + down[:, None] ** roundness) ** (1 / roundness)  # 1 at the edge
         opacity.append(np.clip((1 - distance) * min(size) / 2 + 0.5, 0, 1))
     return np.stack(colors).astype(np.float32), np.stack(opacity).astype(np.float32)
-
-
-def bounds(mask: np.ndarray) -> Box | None:
-    """The smallest box around the pixels of a mask, bool (H, W)."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1) if len(rows) else None
 
 
 def recolor(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:

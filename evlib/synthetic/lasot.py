@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from evlib.frames.parts import Box
 from evlib.synthetic.figures import Palette, Pen, automobile, cutout, enlarged, ship, turn
 from evlib.synthetic.video_writer import in_parallel
 
@@ -111,7 +112,7 @@ def sequence(kind: str, frames: int, rng: np.random.Generator) -> tuple[np.ndarr
         alpha = np.where(bar, 0, pixels[..., 3] / np.float32(255))[..., None]
         pictures.append(np.rint(alpha * pixels[..., :3] + (1 - alpha) * still).astype(np.uint8))
         seen = mask & ~bar
-        boxes.append(_box(seen) if seen.sum() >= GONE * mask.sum() else np.zeros(4, int))
+        boxes.append(bounds(seen) if seen.sum() >= GONE * mask.sum() else (0, 0, 0, 0))
     sentence = f"{first} and {second} {kind} moving quickly in front of a still background"
     return np.stack(pictures), np.stack(boxes), sentence
 
@@ -172,10 +173,10 @@ def _bar(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return bar if upright else bar.T
 
 
-def _box(mask: np.ndarray) -> np.ndarray:
-    """The smallest x, y, w, h around the pixels of a mask, bool (H, W)."""
+def bounds(mask: np.ndarray) -> Box:
+    """The smallest x, y, w, h around the pixels of a mask, bool (H, W), which has some."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return np.array([columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1])
+    return (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1)
 
 
 def _shade(name: str, rng: np.random.Generator) -> tuple[int, int, int]:
