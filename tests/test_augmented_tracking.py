@@ -15,6 +15,13 @@ from evlib.synthetic import augmented_tracking as augmented
 from evlib.utils.errors import EvlibError
 
 
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augmented, "in_parallel", lambda work, jobs: [work(job) for job in jobs])
+        yield
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     """Ten sequences of a green square that moves over black noise; one is held out for validation, one for testing."""
