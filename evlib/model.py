@@ -124,12 +124,12 @@ class ConvStem(nn.Module):
 
 
 class Copy(nn.Module):
-    """A pointer to earlier frames in pixel space: a weight per lag, a gate per patch. The head adds the difference."""
+    """A pointer to earlier frames in pixel space: a weight per lag, a gate per pixel. The head adds the difference."""
 
-    def __init__(self, width: int, max_frames: int):
+    def __init__(self, width: int, patch: int, max_frames: int):
         super().__init__()
         self.lags = nn.Parameter(torch.zeros(max_frames))  # entry i: the frame i + 1 steps before the predicted one
-        self.gate = nn.Linear(width, 1)
+        self.gate = nn.Linear(width, patch * patch)
 
     def forward(self, x: Tensor, frames: Tensor, cache: Cache | None = None) -> Tensor:
         """Tokens (B, last, N, K) and the frames up to them (B, T, 3, H, W) 0..1 -> log-odds (B, last, N, 3 * P * P)."""
@@ -139,7 +139,7 @@ class Copy(nn.Module):
         new, old = torch.arange(T - x.shape[1], T, device=x.device)[:, None], torch.arange(T, device=x.device)
         weights = self.lags[(new - old).clamp(min=0)].masked_fill(old > new, -torch.inf).softmax(dim=-1)
         odds = torch.einsum("ts,bschw->btchw", weights, frames).float().logit(eps=2e-3)  # eps: half a gray level
-        return self.gate(x) * rearrange(odds, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
+        return self.gate(x).repeat(1, 1, 1, 3) * rearrange(odds, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
 
 
 class NextFrame(
@@ -168,7 +168,7 @@ class NextFrame(
         self.decoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
         self.norm, self.head = nn.LayerNorm(K), nn.Linear(K, 3 * P * P, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))  # one per pixel: see init_output_bias
-        self.copy = Copy(K, config.max_frames) if config.copy else None
+        self.copy = Copy(K, P, config.max_frames) if config.copy else None
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
         for block in (*self.encoder, *self.middle, *self.decoder) if config.zero_init else ():

@@ -23,7 +23,7 @@ MINIATURE: dict[str, dict[str, Any]] = {
         "questions_first": "What (is the )?(shape|material)",
     },
     "colorization": {"steps": 550},
-    "lasot": {"steps": 2600},
+    "lasot": {"steps": 1300},
 }
 # Preset demo on real data: steps, and the settings in which a row differs from its miniature.
 REAL: dict[str, dict[str, Any]] = {

@@ -156,6 +156,14 @@ def curriculum(results: Path) -> pd.DataFrame:
     return table.assign(step=table.step.map("{:,}".format)).rename(columns=str.capitalize)
 
 
+def tracking(results: Path) -> pd.DataFrame:
+    """The variants in tracking.csv: IoU on validation sequences of LaSOT's miniature, which the network generates."""
+    table = pd.read_csv(results / "tracking.csv")
+    table = table.assign(steps=table.steps.map("{:,}".format), no_box=table.no_box.map("{:.1%}".format))
+    heads = ("Variant", "Muon's rate", "Seed", "Steps", "Minutes", "SSIM", "IoU", "No box found", "Sequences")
+    return table.set_axis(heads, axis=1)
+
+
 # Official training examples (the authors' counts; for LaSOT three clips per sequence) and the row of Table 1.
 DATA_SETS = (
     ("SST-2", 67_349, "Text Classification"),
@@ -215,6 +223,7 @@ def blocks(results: Path) -> dict[str, str]:
         "claims": claims(results / "demo"),
         "baselines": baselines(results),
         "curriculum": curriculum(results),
+        "tracking": tracking(results),
         "seeds": seeds(results),
         "recipes": recipes(results),
         "costs": costs(results),
