@@ -19,7 +19,7 @@ from evlib.config import SIZE, ModelConfig
 
 FRAME = 3 * SIZE * SIZE  # bytes of a frame in a store
 NEWTON_SCHULZ = 5  # iterations with which Muon orthogonalizes a gradient
-LOSS_MAPS = 11.25  # frame-sized float32 maps that MS-SSIM saves for its backward pass (counted)
+LOSS_MAPS = 7.55  # frame-sized float32 maps that MS-SSIM saves for its backward pass (counted)
 
 Optimizer = Literal["adamw", "muon"]
 Precision = Literal["float32", "bfloat16"]
