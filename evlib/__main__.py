@@ -70,10 +70,7 @@ def download(task: Name, data: Data = Path("data")) -> None:
 @app.command
 def encode(task: Name, data: Data = Path("data"), out: Path | None = None) -> None:
     """Turn official files into a store of frames (default: DIR/.evlib/TASK); does nothing if it is there."""
-    from evlib.data import tasks
-    from evlib.data.encode import encode
-
-    store = encode(tasks.get(task), data, out)
+    store = _store(task, data, out)
     print("{task}: {sequences:,} sequences of {frames:,} distinct frames".format(**store.manifest), "in", store.path)
 
 
@@ -91,6 +88,8 @@ def train(
 ) -> None:
     """Train a network, or continue where it was stopped. --steps end it; without them --minutes do, by the clock."""
     from evlib.data import tasks
+    from evlib.data.encode import encode
+    from evlib.data.union import union
     from evlib.scoring.curve import AccuracyByKind
     from evlib.training.distributed import Distributed
     from evlib.training.train import train
@@ -100,9 +99,11 @@ def train(
     config.require_end()  # before a data set is encoded for nothing
     dist = Distributed.start(device)
     if dist.is_main:  # one encodes, the others wait
-        _store(task, data)
+        for each in chosen:
+            encode(each, data)
     dist.barrier()
-    store, by_kind = _store(task, data), len(chosen) == 1 and chosen[0].answer.has_question
+    store = union([encode(each, data) for each in chosen])
+    by_kind = len(chosen) == 1 and chosen[0].answer.has_question
     train(config, store, out, device, on_validation=AccuracyByKind(store, out) if by_kind else None)
 
 
@@ -292,13 +293,11 @@ def reproduce(
         raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, [*PROFILES, 'seeds'])}")
 
 
-def _store(task: str, data: Path):
+def _store(task: str, data: Path, out: Path | None = None):
     from evlib.data import tasks
     from evlib.data.encode import encode
-    from evlib.data.union import union
 
-    stores = [encode(task, data) for task in tasks.parse(task, data)]
-    return stores[0] if len(stores) == 1 else union(stores)
+    return encode(tasks.get(task), data, out)
 
 
 def _rows(run: Path, data: Path):

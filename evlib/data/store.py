@@ -125,8 +125,10 @@ class Split:
 
     def outputs(self) -> list[np.ndarray]:
         """The true answer frames of every row: uint8 (n_out, 64, 64, 3) each."""
-        shapes = zip(self.metadata.n_in.values, self.metadata.n_out.values)
-        return [self.frames[row[a : a + n].long()].cpu().numpy() for row, (a, n) in zip(self.sequences, shapes)]
+        sequences, n_in, n_out = self.sequences.cpu().numpy(), self.metadata.n_in.values, self.metadata.n_out.values
+        index = np.concatenate([row[a : a + n] for row, a, n in zip(sequences, n_in, n_out)])
+        frames = self.frames[torch.as_tensor(index, device=self.frames.device).long()].cpu().numpy()
+        return np.split(frames, np.cumsum(n_out)[:-1])
 
     def sample(self, size: int) -> Split:
         """About `size` random sequences in order, the same every time; of a union, equally many of every task."""

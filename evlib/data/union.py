@@ -51,8 +51,10 @@ class ConcatFrames:
 
 
 def union(stores: Sequence[VideoStore]) -> VideoStore:
-    """The stores of several tasks as one. Raises EvlibError if one has no sequences to train on or to be validated on,
-    or if they were rendered by different renderers."""
+    """The stores of several tasks as one; a single store is returned as it is. Raises EvlibError if one of several has
+    no sequences to train on or to be validated on, or if they were rendered by different renderers."""
+    if len(stores) == 1:
+        return stores[0]
     names = [store.manifest["task"] for store in stores]
     for store in stores:
         for split in ("train", "validation"):

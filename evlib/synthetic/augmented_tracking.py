@@ -20,7 +20,7 @@ from evlib.data.tasks.base import hold_out
 from evlib.data.tasks.lasot import FRAMES, LaSOT, read_annotation
 from evlib.frames.parts import Box
 from evlib.frames.video import at, read_video
-from evlib.synthetic.lasot import SIDE, bounds
+from evlib.synthetic.lasot import SIDE, bounds, write_lists, write_pictures
 from evlib.synthetic.video_writer import in_parallel
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
@@ -70,8 +70,7 @@ def write(data: Path, out: Path, clips: int, seed: int = 0) -> Path:
         draft.mkdir()
         jobs = [(draft, n, folders[hold_out(n)] or folders["train"], [seed, i]) for i, n in enumerate(names)]
         in_parallel(write_clip, jobs)
-        for file, listed in (("training_set.txt", names), ("testing_set.txt", names[: len(CLIPS)])):
-            (draft / file).write_text("\n".join(listed) + "\n", encoding="utf-8")
+        write_lists(draft, names, names[: len(CLIPS)])
     return target
 
 
@@ -84,9 +83,7 @@ def write_clip(job: tuple[Path, str, list[Path], list[int]]) -> None:
     if rng.random() < 0.5:
         frames, boxes = frames[:, :, ::-1], [box and (SIDE - box[0] - box[2], *box[1:]) for box in boxes]
     folder = draft / how / name
-    (folder / "img").mkdir(parents=True)
-    for i, frame in enumerate(recolor(frames, rng), start=1):
-        Image.fromarray(frame).save(folder / "img" / f"{i:08d}.jpg", quality=90)
+    write_pictures(folder, recolor(frames, rng))
     lines = (",".join(f"{value:.2f}" for value in box or (0, 0, 0, 0)) for box in boxes)
     (folder / "groundtruth.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -94,12 +91,13 @@ def write_clip(job: tuple[Path, str, list[Path], list[int]]) -> None:
 @lru_cache(maxsize=100)
 def read(folder: Path) -> Source:
     boxes, frames, kept = read_annotation(folder)[:READ], [], []
-    for i, box in enumerate(boxes):
-        picture = Image.fromarray(read_video(folder / "img", at(i), size=None)[0])
-        scale = min(1.0, LARGEST / max(picture.size))
-        size = tuple(max(1, round(side * scale)) for side in picture.size)
+    pictures = read_video(folder / "img", at(*range(len(boxes))), size=None)
+    sides = pictures.shape[2:0:-1]
+    scale = min(1.0, LARGEST / max(sides))
+    size = tuple(max(1, round(side * scale)) for side in sides)
+    for picture, box in zip(pictures, boxes, strict=True):
         if box and (box := cut(tuple(value * scale for value in box), size)):
-            frames.append(np.asarray(picture.resize(size, Image.Resampling.BOX)))
+            frames.append(np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX)))
             kept.append(box)
     if not frames:
         raise EvlibError(f"{folder}: expected boxes inside the picture, found none in the first {READ} frames.")

@@ -73,18 +73,21 @@ def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
             (train if number % 7 else test).append(name)
             jobs.append((folder / kind / name, int(rng.integers(2**63))))
     in_parallel(write_sequence, jobs)
+    write_lists(folder, train, test)
+    return len(train), len(test)
+
+
+def write_lists(folder: Path, train: list[str], test: list[str]) -> None:
+    """training_set.txt and testing_set.txt."""
     for file, names in (("training_set.txt", train), ("testing_set.txt", test)):
         (folder / file).write_bytes(("\n".join(names) + "\n").encode())
-    return len(train), len(test)
 
 
 def write_sequence(job: tuple[Path, int]) -> None:
     """The folder of one sequence: img/, groundtruth.txt, full_occlusion.txt, out_of_view.txt and nlp.txt."""
     folder, seed = job
     pictures, boxes, sentence = sequence(folder.parent.name, FRAMES, np.random.default_rng(seed))
-    (folder / "img").mkdir(parents=True)
-    for i, picture in enumerate(pictures, start=1):
-        Image.fromarray(picture).save(folder / "img" / f"{i:08d}.jpg", quality=90)
+    write_pictures(folder, pictures)
     hidden = (boxes[:, 2] == 0).astype(int)
     texts = {
         "groundtruth": "\n".join(",".join(map(str, box)) for box in boxes.tolist()),
@@ -94,6 +97,13 @@ def write_sequence(job: tuple[Path, int]) -> None:
     }
     for name, text in texts.items():
         (folder / f"{name}.txt").write_bytes(f"{text}\n".encode())
+
+
+def write_pictures(folder: Path, pictures: np.ndarray) -> None:
+    """uint8 (T, H, W, 3) -> img/ in a sequence's new folder."""
+    (folder / "img").mkdir(parents=True)
+    for i, picture in enumerate(pictures, start=1):
+        Image.fromarray(picture).save(folder / "img" / f"{i:08d}.jpg", quality=90)
 
 
 def sequence(kind: str, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, str]:

@@ -235,13 +235,8 @@ def save_checkpoint(run: Path, learner: Learner, state: State) -> None:
     torch.save({"state": state.__dict__, **learner.state_dict()}, memory)
     with files.atomic(run / "resume.pt") as temporary:
         temporary.write_bytes(memory.getbuffer())
-    files.write_text(run / "log.csv", log_table(state.log).to_csv(index=False))
-
-
-def log_table(log: list[dict]) -> pd.DataFrame:
-    """LOG_COLUMNS, then those that only a run with several tasks has."""
-    table = pd.DataFrame(log, columns=None if log else LOG_COLUMNS)
-    return table[[*LOG_COLUMNS, *table.columns.difference(LOG_COLUMNS)]]
+    columns = dict.fromkeys([*LOG_COLUMNS, *(name for row in state.log for name in row)])  # several tasks have more
+    files.write_text(run / "log.csv", pd.DataFrame(state.log, columns=[*columns]).to_csv(index=False))
 
 
 def resume(run: Path, learner: Learner, state: State) -> str | None:
