@@ -128,7 +128,7 @@ class Copy(nn.Module):
 
     def __init__(self, width: int, patch: int, max_frames: int):
         super().__init__()
-        self.lags = nn.Parameter(torch.zeros(max_frames))  # entry i: the frame i + 1 steps before the predicted one
+        self.lag = nn.Linear(width, max_frames)  # output i: the frame i + 1 steps before the predicted one
         self.gate = nn.Linear(width, patch * patch)
 
     def forward(self, x: Tensor, frames: Tensor, cache: Cache | None = None) -> Tensor:
@@ -137,8 +137,9 @@ class Copy(nn.Module):
             frames = cache[self] = torch.cat([cache[self], frames], dim=1) if self in cache else frames
         T, P = frames.shape[1], SIZE // int(x.shape[2] ** 0.5)
         new, old = torch.arange(T - x.shape[1], T, device=x.device)[:, None], torch.arange(T, device=x.device)
-        weights = self.lags[(new - old).clamp(min=0)].masked_fill(old > new, -torch.inf).softmax(dim=-1)
-        odds = torch.einsum("ts,bschw->btchw", weights, frames).float().logit(eps=2e-3)  # eps: half a gray level
+        lags = self.lag(x.mean(dim=2)).gather(2, (new - old).clamp(min=0).expand(len(x), -1, -1))
+        weights = lags.masked_fill(old > new, -torch.inf).softmax(dim=-1)
+        odds = torch.einsum("bts,bschw->btchw", weights, frames).float().logit(eps=2e-3)  # eps: half a gray level
         return self.gate(x).repeat(1, 1, 1, 3) * rearrange(odds, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
 
 
@@ -149,9 +150,8 @@ class NextFrame(
     tags=["next-frame-prediction"],
     coders={ModelConfig: (lambda c: c.__dict__, lambda d: ModelConfig(**d))},
 ):
-    """Predicts, for every frame, the frame that follows it.
-
-    The mixin (`from_pretrained`, `push_to_hub`) reads the type of `model` at run time; do not postpone annotations."""
+    """Predicts, for every frame, the frame that follows it. The mixin (`from_pretrained`, `push_to_hub`) reads the type
+    of `model` at run time: do not postpone annotations."""
 
     def __init__(self, model: ModelConfig = ModelConfig()):  # noqa: B008 (frozen); `model` as in config.json
         super().__init__()
@@ -171,6 +171,8 @@ class NextFrame(
         self.copy = Copy(K, P, config.max_frames) if config.copy else None
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
+        if config.copy:
+            self.init_copy(None)
         for block in (*self.encoder, *self.middle, *self.decoder) if config.zero_init else ():
             for last in (block.space.out, block.time.out, block.mlp[-1]):
                 nn.init.zeros_(last.weight)
@@ -198,8 +200,7 @@ class NextFrame(
             x = block(x, cache)
         skip = x
         x = self.merge(rearrange(x, "b t (g i h j) k -> b t (g h) (i j k)", i=2, j=2, h=G // 2)) + self.pos_embed[1]
-        last = T if last is None else last
-        reach = min(T, last + len(self.decoder))
+        reach = min(T, (last := last or T) + len(self.decoder))
         for block in self.middle:
             x = block(x, cache, last=reach if block is self.middle[-1] else None)
         x = rearrange(self.unmerge(x), "b t (g h) (i j k) -> b t (g i h j) k", i=2, j=2, h=G // 2)
@@ -224,12 +225,11 @@ class NextFrame(
     @torch.no_grad()
     def init_copy(self, lag: int | None) -> None:
         """Makes the untrained network copy the frame `lag` frames before the predicted one. None: closes the gate."""
-        gate = self.copy.gate
-        for zero in (self.head.weight, gate.weight, gate.bias, *([] if lag is None else [self.output_bias])):
+        for zero in (self.head.weight, *self.copy.parameters(), *([] if lag is None else [self.output_bias])):
             nn.init.zeros_(zero)
         if lag is not None:
-            gate.bias.fill_(1.0)
-            self.copy.lags[lag - 1] = 12.0  # all but a thousandth of the weight
+            self.copy.gate.bias.fill_(1.0)
+            self.copy.lag.bias[lag - 1] = 12.0  # all but a thousandth of the weight
 
     @property
     def parameters_in_millions(self) -> float:

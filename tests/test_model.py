@@ -97,7 +97,7 @@ def test_an_untrained_network_copies_the_frame_that_it_is_told_to():
 
 def test_copying_never_looks_ahead_and_is_the_same_with_a_cache():
     net, frames = network(replace(SMALL, copy=True)), video(6).float() / 255
-    torch.nn.init.normal_(net.copy.lags)
+    torch.nn.init.normal_(net.copy.lag.weight)
     torch.nn.init.normal_(net.copy.gate.weight)
     with torch.no_grad():
         whole, cache = net(frames), {}

@@ -742,7 +742,7 @@ def test_blocks_are_compiled_for_training_alone_and_train_as_they_would(tmp_path
 def test_a_run_that_copies_starts_at_the_frame_that_comes_back(tmp_path):
     run(tmp_path, steps=1, copy=True)  # tiny_store's answers are the mean's, not an earlier frame's
     net = NextFrame.from_pretrained(tmp_path)
-    assert net.copy.lags.abs().max() < 0.1 and net.copy.gate.bias.abs().max() < 0.1
+    assert all(p.abs().max() < 0.1 for p in net.copy.parameters())
 
 
 def test_a_curriculum_needs_steps(tmp_path):
@@ -857,6 +857,16 @@ def test_an_exported_run_is_finished_and_a_start(tmp_path):
     assert len(run(first)) == len(lines)
     assert not (first / "model.fp16.safetensors").exists() and "exported" not in training_info(first)
     assert torch.equal(load_weights(first)["head.weight"].half().float(), exported["head.weight"])
+
+
+def test_a_deeper_network_that_copies_starts_as_the_other_one(tmp_path):
+    """With zero_init, what the other network lacks changes no prediction."""
+    run(tmp_path / "first", steps=2)
+    deeper = {"global_blocks": 2, "copy": True, "zero_init": True}
+    run(tmp_path / "second", init_from="first", steps=1, lr=0.0, muon_lr=0.0, **deeper)
+    first, second = (NextFrame.from_pretrained(tmp_path / name) for name in ("first", "second"))
+    frames = torch.randint(256, (2, 3, 3, 64, 64), dtype=torch.uint8)
+    assert len(first.middle) < len(second.middle) and torch.allclose(first(frames), second(frames), atol=1e-6)
 
 
 def test_a_start_that_is_not_there_or_does_not_fit(tmp_path):

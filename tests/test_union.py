@@ -11,12 +11,15 @@ import torch
 
 from evlib.config import preset
 from evlib.data import tasks
+from evlib.data.batches import Curriculum
 from evlib.data.encode import encode
+from evlib.data.store import Split
 from evlib.data.union import ConcatFrames, Mixture, probabilities, union, with_own_frames
 from evlib.frames.parts import Audio, Clip, Image, Text
 from evlib.model import NextFrame
 from evlib.scoring.predict import Model
-from evlib.training.train import train, validate
+from evlib.training.distributed import Distributed
+from evlib.training.train import _batches, train, validate
 from evlib.utils.errors import EvlibError
 
 NAMES = ["sst2", "cifar10"]
@@ -84,7 +87,7 @@ class Numbered:
 
     resident = True
 
-    def __init__(self, split):
+    def __init__(self, split, share):
         self.name = split.metadata.task.iloc[0]
 
     def __getitem__(self, step):
@@ -168,10 +171,36 @@ def test_every_task_counts_equally_in_validation(both):
     assert set(by_task) == set(NAMES) and ssim == pytest.approx(sum(by_task.values()) / 2)
 
 
-def test_settings_for_one_task_are_refused():
-    for name, value in (("short_first", True), ("questions_first", "What"), ("augment", "flip")):
-        with pytest.raises(EvlibError, match=f"{name} is for one task; found 2"):
-            tasks.config([tasks.get(task) for task in NAMES], "demo", steps=2, **{name: value})
+def test_augmentation_is_for_one_task():
+    with pytest.raises(EvlibError, match="augment is for one task; found 2"):
+        tasks.config([tasks.get(task) for task in NAMES], "demo", steps=2, augment="flip")
+
+
+def test_each_task_has_its_own_curriculum(both, monkeypatch):
+    """Its stages are shares of the steps that fall to this task, and a task without such questions has none."""
+    seen = []
+
+    class Seen(Curriculum):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            seen.append(arguments)
+
+    monkeypatch.setattr("evlib.training.train.Curriculum", Seen)
+    asked = both.metadata.assign(question=np.where(both.metadata.task == "cifar10", "What is it ?", ""))
+    settings = config(80).override(questions_first="What", task_weights="3,1")
+    _batches(settings, replace(both, metadata=asked).split("train"), Distributed.start("cpu"), print)
+    ((split, steps, stages, _),) = seen
+    assert set(split.metadata.task) == {"cifar10"} and steps == 20 and [end for end, _ in stages] == [1 / 16]
+    with pytest.raises(EvlibError, match="questions_first: no question begins with 'Why'; found: "):
+        _batches(settings.override(questions_first="Why"), both.split("train"), Distributed.start("cpu"), print)
+
+
+def test_tasks_that_copy_from_other_places_start_without_copying(both, tmp_path, monkeypatch):
+    """One lag cannot be right for all."""
+    lags = iter([3, None])
+    monkeypatch.setattr(Split, "best_lag", lambda split, mean: next(lags))
+    run = train(config(1).override(copy=True, lr=0.0), both, tmp_path, "cpu", lambda line: None)
+    assert all(p.abs().max() == 0 for p in NextFrame.from_pretrained(run).copy.parameters())
 
 
 def test_bad_weights_leave_no_run(both, tmp_path):

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from evlib.data.batches import Batch, Batches
+from evlib.data.batches import Batch, Batches, Curriculum
 from evlib.data.store import Split, VideoStore
 from evlib.utils.errors import EvlibError
 
@@ -86,12 +86,12 @@ def union(stores: Sequence[VideoStore]) -> VideoStore:
 
 class Mixture:
     """The batches of a union, each from one task. The task of a batch is drawn at random, with fixed probabilities, and
-    depends only on the seed and the step. `make` turns a task's split into its Batches."""
+    depends only on the seed and the step. `make` turns a task's split, and its share of the steps, into its batches."""
 
-    def __init__(self, split: Split, weights: str, seed: int, make: Callable[[Split], Batches]):
+    def __init__(self, split: Split, weights: str, seed: int, make: Callable[[Split, float], Batches | Curriculum]):
         parts = split.by_task()
         self.probabilities = probabilities(weights, {name: len(part) for name, part in parts.items()})
-        self.parts = [make(with_own_frames(part)) for part in parts.values()]
+        self.parts = [make(with_own_frames(part), p) for part, p in zip(parts.values(), self.probabilities)]
         self.resident, self.seed = all(part.resident for part in self.parts), seed
         self.plan = np.empty((0, 2), int)  # of every step: the task's number, and which of its batches
 

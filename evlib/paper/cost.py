@@ -77,8 +77,10 @@ def parameters(model: ModelConfig) -> int:
     vectors = 2 * (3 + 1) * K + (model.mlp + 1) * K + 3 * 2 * K  # of a block: biases of attentions and MLP, three norms
     blocks = (2 * model.local_blocks + model.global_blocks) * (sum(map(prod, _block_matrices(model))) + vectors)
     encodings = model.max_frames * K + (N + N // 4 + N) * K
-    ends = (3 * P * P * K + K) + 2 * K + K * 3 * P * P + N * 3 * P * P  # embed, norm, head, bias
-    ends += model.copy * (model.max_frames + K + 1)
+    ends = 3 * P * P * K + K if not model.stem else sum(prod(shape) + shape[0] for shape, _ in _convolutions(model))
+    ends += 4 * sum(_channels(model)[1:])  # a stem's two norms per stage
+    ends += 2 * K + K * 3 * P * P + N * 3 * P * P  # norm, head, bias
+    ends += model.copy * (K + 1) * (model.max_frames + P * P)
     return blocks + sum(map(prod, _level_matrices(model))) + encodings + ends
 
 
@@ -95,8 +97,22 @@ def _level_matrices(model: ModelConfig) -> list[tuple[int, int]]:
 
 
 def _muon_matrices(model: ModelConfig) -> list[tuple[int, int]]:
-    """Shapes of what `optim.make_optimizers` gives to Muon."""
-    return (2 * model.local_blocks + model.global_blocks) * _block_matrices(model) + _level_matrices(model)
+    """Shapes of what `optim.make_optimizers` gives to Muon; kernels as (out, 9 * in)."""
+    kernels = [(out, k * n) for (out, n, k), _ in _convolutions(model)]
+    return (2 * model.local_blocks + model.global_blocks) * _block_matrices(model) + _level_matrices(model) + kernels
+
+
+def _channels(model: ModelConfig) -> list[int]:
+    """Of a stem, between its stages; without one, nothing."""
+    return [3, *(model.stem * 2**i for i in range(model.patch.bit_length() - 2))] if model.stem else []
+
+
+def _convolutions(model: ModelConfig) -> list[tuple[tuple[int, int, int], int]]:
+    """A stem's kernels, in order: (out, in, 9) and the pixels of a frame at which each is applied."""
+    sizes, found = _channels(model), []
+    for i, (a, b) in enumerate(zip(sizes, sizes[1:])):
+        found += [(shape, (SIZE >> i + 1) ** 2) for shape in ((b, a, 9), (b, b, 9), (b, b, 9))]
+    return [*found, ((model.width, sizes[-1], 9), _patches(model))] if model.stem else []
 
 
 def _patches(model: ModelConfig) -> int:
@@ -116,9 +132,10 @@ def step_flops(
     model: ModelConfig, n_in: int, n_out: int, batch: int, optimizer: Optimizer = "adamw", last: int | None = None
 ) -> StepFlops:
     """A training step on `batch` sequences. For each product of the forward pass, the backward pass has two, the
-    gradients of weights and input; the frames need no gradient, so the patch embedding has only one."""
+    gradients of weights and input; the frames need no gradient, so a product with them has only one."""
     T = n_in + n_out - 1
-    network = batch * (3 * flops(model, n_in, n_out, last) - _embedding(model, T))
+    with_frames = _first(model, T) + model.copy * _copied(T, n_out if last is None else last)
+    network = batch * (3 * flops(model, n_in, n_out, last) - with_frames)
     return StepFlops(network, newton_schulz_flops(model) if optimizer == "muon" else 0.0)
 
 
@@ -151,11 +168,27 @@ def _forward(model: ModelConfig, T: int, last: int, past: int = 0) -> float:
     unmerge_and_mix = 2 * (reach * N // 4) * K * 4 * K + 2 * reach * N * 2 * K * K
     decoder = model.local_blocks * _block(model, N, reach, before + reach)
     head = 2 * last * N * K * 3 * P * P
-    return float(_embedding(model, T) + encoder + merge + middle + unmerge_and_mix + decoder + head)
+    copy = 2 * last * K * (model.max_frames + N * P * P) + _copied(past + T, last) if model.copy else 0
+    return float(_embedding(model, T) + encoder + merge + middle + unmerge_and_mix + decoder + head + copy)
 
 
 def _embedding(model: ModelConfig, T: int) -> float:
-    return 2.0 * T * _patches(model) * 3 * model.patch**2 * model.width
+    """A stem computes frames that are equal only once on a CPU; here they count each time."""
+    stem = 2.0 * T * sum(prod(shape) * pixels for shape, pixels in _convolutions(model))
+    return stem if model.stem else _first(model, T)
+
+
+def _first(model: ModelConfig, T: int) -> float:
+    """The layer that sees the pixels."""
+    if not model.stem:
+        return 2.0 * T * _patches(model) * 3 * model.patch**2 * model.width
+    shape, pixels = _convolutions(model)[0]
+    return 2.0 * T * prod(shape) * pixels
+
+
+def _copied(T: int, last: int) -> float:
+    """The weighted sums of earlier frames."""
+    return 2.0 * last * T * FRAME if T > 1 else 0.0
 
 
 def _block(model: ModelConfig, N: int, frames: int, keys: int, last: int | None = None) -> int:
@@ -185,8 +218,8 @@ def memory(
     float32); `data`: bytes of the encoded data set on the device, see `store_bytes`.
 
     Weights, gradients and optimizer are exact. Activations are within 5 % of what torch saves where attention is fused:
-    on a GPU, and on a CPU in float32 without dropout. Otherwise a CPU saves the attention weights as well, and with
-    dropout wider masks: a quarter more, and up to twice as much.
+    on a GPU, and on a CPU in float32 without dropout; those of a stem and of copying are left out. Otherwise a CPU
+    saves the attention weights as well, and with dropout wider masks: a quarter more, and up to twice as much.
     The peak that an allocator reports is some tens of percent above the total: temporaries, unused cached blocks.
     """
     count = parameters(model)

@@ -125,9 +125,10 @@ def _no_run(run: str | Path) -> EvlibError:
 
 
 def load_init(net: NextFrame, run: Path, init_from: str) -> None:
-    """Initializes `net`, the network of `run`, with the weights of another run of the same shape: a folder beside it,
-    or a path relative to the working directory or the project folder. A network that can already see and write has less
-    to learn (section 5.2)."""
+    """Initializes `net`, the network of `run`, with the weights of another run: a folder beside it, or a path relative
+    to the working directory or the project folder. A network that can already see and write has less to learn (section
+    5.2). The other one may have fewer global blocks, and no copying: what it lacks stays as it is, and with zero_init
+    this changes no prediction."""
     places = run.parent / init_from, Path(init_from), here(init_from)
     if not (other := next(filter(has_weights, places), None)):
         raise EvlibError(
@@ -135,10 +136,13 @@ def load_init(net: NextFrame, run: Path, init_from: str) -> None:
             "or start from nothing with `--set init_from=null`."
         )
     try:
-        net.load_state_dict(load_weights(other))
+        missing, unknown = net.load_state_dict(load_weights(other), strict=False)
+        reason = ", ".join([*unknown, *(name for name in missing if not name.startswith(("middle.", "copy.")))])
     except RuntimeError as error:
-        reason = textwrap.shorten(str(error), 160)
-        raise EvlibError(f"init_from: the network of {other} has another shape than this one ({reason}).") from None
+        reason = str(error)
+    if reason:
+        reason = textwrap.shorten(reason, 160)
+        raise EvlibError(f"init_from: the network of {other} has another shape than this one ({reason}).")
 
 
 # ---- finished runs ---------------------------------------------------------------------------------------------------

@@ -82,11 +82,13 @@ def train(
     if config.init_from is not None:
         load_init(net, out, config.init_from)
     elif config.train.mean_bias or config.model.copy:
-        mean = train_split.mean_output()
+        parts = train_split.by_task().values()
+        mean = torch.stack([part.mean_output() for part in parts]).mean(dim=0)
         if config.train.mean_bias:
             net.init_output_bias(mean.to(device))
         if config.model.copy:
-            net.init_copy(train_split.best_lag(mean))
+            lags = {part.best_lag(mean) for part in parts}
+            net.init_copy(lags.pop() if len(lags) == 1 else None)  # of several tasks, each has to learn its own
     learner, state = Learner(config, net, dist), State()
     stopped_on = resume(out, learner, state)
     dist.barrier()
@@ -254,19 +256,24 @@ def _check_shares(config: Config, dist: Distributed) -> None:
 
 
 def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str], None]) -> AnyBatches:
-    batch, shards = config.train.batch, config.train.shards
+    settings = config.train
+    batch, shards, n = settings.batch, settings.shards, dist.world_size
 
-    def make(part: Split) -> Batches:
+    def plain(part: Split) -> Batches:
         return Batches(part, Schedule(part, batch, config.seed, shards), dist.local_slice(batch), dist.device)
 
-    stages = short_first(split) if config.train.short_first else []
-    if config.train.questions_first:
-        stages = questions_first(split, config.train.questions_first) + stages
-    if "task" in split.metadata:
-        batches = Mixture(split, config.train.task_weights, config.seed, make)
-    else:
-        batches = Curriculum(split, config.steps, stages, make) if stages else make(split)
+    def make(part: Split, share: float = 1.0) -> Batches | Curriculum:
+        """`share`: of the run's steps, those on this task."""
+        stages = short_first(part) if settings.short_first else []
+        stages = questions_first(part, settings.questions_first) + stages if settings.questions_first else stages
+        return Curriculum(part, share * config.steps, stages, plain) if stages else plain(part)
+
+    if settings.questions_first and not questions_first(split, settings.questions_first):
+        examples = "; ".join(split.metadata.question[:3])
+        raise EvlibError(f"questions_first: no question begins with {settings.questions_first!r}; found: {examples}")
+    joint = "task" in split.metadata
+    batches = Mixture(split, settings.task_weights, config.seed, make) if joint else make(split)
     if not batches.resident and dist.is_main:
-        hint = f"; `--set shards={dist.world_size}` divides them among the GPUs" if dist.world_size > shards else ""
+        hint = f"; `--set shards={n}` divides them among the GPUs" if n > shards else ""
         log(f"{config.task}: the frames do not fit on the GPU and stay in main memory{hint}")
     return batches
