@@ -12,6 +12,7 @@
 #   ./reproduce.sh fast  --data DIR   the same network with a recipe that needs fewer steps: 5 to 25 minutes a row on a GPU
 #   ./reproduce.sh html               the executed notebooks, the README and the code as pages to read: .site/index.html
 #   ./reproduce.sh seeds              the miniature rows again with seeds 1 and 2
+#   ./reproduce.sh joint              one network for all miniatures beside a network for each; [--retrain] trains it (two hours)
 #   ./reproduce.sh setup              set up only
 #
 # What is finished is not run again; what was interrupted continues. All of it goes to results/local/, which git ignores;
@@ -119,7 +120,7 @@ case $mode in
         exec "$python" -m pytest tests/browser -m browser "$@"
         ;;
     html) setup; exec "$python" -m evlib.paper.site ;;
-    demo | real | paper | fast | seeds) setup; exec "$python" -m evlib reproduce "$mode" "$@" ;;
+    demo | real | paper | fast | seeds | joint) setup; exec "$python" -m evlib reproduce "$mode" "$@" ;;
     -h | --help | help) sed -n '2,/^set/ s/^# \{0,1\}//p' "$0" ;;
-    *) fail "unknown mode '$mode': expected nothing, lab, test, html, real, paper, fast, seeds or setup." ;;
+    *) fail "unknown mode '$mode': expected nothing, lab, test, html, real, paper, fast, seeds, joint or setup." ;;
 esac

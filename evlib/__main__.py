@@ -167,8 +167,7 @@ def predict(
     from evlib.utils import files
 
     model = load(run)
-    kind = question is not None, box is not None
-    task = next((t for t in model.tasks if (t.answer.has_question, t.answer.needs_box) == kind), model.tasks[0])
+    task = model.film_task(question is not None, box is not None)
     name, answer = task.name, task.answer
     if video is None and (question is not None or box is not None):
         raise EvlibError(f"--{'box' if question is None else 'question'} is about a video: name its file with --video.")
@@ -274,23 +273,26 @@ def bench(
 
 @app.command
 def reproduce(
-    profile: Annotated[str, Positional, arg(help="demo, real, paper, fast or seeds")],
+    profile: Annotated[str, Positional, arg(help="demo, real, paper, fast, seeds or joint")],
     data: Path | None = None,
     minutes: Annotated[float | None, arg(help="of training per row, instead of the steps it has")] = None,
     retrain: Annotated[bool, arg(help="train the rows whose weights are published, too")] = False,
     results: Annotated[Path | None, arg(help="folder to write (default: results/local/PROFILE)")] = None,
 ) -> None:
-    """What ./reproduce.sh runs: the notebooks of a profile, or the demo rows with more seeds."""
+    """What ./reproduce.sh runs: the notebooks of a profile, the demo rows with more seeds, or one network for all."""
     from evlib.config import nearest
+    from evlib.paper.joint import one_network
     from evlib.paper.runner import PROFILES, more_seeds, reproduce
     from evlib.paper.table2 import write_table2
 
     if profile == "seeds":
         write_table2(more_seeds())
+    elif profile == "joint":
+        one_network(results, retrain)
     elif profile in PROFILES:
         reproduce(profile, data, minutes, results, retrain)
     else:
-        raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, [*PROFILES, 'seeds'])}")
+        raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, [*PROFILES, 'seeds', 'joint'])}")
 
 
 def _store(task: str, data: Path, out: Path | None = None):

@@ -48,6 +48,7 @@ NAMES = [
     "10_table_2",
     "11_attention_maps",
     "12_add_your_own_modality",
+    "13_one_network",
 ]
 COPIES = sorted([*NAMES, f"{NAMES[4]}_clevrer"])  # executed for two tasks
 FOLDER = project() / "notebooks"

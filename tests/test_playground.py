@@ -10,13 +10,16 @@ import nbformat
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image as Pillow
 from PIL import ImageColor
 
+from evlib.config import preset
 from evlib.data import tasks
 from evlib.frames.boxes import render_box
 from evlib.frames.parts import Audio, Clip, Example, Image, Text, Word
 from evlib.frames.render import blank, word_frame
+from evlib.model import NextFrame
 from evlib.paper import playground
 from evlib.paper.playground import (
     BAR,
@@ -382,3 +385,49 @@ def test_a_stored_notebook_holds_no_controls(tmp_path):
     _tidy(tmp_path / "n.ipynb")
     written = json.loads((tmp_path / "n.ipynb").read_text())
     assert "widget" not in json.dumps(written) and len(written["cells"][0]["outputs"]) == 1
+
+
+# ------------------------------------------------------------------------------------------------ one network for all
+
+
+@pytest.fixture(scope="module")
+def joint() -> Model:
+    """A tiny network that was never trained, on all tasks."""
+    torch.manual_seed(0)
+    net = NextFrame(preset("demo").override(width=32, heads=1, global_blocks=1).model)
+    known = {name: task.answer.vocabulary(["red", "dog"]) for name, task in tasks.TASKS.items()}
+    return Model(net, {"task": "+".join(tasks.TASKS), "store": {"vocabulary": known}})
+
+
+def test_one_network_comes_first(joint, model, screen):
+    playground.ask_text({"sst2": model("sst2"), "all": joint}, "a dull film")
+    assert controls(screen, ipywidgets.Dropdown)[0].options == ("all", "sst2") and "<b>" in screen[1].data
+
+
+def test_a_film_is_answered_as_it_is_asked(joint, screen):
+    """A question, a box or neither decides which example is shown and how the answer is read."""
+    gray, box = Clip(np.full((6, 64, 64, 3), 90, np.uint8)), (4, 4, 20, 20)
+    boxed = Clip(np.full((3, 64, 64, 3), (9, 9, 90), np.uint8), [box, None, None])
+    red = Clip(np.full((3, 64, 64, 3), (90, 9, 9), np.uint8))
+    shown = {
+        "tinyvirat": Example([red], []),
+        "clevrer": Example([gray, Text("is it dull ?")], []),
+        "lasot": Example([boxed], []),
+    }
+    playground.ask_clip({"all": joint}, shown)
+    question, target = controls(screen, ipywidgets.Text)
+    assert question.layout.display is None and target.layout.display is None
+    assert (frame(screen, 0) == (90, 9, 9)).all()
+    question.value = "what color ?"
+    assert (frame(screen, 6) == word_frame("what")[:, 2:62]).all()
+    question.value, target.value = "", "4,4,20,20"
+    assert "in the last frame" in screen[1].data
+    assert "frames in color" in answer(joint, gray).answer
+
+
+def test_a_sound_and_a_picture_need_no_other_network(joint, screen):
+    sound, picture = Audio(np.zeros(8000, np.float32), 8000), Image(np.zeros((32, 32, 3), np.uint8))
+    shown = {"audiomnist": Example([sound], []), "cifar10": Example([picture], [])}
+    for ask in (playground.ask_sound, playground.ask_image):
+        ask({"all": joint}, shown)
+    assert screen[1].data.startswith("<p><b>") and screen[4].data.startswith("<p><b>")

@@ -51,7 +51,9 @@ TRAINED_BY = {
     "tinyvirat": "03_video_to_text_tinyvirat",
     "audiomnist": "07_audio_to_text_audiomnist",
 }
-PUBLISHED = {"results/demo": "", "results/real": " (real)"}  # and what is added to the names of their runs
+# Published runs, and what is added to their names: first the one network for all tasks.
+PUBLISHED = {"results/joint": "", "results/demo": "", "results/real": " (real)"}
+JOINT = "all"  # the name of the run of that network
 LARGEST = "10 MB; under ./reproduce.sh lab 200 MB"  # Jupyter's limit for one upload
 
 GAP, TOP = 2, 16  # px between frames, and above them
@@ -73,12 +75,12 @@ class Reply(NamedTuple):
 
 def answer(model: Model, *parts: Part) -> Reply:
     """A network's answer to some parts, and where it looked while it generated the first answer frame."""
-    prediction = model.predict(*parts)
-    if isinstance(model.task.answer, LabelsAnswer):  # frames after the blank one are not part of the answer
+    prediction, task = model.predict(*parts), model.tasks_for(parts)[0]
+    if isinstance(task.answer, LabelsAnswer):  # frames after the blank one are not part of the answer
         prediction = replace(prediction, frames=prediction.frames[: len(until_blank(prediction.frames)) + 1])
     video = torch.from_numpy(prediction.inputs).movedim(-1, -3)[None].to(next(model.net.parameters()).device)
     picture = plot_answer(prediction, attention_maps(model.net, video).temporal[0].cpu().numpy())
-    return Reply(*in_words(prediction, model.task), picture)
+    return Reply(*in_words(prediction, task), picture)
 
 
 def answer_text(model: Model, sentence: str) -> Reply:
@@ -98,17 +100,19 @@ def answer_sound(model: Model, path: str | Path) -> Reply:
 
 
 def answer_clip(model: Model, path: str | Path, question: str = "", box: str = "") -> Reply:
-    """`question` and `box`, the target's x,y,w,h in the film's own pixels, are used only where the task needs them."""
-    target = parse_box(box) if model.task.answer.needs_box and box else None
-    return answer_film(model, model.task.clip(path, target), question)
+    """`question` and `box`, the target's x,y,w,h in the film's own pixels, are used only where the task needs them; of
+    several tasks, they decide which one is meant."""
+    task = model.film_task(bool(question), bool(box))
+    return answer_film(model, task.clip(path, parse_box(box) if task.answer.needs_box and box else None), question)
 
 
 def answer_film(model: Model, clip: Clip, question: str = "") -> Reply:
     """The answer to a clip as the task shows it; the question is left out where the task answers none."""
-    if not model.task.answer.has_question:
+    task = model.film_task(bool(question), bool(clip.boxes))
+    if not task.answer.has_question:
         return answer(model, clip)
     if not tokenize(question):
-        raise EvlibError(f"{model.task.name} answers questions about films: ask one.")
+        raise EvlibError(f"{task.name} answers questions about films: ask one.")
     return answer(model, clip, Text(question))
 
 
@@ -176,18 +180,19 @@ def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
 
 
 def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], None] = print) -> dict[str, Model]:
-    """The trained networks by the name of their run: those under results/runs, the newest first, then the published
-    ones. If none can read a sentence, one is trained on the miniature of SST-2 for `minutes`; it is stored beside the
-    miniatures, apart from the results."""
+    """The trained networks by the name of their run: first the one for all tasks, then those under results/runs, the
+    newest first, then the other published ones. If none can read a sentence, one is trained on the miniature of SST-2
+    for `minutes`; it is stored beside the miniatures, apart from the results."""
     own = [run for run in here(results).glob("runs/*") if has_weights(run)]
     own.sort(key=lambda run: weights_file(run).stat().st_mtime, reverse=True)
     published = [(run, end) for home, end in PUBLISHED.items() for run in sorted(here(home).glob("runs/*"))]
     models: dict[str, Model] = {}
-    for run, end in [(run, "") for run in own] + [(run, end) for run, end in published if has_weights(run)]:
+    runs = [(run, "") for run in own] + [(run, end) for run, end in published if has_weights(run)]
+    for run, end in sorted(runs, key=lambda run: run[0].name != JOINT):
         try:
             if (name := run.name + end) not in models:
                 model = load(run)
-                _ = model.task  # a task that this version does not know fails now, not when asked
+                _ = model.tasks  # a task that this version does not know fails now, not when asked
                 models[name] = model
         except EvlibError as error:
             log(f"{run.name} is left out: {error}")
@@ -203,8 +208,10 @@ def _train_reader(minutes: float, log: Callable[[str], None]) -> Model:
 
 
 def suited(models: dict[str, Model], names: Sequence[str]) -> dict[str, Model]:
-    """The networks of these tasks, in the order of the tasks."""
-    return {run: model for name in names for run, model in models.items() if model.task.name == name}
+    """The networks that have learned one of these tasks: first those of several, then in the order of the tasks."""
+    learned = {run: [task.name for task in model.tasks] for run, model in models.items()}
+    several = {run: models[run] for run, known in learned.items() if len(known) > 1 and {*known} & {*names}}
+    return several | {run: models[run] for name in names for run, known in learned.items() if known == [name]}
 
 
 def examples(found: Iterable[tasks.Task], data: Path) -> dict[str, Example]:
@@ -234,7 +241,8 @@ def ask_sound(models: dict[str, Model], shown: dict[str, Example]) -> None:
 
 def _ask_file(models, names, shown, file, answer_file) -> None:
     def look(model: Model) -> Reply:
-        return _of_file(file, answer_file, model) or answer(model, *_example(shown, model))
+        task = next(task for task in model.tasks if task.name in names)
+        return _of_file(file, answer_file, model) or answer(model, *_example(shown, task))
 
     _show(models, names, [file], look)
 
@@ -246,8 +254,9 @@ def ask_clip(models: dict[str, Model], shown: dict[str, Example]) -> None:
     def look(model: Model) -> Reply:
         if file.value:
             return _of_file(file, answer_clip, model, question.value, box.value)
-        clip, *texts = _example(shown, model)
-        if model.task.answer.needs_box and box.value:
+        task = model.film_task(bool(question.value), bool(box.value))
+        clip, *texts = _example(shown, task)
+        if task.answer.needs_box and box.value:
             clip = Clip(clip.frames, [parse_box(box.value), *[None] * (len(clip.frames) - 1)])
         return answer_film(model, clip, question.value or " ".join(part.text for part in texts))
 
@@ -269,7 +278,8 @@ def _show(models, names: Sequence[str], controls: list, look: Callable[[Model], 
     def outputs() -> tuple:
         model = choice[network.value]
         for attribute, control in fields.items():
-            control.layout.display = None if getattr(model.task.answer, attribute) else "none"
+            needed = any(getattr(task.answer, attribute) for task in model.tasks)
+            control.layout.display = None if needed else "none"
         return _outputs(look, model)
 
     def update(_change) -> None:
@@ -310,10 +320,10 @@ def _button(what: str, accept: str):
     return FileUpload(description=f"choose {what}", accept=accept, tooltip=tooltip, layout=Layout(width="auto"))
 
 
-def _example(shown: dict[str, Example], model: Model) -> list[Part]:
-    if model.task.name not in shown:
-        raise EvlibError(f"There is no data of {model.task.name} to show an example of: choose a file of your own.")
-    return shown[model.task.name].inputs
+def _example(shown: dict[str, Example], task: tasks.Task) -> list[Part]:
+    if task.name not in shown:
+        raise EvlibError(f"There is no data of {task.name} to show an example of: choose a file of your own.")
+    return shown[task.name].inputs
 
 
 def _of_file(button, answer_file: Callable[..., Reply], model: Model, *more) -> Reply | None:

@@ -54,6 +54,7 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "11_attention_maps": (),  # before 10, which shows what it measured
     "10_table_2": (),
     "12_add_your_own_modality": (),
+    "13_one_network": (),
     "00_start_here": (),  # last, because it uses the networks that the others trained
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"

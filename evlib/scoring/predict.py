@@ -59,6 +59,12 @@ class Model:
             raise EvlibError(f"This network was trained on {known}; found {found or 'nothing'}.")
         return [task for task in fitting if task.is_meant(parts)] or fitting
 
+    def film_task(self, question: bool, box: bool) -> Task:
+        """The first task about a clip that goes with a question, a box or neither; the first of all if none does."""
+        about_clips = (task for task in self.tasks if task.inputs[:1] == (Clip,))
+        wanted = question, box
+        return next((t for t in about_clips if (t.answer.has_question, t.answer.needs_box) == wanted), self.tasks[0])
+
     def predict(self, *parts: Part) -> Prediction:
         """Renders the parts, generates the answer's frames, and reads them; with several tasks, the parts decide which
         one is meant (`tasks_for`).

@@ -1,0 +1,84 @@
+"""One network beside one per task: what is compared, what is counted, and the whole way from data to the table."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from evlib.data import tasks
+from evlib.data.encode import encode
+from evlib.paper import cost, joint
+from evlib.scoring.evaluate import evaluate
+from evlib.training.checkpoint import EXPORTED, export
+from evlib.training.train import train
+
+NAMES = ("sst2", "cifar10")
+SMALL = {"width": 12, "heads": 2, "global_blocks": 1, "stem": 8, "batch": 4, "validations": 1, "validation_size": 8}
+
+
+def silent(line: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def project(miniature, tmp_path_factory):
+    """A project with a separate network per task, of two seeds for sst2, and no joint one."""
+    home = tmp_path_factory.mktemp("project")
+    for name, seed in (("sst2", 0), ("sst2", 1), ("cifar10", 0)):
+        store = encode(tasks.get(name), miniature, log=silent)
+        config = tasks.get(name).config("demo", steps=2, seed=seed, **SMALL)
+        run = home / "results/demo/runs" / (f"{name}-seed{seed}" if seed else name)
+        train(config, store, run, log=silent)
+        evaluate(run, store, limit=12, log=silent)
+    return home
+
+
+@pytest.fixture
+def small(project, miniature, monkeypatch):
+    """`joint` with two tasks, few steps, and this project."""
+    monkeypatch.setattr(joint, "project", lambda: project)
+    monkeypatch.setattr(joint, "ready", lambda data: miniature)
+    monkeypatch.setattr(joint, "MINIATURE", dict.fromkeys(NAMES))
+    monkeypatch.setattr(joint, "JOINT", {"steps": 6, "task_weights": "2,1", "copy": True, **SMALL})
+    monkeypatch.setattr(joint, "evaluate", lambda *given, **more: evaluate(*given, limit=12, **more))
+    return project
+
+
+def test_from_data_to_the_table(small, tmp_path):
+    results = joint.one_network(tmp_path / "joint", log=silent)
+    table = pd.read_csv(results / "table.csv").fillna({"kind": ""})
+    assert table.task.tolist() == ["sst2", "sst2", "cifar10"] and table.kind.tolist() == ["", "at most 20 tokens", ""]
+    assert table.seeds.tolist() == [2, 2, 1] and table.measure.eq("accuracy").all()
+    ours = json.loads((results / "runs/all/cifar10/metrics.json").read_text())
+    assert table.joint.iloc[2] == pytest.approx(100 * ours["accuracy"], abs=1e-3)
+    assert (table.difference - (table.joint - table.separate)).abs().max() < 1e-3
+    assert table.updates_joint.tolist() == [4, 4, 2] and table.sequences_joint.tolist() == [16, 16, 8]
+    text = (results / "table.md").read_text()
+    assert "| cifar10 |  | Acc |" in text and "(2) |" in text and "networks" in text
+
+
+def test_flop_are_those_of_the_sequences_it_saw(small, miniature, tmp_path):
+    """Every sequence of CIFAR-10 has the same length."""
+    results = joint.one_network(tmp_path / "joint", log=silent)
+    row = pd.read_csv(results / "table.csv").iloc[2]
+    model = tasks.config([tasks.get(name) for name in NAMES], "demo", **SMALL, copy=True).model
+    assert row.tflop_joint == pytest.approx(2 * cost.step_flops(model, 2, 1, 4, "muon").total / 1e12, abs=1e-4)
+
+
+def test_published_weights_are_scored_and_not_trained_again(small, tmp_path, monkeypatch):
+    first = joint.one_network(tmp_path / "joint", log=silent)
+    export(first / joint.RUN)
+    shutil.copytree(first, small / "results/joint")
+    lines = []
+    again = joint.one_network(tmp_path / "again", log=lines.append)
+    assert any("already trained" in line for line in lines) and (again / joint.RUN / EXPORTED).exists()
+    assert pd.read_csv(again / "table.csv").joint.notna().all()
+    shutil.rmtree(small / "results/joint")
+
+
+def test_a_task_without_a_network_of_its_own_has_no_line(small, tmp_path):
+    results = joint.one_network(tmp_path / "joint", log=silent)
+    (tmp_path / "alone/runs").mkdir(parents=True)
+    shutil.copytree(small / "results/demo/runs/cifar10", tmp_path / "alone/runs/cifar10")
+    assert joint.compare(results, tmp_path / "alone").task.tolist() == ["cifar10"]
