@@ -1,5 +1,6 @@
 """python -m evlib ...: the whole flow from the command line. `--help` after any command explains it."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -332,6 +333,10 @@ def _settings(pairs: tuple[str, ...]) -> dict:
 
 def main() -> None:
     try:
+        if own := os.environ.get("EVLIB_TASKS"):
+            from evlib.data import tasks
+
+            tasks.register_files(own)
         app.cli(prog="python -m evlib", description=__doc__)
         return
     except EvlibError as error:

@@ -1,6 +1,7 @@
 """Notebook 12: a new modality and a new task in under 40 lines, from files to a score far above chance."""
 
 import importlib
+import re
 import sys
 from types import SimpleNamespace
 
@@ -118,3 +119,36 @@ def test_a_name_that_is_taken_is_refused(registry):
     with pytest.raises(EvlibError, match="Mine: the name 'sst2' is that of evlib.data.tasks.sst2.SST2; choose another"):
         tasks.register(type("Mine", (SST2,), {}))
     assert type(tasks.get("sst2")) is SST2
+
+
+def test_the_command_line_joins_it_with_other_tasks(own, miniature, command, tmp_path, monkeypatch):
+    """One word in the list of tasks, and its files in the folder of data."""
+    folder, _ = own
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "traces").symlink_to(folder / "traces")
+    (data / "SST-2").symlink_to(miniature / "SST-2")
+    monkeypatch.setenv("EVLIB_TASKS", str(folder / "traces.py"))
+    small = ["--set", "width=12", "--set", "heads=2", "--set", "validations=1", "--set", "validation_size=8"]
+    names, run = "sst2+traces", tmp_path / "run"
+    assert command("train", names, "--data", data, "--out", run, "--steps", "2", *small)[0] == 0
+    status, printed, _ = command("evaluate", run, "--data", data, "--limit", "4")
+    assert status == 0 and "traces: " in printed and (run / "traces" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "expected Python files that register tasks; .*mine.py is not there"),
+        ("import nothing_there", "mine.py fails with ModuleNotFoundError: No module named 'nothing_there'"),
+        ("x = 1", "mine.py registers no task; put `@register` above its class"),
+    ],
+)
+def test_files_of_tasks_that_do_not_work(command, tmp_path, monkeypatch, text, message):
+    if text is not None:
+        (tmp_path / "mine.py").write_text(text)
+    monkeypatch.setenv("EVLIB_TASKS", str(tmp_path / "mine.py"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    status, _, errors = command("tasks")
+    sys.modules.pop("mine", None)
+    assert status == 2 and re.search(message, errors) and errors.count("\n") == 1

@@ -1,7 +1,11 @@
 """The tasks, by data set: official files -> examples. No plots, no OCR and no other task's runs are used here.
 
-A new task is one file and one line here; a task defined anywhere else uses `@tasks.register`."""
+A new task is one file and one line here. A task that is defined anywhere else uses `@tasks.register`; the command line
+knows it if the environment variable EVLIB_TASKS names its file."""
 
+import importlib
+import os
+import sys
 from pathlib import Path
 
 from evlib.config import Config, nearest, preset
@@ -32,6 +36,21 @@ def register(task: type[Task]) -> type[Task]:
         raise EvlibError(f"{task.__qualname__}: the name {task.name!r} is that of {owner}; choose another.")
     TASKS[task.name] = task()
     return task
+
+
+def register_files(paths: str) -> None:
+    """Imports the Python files in `paths`, separated as in PATH, each of which registers a task, and may import others
+    beside it. EvlibError if one is missing, fails, or registers nothing."""
+    for path in map(Path, filter(None, paths.split(os.pathsep))):
+        if not path.is_file():
+            raise EvlibError(f"EVLIB_TASKS: expected Python files that register tasks; {path} is not there.")
+        sys.path.insert(0, str(path.resolve().parent))
+        try:
+            importlib.import_module(path.stem)
+        except Exception as error:  # whatever somebody else's code raises
+            raise EvlibError(f"EVLIB_TASKS: {path} fails with {type(error).__name__}: {error}.") from error
+        if path.stem not in {type(task).__module__ for task in TASKS.values()}:
+            raise EvlibError(f"EVLIB_TASKS: {path} registers no task; put `@register` above its class.")
 
 
 def get(name: str) -> Task:

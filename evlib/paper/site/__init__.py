@@ -12,7 +12,8 @@ from evlib.utils.paths import project
 
 PAGES = {".md", ".ipynb", ".py"}
 COPIED = PAGES | {".png", ".gif", ".csv", ".json", ".toml", ".yml", ".sh", ""}
-OURS = {"demo", "joint", "recipe", "bench"}  # from others only SCORES: they contain excerpts of data sets that are not ours
+# From other folders only SCORES: they contain excerpts of data sets that are not ours.
+OURS = {"demo", "joint", "recipe", "bench"}
 SCORES = {"config.json", "env.json", "metrics.json", "log.csv", "table2.csv", "table2.md"}
 
 
