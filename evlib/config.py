@@ -115,6 +115,12 @@ class Config:
     def __post_init__(self):
         check(self)
 
+    @property
+    def label(self) -> str:
+        """What log lines call the run: its task, or the number of its tasks."""
+        n = self.task.count("+") + 1
+        return self.task if n < 4 else f"{n} tasks"
+
     def require_end(self) -> None:
         if self.steps is None and self.minutes is None:
             raise EvlibError("Training needs an end: give --steps or --minutes.")

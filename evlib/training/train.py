@@ -63,7 +63,7 @@ def train(
     dist.barrier()  # all processes look before the main one writes
     if finished:
         if dist.is_main:
-            log(f"{config.task}: already trained -> {out}")
+            log(f"{config.label}: already trained -> {out}")
         return out
     device, train_split = dist.device, store.split("train")
     batches = _batches(config, train_split, dist, log)
@@ -72,7 +72,7 @@ def train(
         for name in ("env.json", EXPORTED):  # of a finished run
             (out / name).unlink(missing_ok=True)
         if config.steps and config.minutes:
-            log(f"{config.task}: {config.steps:,} steps, about {config.minutes:g} minutes")
+            log(f"{config.label}: {config.steps:,} steps, about {config.minutes:g} minutes")
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -96,7 +96,7 @@ def train(
         save_weights(learner.eval_model, out)
         save_checkpoint(out, learner, state)
     if dist.is_main and stopped_on not in (None, device.type):
-        log(f"{config.task}: continues on {device.type}, was stopped on {stopped_on}: other rounding and dropout")
+        log(f"{config.label}: continues on {device.type}, was stopped on {stopped_on}: other rounding and dropout")
 
     compile_seconds = learner.prepare(batches.one_of_each_shape()) if learner.compiled else 0.0
     loop(config, learner, state, batches, validation, out, dist, log, on_validation)
@@ -138,7 +138,7 @@ def loop(
     now = saved = state.seconds  # a checkpoint holds the time at which it was due
     stopwatch = Stopwatch(max(now, state.reported))
     bar_log, begun = log_line if in_terminal else lambda line: None, min(progress_of(config, state.step, now), 1.0)
-    with progress_bar(f"{config.task}: training", 1, log=bar_log, initial=begun) as bar:
+    with progress_bar(f"{config.label}: training", 1, log=bar_log, initial=begun) as bar:
         while (progress := progress_of(config, state.step, now)) < 1:
             batch = batches[state.step]
             # Seeded by the step, and so the same after a restart. Augmentation generates random numbers for the whole
@@ -242,7 +242,7 @@ def describe(config: Config, row: dict, progress: float) -> str:
     left = row["seconds"] / max(progress, 1e-6) * (1 - progress)
     ssim = f"  validation SSIM {row['validation_ssim']:.3f}" if row["validation_ssim"] is not None else ""
     return (
-        f"{config.task}: step {row['step']:,}  loss {row['loss']:.3f}  {row['frames_per_second']:,} frames/s  "
+        f"{config.label}: step {row['step']:,}  loss {row['loss']:.3f}  {row['frames_per_second']:,} frames/s  "
         f"{format_duration(max(left, 0))} left{ssim}"
     )
 
@@ -275,5 +275,5 @@ def _batches(config: Config, split: Split, dist: Distributed, log: Callable[[str
     batches = Mixture(split, settings.task_weights, config.seed, make) if joint else make(split)
     if not batches.resident and dist.is_main:
         hint = f"; `--set shards={n}` divides them among the GPUs" if n > shards else ""
-        log(f"{config.task}: the frames do not fit on the GPU and stay in main memory{hint}")
+        log(f"{config.label}: the frames do not fit on the GPU and stay in main memory{hint}")
     return batches
