@@ -7,8 +7,7 @@
                                                 +---------------------------- skip ---------------------------------+
       mix -- local blocks -- pixels (B, T, C, H, W): what is predicted to follow each frame
 
-A block is divided space-time attention (TimeSformer): within a frame, then causally over time per patch, then an MLP.
-Only time attention crosses frames: with its keys and values cached, generating a frame costs one frame's work."""
+A block is divided space-time attention (TimeSformer): within a frame, over time per patch (causal), then an MLP."""
 
 import torch
 import torch.nn.functional as F
@@ -172,7 +171,7 @@ class NextFrame(
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
         if config.copy:
-            self.init_copy(None)
+            self.init_copy()
         for block in (*self.encoder, *self.middle, *self.decoder) if config.zero_init else ():
             for last in (block.space.out, block.time.out, block.mlp[-1]):
                 nn.init.zeros_(last.weight)
@@ -223,13 +222,14 @@ class NextFrame(
         nn.init.zeros_(self.head.weight)
 
     @torch.no_grad()
-    def init_copy(self, lag: int | None) -> None:
-        """Makes the untrained network copy the frame `lag` frames before the predicted one. None: closes the gate."""
-        for zero in (self.head.weight, *self.copy.parameters(), *([] if lag is None else [self.output_bias])):
+    def init_copy(self, lags: set[int] = frozenset(), opened: bool = False) -> None:
+        """Lets the untrained network choose among the frames that lie `lags` frames before the predicted one. With the
+        gate `opened` it copies them; otherwise nothing, yet."""
+        for zero in (self.head.weight, *self.copy.parameters(), *([self.output_bias] if opened else [])):
             nn.init.zeros_(zero)
-        if lag is not None:
-            self.copy.gate.bias.fill_(1.0)
-            self.copy.lag.bias[lag - 1] = 12.0  # all but a thousandth of the weight
+        self.copy.gate.bias.fill_(float(opened))
+        for lag in lags:
+            self.copy.lag.bias[lag - 1] = 12.0  # all others together have less than a thousandth of the weight
 
     @property
     def parameters_in_millions(self) -> float:

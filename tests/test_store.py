@@ -420,3 +420,12 @@ def test_the_best_lag_is_that_of_the_frame_which_comes_back():
     assert split.best_lag(split.mean_output()) == 5
     other = replace(split, sequences=torch.arange(40, dtype=torch.int32).view(4, 10))
     assert other.best_lag(other.mean_output()) is None
+
+
+def test_the_best_lag_reaches_no_frame_of_the_answer():
+    """Each answer frame equals the one before it, which the network would have to generate first."""
+    frames = torch.randint(256, (40, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    sequences = torch.arange(40, dtype=torch.int32).view(4, 10)
+    sequences[:, 7:] = sequences[:, 6:7]
+    split = Split("train", frames, sequences, pd.DataFrame({"n_in": 4 * [6], "n_out": 4 * [4]}))
+    assert split.best_lag(split.mean_output()) in (None, 4, 5, 6)

@@ -195,12 +195,16 @@ def test_each_task_has_its_own_curriculum(both, monkeypatch):
         _batches(settings.override(questions_first="Why"), both.split("train"), Distributed.start("cpu"), print)
 
 
-def test_tasks_that_copy_from_other_places_start_without_copying(both, tmp_path, monkeypatch):
-    """One lag cannot be right for all."""
-    lags = iter([3, None])
-    monkeypatch.setattr(Split, "best_lag", lambda split, mean: next(lags))
-    run = train(config(1).override(copy=True, lr=0.0), both, tmp_path, "cpu", lambda line: None)
-    assert all(p.abs().max() == 0 for p in NextFrame.from_pretrained(run).copy.parameters())
+def test_tasks_that_copy_other_frames_choose_among_them(both, tmp_path, monkeypatch):
+    """And a task that copies nothing keeps the gate closed at first."""
+    for found, opened in (([3, 2], 1.0), ([3, None], 0.0)):
+        lags = iter(found)
+        monkeypatch.setattr(Split, "best_lag", lambda split, mean, lags=lags: next(lags))
+        out = tmp_path / str(opened)
+        run = train(config(1).override(copy=True, lr=0.0), both, out, "cpu", lambda line: None)
+        copy = NextFrame.from_pretrained(run).copy
+        assert {int(i) + 1 for i in copy.lag.bias.nonzero()} == {*found} - {None} and (copy.gate.bias == opened).all()
+        assert copy.lag.weight.abs().max() == copy.gate.weight.abs().max() == 0
 
 
 def test_bad_weights_leave_no_run(both, tmp_path):

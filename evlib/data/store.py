@@ -168,8 +168,9 @@ class Split:
         return sum((self.frames[i].float() / 255 * w).sum(dim=0) for i, w in chunks).permute(2, 0, 1)
 
     def best_lag(self, mean: Tensor, at_most: int = 32) -> int | None:
-        """The lag, in frames, of the earlier frame most similar to an answer frame, over a random sample of at most
-        `at_most` rows; None if `mean` (3, 64, 64), 0..1, is more similar. Lags that a row lacks count as `mean`."""
+        """The lag, in frames, of the given frame most similar to an answer frame, over a random sample of at most
+        `at_most` rows; None if `mean` (3, 64, 64), 0..1, is more similar. Lags that a row lacks count as `mean`. Frames
+        of the answer itself are left out: the network generates them, and would copy its own errors."""
         rows = np.random.default_rng(0).permutation(len(self))[:at_most]
         mean = mean.to(self.frames.device)
         gain = torch.zeros(self.sequences.shape[1] + 1)  # per lag, relative to `mean`
@@ -177,6 +178,6 @@ class Split:
             n_in = int(self.metadata.n_in.values[row])
             video = self.gather([row])[0].float() / 255
             by_mean = (video[n_in:] - mean).square().mean().cpu()
-            for lag in range(1, n_in + 1):
+            for lag in range(len(video) - n_in, n_in + 1):
                 gain[lag] += by_mean - (video[n_in:] - video[n_in - lag : len(video) - lag]).square().mean().cpu()
         return int(gain.argmax()) or None

@@ -47,7 +47,7 @@ REAL: dict[str, dict[str, Any]] = {
 # One network for all miniatures. It starts from the same network as CLEVRER's, with a block more, and copies. The
 # weights are in the order of MINIATURE.
 JOINT: dict[str, Any] = {
-    "steps": 18000,
+    "steps": 14000,
     "batch": 8,
     "stem": 32,
     "copy": True,
@@ -57,7 +57,7 @@ JOINT: dict[str, Any] = {
     "power_decay": 0.5,
     "validations": 10,
     "validation_size": 512,
-    "task_weights": "20,15,11,15,19,80,9,11",
+    "task_weights": "15,10,13,12,19,80,10,14",
     "init_from": "results/real/runs/cifar10",
     "questions_first": "What.(is.the.)?(shape|material)",
 }

@@ -88,7 +88,7 @@ def train(
             net.init_output_bias(mean.to(device))
         if config.model.copy:
             lags = {part.best_lag(mean) for part in parts}
-            net.init_copy(lags.pop() if len(lags) == 1 else None)  # of several tasks, each has to learn its own
+            net.init_copy(lags - {None}, opened=None not in lags)
     learner, state = Learner(config, net, dist), State()
     stopped_on = resume(out, learner, state)
     dist.barrier()
