@@ -168,19 +168,18 @@ def predict(
     from evlib.utils import files
 
     model = load(run)
-    task = model.film_task(question is not None, box is not None)
-    name, answer = task.name, task.answer
+    name, answers = model.config["task"], [task.answer for task in model.tasks]
     if video is None and (question is not None or box is not None):
         raise EvlibError(f"--{'box' if question is None else 'question'} is about a video: name its file with --video.")
-    if question is not None and not answer.has_question:
+    if question is not None and not any(answer.has_question for answer in answers):
         raise EvlibError(f"{name} answers no questions: leave out --question.")
-    if box is not None and not answer.needs_box:
+    if box is not None and not any(answer.needs_box for answer in answers):
         raise EvlibError(f"{name} follows nothing: leave out --box.")
-    if answer.has_question and (video is None or question is None):
+    if all(answer.has_question for answer in answers) and (video is None or question is None):
         raise EvlibError(f"{name} answers questions about a video: give both --video and --question.")
     parts = [Image(read_image(image))] if image else []
     parts += [Audio(*read_sound(audio))] if audio else []
-    parts += [task.clip(video, parse_box(box) if box is not None else None)] if video else []
+    parts += [model.film(video, question is not None, parse_box(box) if box is not None else None)] if video else []
     parts += [Text(words) for words in (text, question) if words is not None]
     if not parts:
         raise EvlibError("Nothing to answer: give --text, --image, --audio or --video.")
@@ -281,19 +280,9 @@ def reproduce(
     results: Annotated[Path | None, arg(help="folder to write (default: results/local/PROFILE)")] = None,
 ) -> None:
     """What ./reproduce.sh runs: the notebooks of a profile, the demo rows with more seeds, or one network for all."""
-    from evlib.config import nearest
-    from evlib.paper.joint import one_network
-    from evlib.paper.runner import PROFILES, more_seeds, reproduce
-    from evlib.paper.table2 import write_table2
+    from evlib.paper.runner import run_profile
 
-    if profile == "seeds":
-        write_table2(more_seeds())
-    elif profile == "joint":
-        one_network(results, retrain)
-    elif profile in PROFILES:
-        reproduce(profile, data, minutes, results, retrain)
-    else:
-        raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, [*PROFILES, 'seeds', 'joint'])}")
+    run_profile(profile, data, minutes, results, retrain)
 
 
 def _store(task: str, data: Path, out: Path | None = None):

@@ -117,7 +117,7 @@ class Config:
 
     @property
     def label(self) -> str:
-        """What log lines call the run: its task, or the number of its tasks."""
+        """What log lines call the run: its tasks, or from four on their number."""
         n = self.task.count("+") + 1
         return self.task if n < 4 else f"{n} tasks"
 

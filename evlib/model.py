@@ -123,7 +123,7 @@ class ConvStem(nn.Module):
 
 
 class Copy(nn.Module):
-    """A pointer to earlier frames in pixel space: a weight per lag, a gate per pixel. The head adds the difference."""
+    """A pointer to earlier pixels: each frame chooses a lag, each pixel has a gate. The head adds the difference."""
 
     def __init__(self, width: int, patch: int, max_frames: int):
         super().__init__()
@@ -223,9 +223,9 @@ class NextFrame(
 
     @torch.no_grad()
     def init_copy(self, lags: set[int] = frozenset(), opened: bool = False) -> None:
-        """Lets the untrained network choose among the frames that lie `lags` frames before the predicted one. With the
-        gate `opened` it copies them; otherwise nothing, yet."""
-        for zero in (self.head.weight, *self.copy.parameters(), *([self.output_bias] if opened else [])):
+        """Copying starts at the frames `lags` frames before the predicted one, at their mean if there are several. With
+        the gate `opened`, that is what the untrained network predicts; otherwise copying changes no prediction yet."""
+        for zero in (*self.copy.parameters(), *([self.head.weight, self.output_bias] if opened else [])):
             nn.init.zeros_(zero)
         self.copy.gate.bias.fill_(float(opened))
         for lag in lags:

@@ -86,12 +86,12 @@ def test_too_many_frames_are_a_sentence():
 
 def test_an_untrained_network_copies_the_frame_that_it_is_told_to():
     net, frames = network(replace(SMALL, copy=True)), video(6)
-    net.init_copy([3], opened=True)
+    net.init_copy({3}, opened=True)
     earlier = frames[:, 2:4].float() / 255  # the predictions of frames 5 and 6: three frames before each
     assert (net(frames, last=2) - earlier).abs().max() < 4e-3
     mean = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
-    net.init_output_bias(mean)
     net.init_copy()
+    net.init_output_bias(mean)
     assert (net(frames) - mean.clamp(0.01, 0.99)).abs().max() < 1e-5
 
 

@@ -425,6 +425,22 @@ def test_a_film_is_answered_as_it_is_asked(joint, screen):
     assert "frames in color" in answer(joint, gray).answer
 
 
+def test_a_film_is_read_as_its_task_reads_it(joint, tmp_path):
+    """Of the networks for films, a gray one's colors are asked for, whatever the order of the tasks."""
+    gray = [Pillow.fromarray(np.full((64, 64, 3), 9 * t, np.uint8)) for t in range(12)]
+    red = [Pillow.fromarray(np.full((64, 64, 3), (9 * t, 0, 0), np.uint8)) for t in range(5, 17)]
+    for name, frames in (("gray", gray), ("red", red)):
+        frames[0].save(tmp_path / f"{name}.gif", save_all=True, append_images=frames[1:])
+    other_order = Model(joint.net, {**joint.config, "task": "colorization+tinyvirat"})
+    for network in (joint, other_order):
+        assert "frames in color" in answer_clip(network, tmp_path / "gray.gif").answer
+        assert "frames in color" not in answer_clip(network, tmp_path / "red.gif").answer
+    assert answer_clip(joint, tmp_path / "red.gif", question="what color ?").answer
+    assert "in the last frame" in answer_clip(joint, tmp_path / "red.gif", box="4,4,20,20").answer
+    with pytest.raises(EvlibError, match="none of these takes a video and a question and a box"):
+        answer_clip(joint, tmp_path / "red.gif", question="what color ?", box="4,4,20,20")
+
+
 def test_a_sound_and_a_picture_need_no_other_network(joint, screen):
     sound, picture = Audio(np.zeros(8000, np.float32), 8000), Image(np.zeros((32, 32, 3), np.uint8))
     shown = {"audiomnist": Example([sound], []), "cifar10": Example([picture], [])}

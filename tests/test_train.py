@@ -25,7 +25,7 @@ import evlib
 import evlib.training.device as devices
 import evlib.training.train as loop
 from evlib.config import Config, TrainConfig, preset
-from evlib.data.store import VideoStore
+from evlib.data.store import Split, VideoStore
 from evlib.model import NextFrame
 from evlib.training.checkpoint import export, load_weights, training_info
 from evlib.training.distributed import Distributed
@@ -867,6 +867,19 @@ def test_a_deeper_network_that_copies_starts_as_the_other_one(tmp_path):
     first, second = (NextFrame.from_pretrained(tmp_path / name) for name in ("first", "second"))
     frames = torch.randint(256, (2, 3, 3, 64, 64), dtype=torch.uint8)
     assert len(first.middle) < len(second.middle) and torch.allclose(first(frames), second(frames), atol=1e-6)
+    with pytest.raises(EvlibError, match="has another shape than this one"):
+        run(tmp_path / "third", init_from="first", steps=1, **{**deeper, "zero_init": False})
+
+
+def test_copying_starts_at_the_best_lag_also_from_other_weights(tmp_path, monkeypatch):
+    run(tmp_path / "first", steps=2)
+    monkeypatch.setattr(Split, "best_lag", lambda split, mean: 2)
+    run(tmp_path / "second", init_from="first", steps=1, lr=0.0, muon_lr=0.0, copy=True)
+    copies = NextFrame.from_pretrained(tmp_path / "second").copy
+    assert copies.lag.bias.argmax() == 1 and copies.gate.bias.abs().max() == 0  # the first network's answers remain
+    monkeypatch.setattr(Split, "best_lag", lambda split, mean: 1)
+    run(tmp_path / "third", init_from="second", steps=1, lr=0.0, muon_lr=0.0, copy=True)
+    assert NextFrame.from_pretrained(tmp_path / "third").copy.lag.bias.argmax() == 1  # as it was learned
 
 
 def test_a_start_that_is_not_there_or_does_not_fit(tmp_path):

@@ -1,4 +1,4 @@
-"""Several encoded data sets as one, for a network that is trained on all of them (section 5.2).
+"""Several encoded data sets as one, for a network that is trained on all of them.
 
     store = union([encode(task, data) for task in tasks.parse("sst2+cifar10", data)])
     train(config, store, out)      # as ever: the loop sees sequences of frames

@@ -44,10 +44,10 @@ REAL: dict[str, dict[str, Any]] = {
         "validations": 10,
     },
 }
-# One network for all miniatures. It starts from the same network as CLEVRER's, with a block more, and copies. The
-# weights are in the order of MINIATURE.
+# One network for all miniatures. It starts from the same network as CLEVRER's, with one more block, and with copying.
+# `task_weights` follow the order of MINIATURE.
 JOINT: dict[str, Any] = {
-    "steps": 14000,
+    "steps": 12500,
     "batch": 8,
     "stem": 32,
     "copy": True,

@@ -1,4 +1,5 @@
-"""One network for all rows of Table 2, beside one network per row: the joint training of section 5.2.
+"""One network for all rows of Table 2, beside one network per row: the joint training that the paper leaves
+as future work (section 4).
 
     ./reproduce.sh joint      # trains it on the miniatures, or scores the published one -> results/local/joint
 
@@ -22,7 +23,7 @@ from evlib.paper.budgets import JOINT, MINIATURE
 from evlib.paper.notebook import ready
 from evlib.paper.table2 import HEADS, markdown
 from evlib.scoring.evaluate import as_printed, best_trivial, evaluate, headline, scored
-from evlib.training.checkpoint import EXPORTED, training_info
+from evlib.training.checkpoint import EXPORTED, has_weights, training_info
 from evlib.training.train import train
 from evlib.utils import files
 from evlib.utils.paths import project
@@ -30,10 +31,11 @@ from evlib.utils.paths import project
 RUN = "runs/all"  # in a results folder
 DIGITS = {"iou": 3}  # of a measure; all others have 1
 NOTE = (
-    "A network per task: the mean of its seeds on the miniature, and their standard deviation. One network: a single "
-    "seed, trained on all eight. Accuracy and F1 in percent, by Tesseract; PSNR in dB. Updates, sequences and FLOP are "
-    "those of a task's own training; what a run started from (CIFAR-10's network on real data, for the joint one and "
-    "for CLEVRER) is not counted."
+    "A network per task: the mean of its seeds on the miniature, ± their standard deviation (number of seeds). One "
+    "network: a single seed. Accuracy and F1 in percent, by Tesseract; PSNR in dB. Updates of the one network are its "
+    "steps times the task's share of them. FLOP count every frame, although on a CPU a stem computes equal frames of a "
+    "batch only once. What a run started from (CIFAR-10's network on real data, for the one network and for CLEVRER) "
+    "is not counted."
 )
 
 
@@ -44,9 +46,9 @@ def one_network(results: Path | None = None, retrain: bool = False, log: Callabl
     results = results or project() / "results" / "local" / ("joint-retrained" if retrain else "joint")
     stores = {name: encode(tasks.get(name), data, log=log) for name in MINIATURE}
     run = results / RUN
-    if not retrain and (published / EXPORTED).exists() and not run.exists():
-        run.mkdir(parents=True)
-        for name in ("config.json", "env.json", "log.csv", EXPORTED):
+    if not retrain and (published / EXPORTED).exists() and not has_weights(run):
+        run.mkdir(parents=True, exist_ok=True)
+        for name in ("config.json", "env.json", "log.csv", EXPORTED):  # the last one makes it a run
             shutil.copy(published / name, run)
     config = tasks.config([tasks.get(name) for name in MINIATURE], "demo", **JOINT)
     train(config, union(list(stores.values())), run, log=log)
@@ -85,14 +87,15 @@ def _part(metrics: dict, kind: str) -> dict:
 
 
 def costs(run: Path, stores: dict[str, VideoStore], separate: Path) -> pd.DataFrame:
-    """What training took, by task: updates, sequences and TFLOP of the separate network (of its first seed), and of the
-    joint one while it was on this task. Minutes are those of whole runs."""
+    """What training took, by task: updates, sequences and TFLOP of the separate network (its first seed), and of the
+    joint one on this task, as its probability has it; the minutes of the separate run."""
     config = Config.from_json((run / "config.json").read_text())
     sizes = {name: len(store.split("train")) for name, store in stores.items()}
     shares = dict(zip(sizes, probabilities(config.train.task_weights, sizes)))
     lines = []
     for name, store in stores.items():
-        own = separate / "runs" / name
+        if not training_info(own := separate / "runs" / name):
+            continue
         line = {"task": name, "minutes_separate": training_info(own)["seconds"] / 60}
         alone = Config.from_json((own / "config.json").read_text())
         for which, settings, share in (("separate", alone, 1.0), ("joint", config, shares[name])):
@@ -117,13 +120,19 @@ def write_table(results: Path, stores: dict[str, VideoStore], separate: Path) ->
     about = costs(results / RUN, stores, separate)
     table = compare(results, separate).merge(about, on="task")
     files.write_text(results / "table.csv", table.round(4).to_csv(index=False))
-    minutes = training_info(results / RUN)["seconds"] / 60
+    ours = training_info(results / RUN)
     total = (
         f"All together: {about.minutes_separate.sum():.0f} minutes and {about.tflop_separate.sum():,.0f} TFLOP for "
-        f"eight networks, {minutes:.0f} minutes and {about.tflop_joint.sum():,.0f} TFLOP for one, each on one CPU core."
+        f"{len(about)} networks, {ours['seconds'] / 60:.0f} minutes ({ours['device']}) and "
+        f"{about.tflop_joint.sum():,.0f} TFLOP for one."
     )
     text = f"# One network\n\n{markdown(readable(table))}\n\n{markdown(readable_costs(about))}\n\n{total} {NOTE}\n"
     files.write_text(results / "table.md", text)
+
+
+def read_table(results: Path) -> pd.DataFrame:
+    """table.csv."""
+    return pd.read_csv(results / "table.csv").fillna({"kind": ""})
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +140,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for row in table.itertuples():
         digits = DIGITS.get(row.measure, 1)
-        line = {"Task": row.task, "Kind": row.kind if isinstance(row.kind, str) else "", "Measure": HEADS[row.measure]}
+        line = {"Task": row.task, "Kind": row.kind, "Measure": HEADS[row.measure]}
         spread = f" ± {row.sd:.{digits}f} ({row.seeds})" if row.seeds > 1 else ""
         trivial = "" if pd.isna(row.trivial) else f"{row.trivial:.{digits}f}"
         line |= {"Trivial": trivial, "A network per task": f"{row.separate:.{digits}f}{spread}"}

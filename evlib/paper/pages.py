@@ -11,7 +11,7 @@ import pandas as pd
 from evlib.config import preset
 from evlib.paper import cost
 from evlib.paper.claims import claims
-from evlib.paper.joint import readable
+from evlib.paper.joint import read_table, readable
 from evlib.paper.table1 import SHAPES
 from evlib.paper.table2 import DIGITS, HEADS, markdown, the_paper
 from evlib.scoring.evaluate import best_trivial, headline, scored
@@ -225,7 +225,7 @@ def blocks(results: Path) -> dict[str, str]:
         "baselines": baselines(results),
         "curriculum": curriculum(results),
         "tracking": tracking(results),
-        "joint": readable(pd.read_csv(results / "joint" / "table.csv")),
+        "joint": readable(read_table(results / "joint")),
         "seeds": seeds(results),
         "recipes": recipes(results),
         "costs": costs(results),

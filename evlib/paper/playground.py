@@ -34,6 +34,7 @@ from evlib.frames.boxes import parse_box, read_box
 from evlib.frames.image import read_image, until_blank
 from evlib.frames.parts import Audio, Clip, Example, Image, Part, Text
 from evlib.frames.render import tokenize
+from evlib.paper.joint import RUN as JOINT
 from evlib.scoring.predict import Model, Prediction, load
 from evlib.training.checkpoint import has_weights, weights_file
 from evlib.training.train import train
@@ -53,7 +54,6 @@ TRAINED_BY = {
 }
 # Published runs, and what is added to their names: first the one network for all tasks.
 PUBLISHED = {"results/joint": "", "results/demo": "", "results/real": " (real)"}
-JOINT = "all"  # the name of the run of that network
 LARGEST = "10 MB; under ./reproduce.sh lab 200 MB"  # Jupyter's limit for one upload
 
 GAP, TOP = 2, 16  # px between frames, and above them
@@ -102,17 +102,18 @@ def answer_sound(model: Model, path: str | Path) -> Reply:
 def answer_clip(model: Model, path: str | Path, question: str = "", box: str = "") -> Reply:
     """`question` and `box`, the target's x,y,w,h in the film's own pixels, are used only where the task needs them; of
     several tasks, they decide which one is meant."""
-    task = model.film_task(bool(question), bool(box))
-    return answer_film(model, task.clip(path, parse_box(box) if task.answer.needs_box and box else None), question)
+    target = parse_box(box) if box and any(task.answer.needs_box for task in model.tasks) else None
+    return answer_film(model, model.film(path, bool(question), target), question)
 
 
 def answer_film(model: Model, clip: Clip, question: str = "") -> Reply:
-    """The answer to a clip as the task shows it; the question is left out where the task answers none."""
-    task = model.film_task(bool(question), bool(clip.boxes))
-    if not task.answer.has_question:
+    """The answer to a clip as the task shows it. A single task asks for the question it needs, and leaves out one that
+    it does not answer."""
+    several = len(model.tasks) > 1
+    if not (question if several else model.task.answer.has_question):
         return answer(model, clip)
     if not tokenize(question):
-        raise EvlibError(f"{task.name} answers questions about films: ask one.")
+        raise EvlibError(f"{model.config['task']} answers questions about films: ask one.")
     return answer(model, clip, Text(question))
 
 
@@ -188,7 +189,7 @@ def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], Non
     published = [(run, end) for home, end in PUBLISHED.items() for run in sorted(here(home).glob("runs/*"))]
     models: dict[str, Model] = {}
     runs = [(run, "") for run in own] + [(run, end) for run, end in published if has_weights(run)]
-    for run, end in sorted(runs, key=lambda run: run[0].name != JOINT):
+    for run, end in sorted(runs, key=lambda run: run[0].name != Path(JOINT).name):
         try:
             if (name := run.name + end) not in models:
                 model = load(run)
@@ -254,7 +255,7 @@ def ask_clip(models: dict[str, Model], shown: dict[str, Example]) -> None:
     def look(model: Model) -> Reply:
         if file.value:
             return _of_file(file, answer_clip, model, question.value, box.value)
-        task = model.film_task(bool(question.value), bool(box.value))
+        task = model.film_tasks(bool(question.value), bool(box.value))[0]
         clip, *texts = _example(shown, task)
         if task.answer.needs_box and box.value:
             clip = Clip(clip.frames, [parse_box(box.value), *[None] * (len(clip.frames) - 1)])

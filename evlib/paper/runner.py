@@ -26,11 +26,14 @@ from papermill.exceptions import PapermillExecutionError
 from PIL import Image as Pillow
 from traitlets.config import Config
 
+from evlib.config import nearest
 from evlib.data import tasks
 from evlib.data.encode import encode
 from evlib.paper.budgets import MINIATURE, REAL, budget
+from evlib.paper.joint import one_network
 from evlib.paper.notebook import ready
 from evlib.paper.showcase import showcase
+from evlib.paper.table2 import write_table2
 from evlib.scoring.curve import VALIDATION
 from evlib.scoring.evaluate import evaluate
 from evlib.training.checkpoint import EXPORTED
@@ -57,10 +60,26 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "13_one_network": (),
     "00_start_here": (),  # last, because it uses the networks that the others trained
 }
+ON_MINIATURES = "13_one_network"  # what it shows was trained on all of them
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SEEDS = (1, 2)  # besides 0, of the main job
 Job = tuple[str, str, list[tuple[dict, str]]]  # a notebook, a results folder; its runs: parameters, suffix of the copy
 SHORT_ROWS = ("sst2", "cifar10", "audiomnist", "colorization")  # trained in their notebooks, while the reader watches
+
+
+def run_profile(profile: str, data: Path | None, minutes: float | None, results: Path | None, retrain: bool) -> None:
+    """`reproduce`, or one of the profiles without notebooks, seeds and joint. EvlibError for an unknown one, and for
+    options that it does not have."""
+    if profile in PROFILES:
+        reproduce(profile, data, minutes, results, retrain)
+    elif profile not in ("seeds", "joint"):
+        raise EvlibError(f"Unknown profile {profile!r}{nearest(profile, [*PROFILES, 'seeds', 'joint'])}")
+    elif data is not None or minutes is not None:
+        raise EvlibError(f"'{profile}' trains on the miniatures for a number of steps: leave out --data and --minutes.")
+    elif profile == "joint":
+        one_network(results, retrain)
+    else:
+        write_table2(more_seeds())
 
 
 def reproduce(
@@ -95,6 +114,8 @@ def reproduce(
     others: list[Job] = []  # notebooks that look at all rows, or at none
     for name, candidates in NOTEBOOKS.items():
         found = [task for task in candidates if task in there]  # in order: one may start from another's weights
+        if name == ON_MINIATURES and profile != "demo":
+            continue
         if candidates and not found:
             log(f"-- {name}: skipped, no data of {' or '.join(candidates)} under {data}")
         runs, known = [], _parameters(name)
@@ -163,9 +184,9 @@ def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str
             log(f"-- {task.name}: trained here, because the published weights saw other data than {task.root(data)}")
         if wanted:
             run.mkdir(parents=True, exist_ok=True)
-            by_kind = [VALIDATION] if (source / VALIDATION).exists() else []
-            for name in ("config.json", "env.json", "log.csv", *by_kind, EXPORTED):
-                shutil.copy(source / name, run / name)
+            for name in ("config.json", "env.json", "log.csv", VALIDATION, EXPORTED):  # the last one makes it a run
+                if (source / name).exists():
+                    shutil.copy(source / name, run / name)
 
 
 def run_notebook(
@@ -219,13 +240,14 @@ def more_seeds(log: Callable[[str], None] = print) -> Path:
 
 
 def _state(source: Path, results: Path, parameters: dict) -> str:
-    """What an executed notebook depends on: its source, its parameters, evlib, and the scores of the runs."""
+    """What an executed notebook depends on: its source, its parameters, evlib, and the scores of the runs, those of the
+    joint network included."""
     seen = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     code = [path for path in sorted((project() / "evlib").rglob("*.py")) if path.parent.name not in ("site", "bench")]
     for path in [source, project() / "evlib" / "viz" / "evlib.mplstyle", *code]:
         seen.update(path.read_bytes())
     if "task" not in parameters:
-        for path in sorted(results.glob("runs/*/metrics.json")):
+        for path in [*sorted(results.glob("runs/*/metrics.json")), *project().glob("results/joint/table.csv")]:
             seen.update(path.read_bytes())
     return seen.hexdigest()
 

@@ -14,8 +14,9 @@ import torch
 from evlib.data import tasks
 from evlib.data.tasks import Task
 from evlib.data.tasks.answers import BoxesAnswer
-from evlib.frames.parts import Clip, Example, Part
+from evlib.frames.parts import Box, Clip, Example, Part
 from evlib.frames.render import fingerprint, render_example
+from evlib.frames.video import first, read_video
 from evlib.generation import generate, to_uint8
 from evlib.model import NextFrame
 from evlib.scoring.answers import Prediction, scorer
@@ -59,11 +60,27 @@ class Model:
             raise EvlibError(f"This network was trained on {known}; found {found or 'nothing'}.")
         return [task for task in fitting if task.is_meant(parts)] or fitting
 
-    def film_task(self, question: bool, box: bool) -> Task:
-        """The first task about a clip that goes with a question, a box or neither; the first of all if none does."""
-        about_clips = (task for task in self.tasks if task.inputs[:1] == (Clip,))
-        wanted = question, box
-        return next((t for t in about_clips if (t.answer.has_question, t.answer.needs_box) == wanted), self.tasks[0])
+    def film_tasks(self, question: bool, box: bool) -> list[Task]:
+        """The tasks about a clip with a question, with a box, or alone; a single task, whatever it is. EvlibError if
+        there is none."""
+        if len(self.tasks) == 1:
+            return self.tasks
+        films = [task for task in self.tasks if task.inputs[:1] == (Clip,)]
+        fitting = [task for task in films if (task.answer.has_question, task.answer.needs_box) == (question, box)]
+        if not fitting:
+            found = " and ".join(["a video", *["a question"] * question, *["a box"] * box])
+            raise EvlibError(f"This network was trained on {self.config['task']}; none of these takes {found}.")
+        return fitting
+
+    def film(self, path: str | Path, question: bool = False, box: Box | None = None) -> Clip:
+        """A video file as input of the task that it is meant for, if it is asked about (`question`), has a target
+        (`box`: x, y, w, h in its own pixels), or stands alone; then its colors decide. Raises EvlibError as
+        `film_tasks` does, and if the file cannot be read."""
+        chosen = self.film_tasks(question, box is not None)
+        if len(chosen) > 1:
+            first_frame = Clip(read_video(path, first(1)))
+            chosen = [task for task in chosen if task.is_meant([first_frame])] or chosen
+        return chosen[0].clip(path, box)
 
     def predict(self, *parts: Part) -> Prediction:
         """Renders the parts, generates the answer's frames, and reads them; with several tasks, the parts decide which

@@ -124,25 +124,29 @@ def _no_run(run: str | Path) -> EvlibError:
     )
 
 
-def load_init(net: NextFrame, run: Path, init_from: str) -> None:
+def load_init(net: NextFrame, run: Path, init_from: str) -> set[str]:
     """Initializes `net`, the network of `run`, with the weights of another run: a folder beside it, or a path relative
     to the working directory or the project folder. A network that can already see and write has less to learn (section
-    5.2). The other one may have fewer global blocks, and no copying: what it lacks stays as it is, and with zero_init
-    this changes no prediction."""
+    5.2). Returns the names of its parameters.
+
+    The other one may lack copying and, with zero_init, have fewer global blocks: what it lacks is left as it is, which
+    changes no prediction. EvlibError if there is no such run, or if its network has another shape."""
     places = run.parent / init_from, Path(init_from), here(init_from)
     if not (other := next(filter(has_weights, places), None)):
         raise EvlibError(
             f"init_from: expected a trained run in {init_from} ({WEIGHTS}), found none; train it first, "
             "or start from nothing with `--set init_from=null`."
         )
+    weights, may_lack = load_weights(other), ("copy.", "middle.") if net.config.zero_init else ("copy.",)
     try:
-        missing, unknown = net.load_state_dict(load_weights(other), strict=False)
-        reason = ", ".join([*unknown, *(name for name in missing if not name.startswith(("middle.", "copy.")))])
+        missing, unknown = net.load_state_dict(weights, strict=False)
+        reason = ", ".join([*unknown, *(name for name in missing if not name.startswith(may_lack))])
     except RuntimeError as error:
         reason = str(error)
     if reason:
         reason = textwrap.shorten(reason, 160)
         raise EvlibError(f"init_from: the network of {other} has another shape than this one ({reason}).")
+    return set(weights)
 
 
 # ---- finished runs ---------------------------------------------------------------------------------------------------

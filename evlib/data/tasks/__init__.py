@@ -3,7 +3,7 @@
 A new task is one file and one line here. A task that is defined anywhere else uses `@tasks.register`; the command line
 knows it if the environment variable EVLIB_TASKS names its file."""
 
-import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -39,17 +39,19 @@ def register(task: type[Task]) -> type[Task]:
 
 
 def register_files(paths: str) -> None:
-    """Imports the Python files in `paths`, separated as in PATH, each of which registers a task, and may import others
-    beside it. EvlibError if one is missing, fails, or registers nothing."""
-    for path in map(Path, filter(None, paths.split(os.pathsep))):
+    """Runs the Python files in `paths`, separated as in PATH: each registers a task, and may import files beside it.
+    EvlibError if one is missing, fails, or registers nothing."""
+    for path in (Path(path).resolve() for path in paths.split(os.pathsep) if path):
         if not path.is_file():
             raise EvlibError(f"EVLIB_TASKS: expected Python files that register tasks; {path} is not there.")
-        sys.path.insert(0, str(path.resolve().parent))
+        sys.path.append(str(path.parent))
+        spec = importlib.util.spec_from_file_location(f"evlib_tasks:{path}", path)  # no other module's name
+        module, before = importlib.util.module_from_spec(spec), dict(TASKS)
         try:
-            importlib.import_module(path.stem)
+            spec.loader.exec_module(module)
         except Exception as error:  # whatever somebody else's code raises
             raise EvlibError(f"EVLIB_TASKS: {path} fails with {type(error).__name__}: {error}.") from error
-        if path.stem not in {type(task).__module__ for task in TASKS.values()}:
+        if before == TASKS:
             raise EvlibError(f"EVLIB_TASKS: {path} registers no task; put `@register` above its class.")
 
 
