@@ -23,7 +23,7 @@ CURRICULA = ("short_first", "questions_first")  # settings that divide a run by 
 
 # The allowed range of each numeric setting, and its wording in error messages.
 RANGES: list[tuple[str, Callable[[float], bool], str]] = [
-    ("width heads global_blocks mlp batch validation_size shards", lambda n: n >= 1, "at least 1"),
+    ("width heads global_blocks mlp batch validation_size shards shortest_lag", lambda n: n >= 1, "at least 1"),
     ("local_blocks validations", lambda n: n >= 0, "at least 0"),
     ("stem", lambda n: n >= 0 and n % 8 == 0, "0 or a multiple of 8"),
     ("lr muon_lr weight_decay grad_clip l1", lambda x: 0 <= x < math.inf, "at least 0, and finite"),
@@ -51,6 +51,7 @@ class ModelConfig:
     max_frames: int = 64  # length of the learned temporal encoding; Table 1 needs 41
     stem: int = 0  # channels of a convolutional stem's first layer, a multiple of 8; 0: linear patch embedding (paper)
     copy: bool = False  # a pointer to earlier frames: only the differences from them are predicted; not in the paper
+    shortest_lag: int = 1  # of copy, in frames: nearer frames are not copied (in long answers, these are generated)
     zero_init: bool = False  # every residual branch starts at zero, so that each block starts as the identity
 
     def __post_init__(self):

@@ -125,10 +125,11 @@ class ConvStem(nn.Module):
 class Copy(nn.Module):
     """A pointer to earlier pixels: each frame chooses a lag, each pixel has a gate. The head adds the difference."""
 
-    def __init__(self, width: int, patch: int, max_frames: int):
+    def __init__(self, width: int, patch: int, max_frames: int, shortest_lag: int):
         super().__init__()
         self.lag = nn.Linear(width, max_frames)  # output i: the frame i + 1 steps before the predicted one
         self.gate = nn.Linear(width, patch * patch)
+        self.register_buffer("near", -1e4 * (torch.arange(max_frames) < shortest_lag - 1), persistent=False)
 
     def forward(self, x: Tensor, frames: Tensor, cache: Cache | None = None) -> Tensor:
         """Tokens (B, last, N, K) and the frames up to them (B, T, 3, H, W) 0..1 -> log-odds (B, last, N, 3 * P * P)."""
@@ -136,7 +137,7 @@ class Copy(nn.Module):
             frames = cache[self] = torch.cat([cache[self], frames], dim=1) if self in cache else frames
         T, P = frames.shape[1], SIZE // int(x.shape[2] ** 0.5)
         new, old = torch.arange(T - x.shape[1], T, device=x.device)[:, None], torch.arange(T, device=x.device)
-        lags = self.lag(x.mean(dim=2)).gather(2, (new - old).clamp(min=0).expand(len(x), -1, -1))
+        lags = (self.lag(x.mean(dim=2)) + self.near).gather(2, (new - old).clamp(min=0).expand(len(x), -1, -1))
         weights = lags.masked_fill(old > new, -torch.inf).softmax(dim=-1)
         odds = torch.einsum("bts,bschw->btchw", weights, frames).float().logit(eps=2e-3)  # eps: half a gray level
         return self.gate(x).repeat(1, 1, 1, 3) * rearrange(odds, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
@@ -167,7 +168,7 @@ class NextFrame(
         self.decoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
         self.norm, self.head = nn.LayerNorm(K), nn.Linear(K, 3 * P * P, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))  # one per pixel: see init_output_bias
-        self.copy = Copy(K, P, config.max_frames) if config.copy else None
+        self.copy = Copy(K, P, config.max_frames, config.shortest_lag) if config.copy else None
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
         if config.copy:
@@ -228,8 +229,7 @@ class NextFrame(
         for zero in (*self.copy.parameters(), *([self.head.weight, self.output_bias] if opened else [])):
             nn.init.zeros_(zero)
         self.copy.gate.bias.fill_(float(opened))
-        for lag in lags:
-            self.copy.lag.bias[lag - 1] = 12.0  # all others together have less than a thousandth of the weight
+        self.copy.lag.bias[[lag - 1 for lag in lags]] = 12.0  # all others have less than a thousandth of the weight
 
     @property
     def parameters_in_millions(self) -> float:

@@ -95,8 +95,20 @@ def test_an_untrained_network_copies_the_frame_that_it_is_told_to():
     assert (net(frames) - mean.clamp(0.01, 0.99)).abs().max() < 1e-5
 
 
-def test_copying_never_looks_ahead_and_is_the_same_with_a_cache():
-    net, frames = network(replace(SMALL, copy=True)), video(6).float() / 255
+def test_near_frames_are_not_copied_if_there_are_others():
+    net, frames = network(replace(SMALL, copy=True, shortest_lag=4)), video(6)
+    net.init_copy({1, 4}, opened=True)
+    past = frames[:, 1:3].float() / 255  # four frames before the predictions of frames 5 and 6
+    assert (net(frames, last=2) - past).abs().max() < 4e-3
+    few = net(frames[:, :2])
+    assert few.isfinite().all()
+    few.mean().backward()
+    assert net.copy.lag.weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("shortest_lag", [1, 3])
+def test_copying_never_looks_ahead_and_is_the_same_with_a_cache(shortest_lag):
+    net, frames = network(replace(SMALL, copy=True, shortest_lag=shortest_lag)), video(6).float() / 255
     torch.nn.init.normal_(net.copy.lag.weight)
     torch.nn.init.normal_(net.copy.gate.weight)
     with torch.no_grad():

@@ -859,27 +859,27 @@ def test_an_exported_run_is_finished_and_a_start(tmp_path):
     assert torch.equal(load_weights(first)["head.weight"].half().float(), exported["head.weight"])
 
 
-def test_a_deeper_network_that_copies_starts_as_the_other_one(tmp_path):
+def test_a_deeper_network_starts_as_the_other_one(tmp_path):
     """With zero_init, what the other network lacks changes no prediction."""
     run(tmp_path / "first", steps=2)
-    deeper = {"global_blocks": 2, "copy": True, "zero_init": True}
-    run(tmp_path / "second", init_from="first", steps=1, lr=0.0, muon_lr=0.0, **deeper)
+    deeper = {"global_blocks": 2, "zero_init": True, "init_from": "first", "steps": 1, "lr": 0.0, "muon_lr": 0.0}
+    run(tmp_path / "second", **deeper)
     first, second = (NextFrame.from_pretrained(tmp_path / name) for name in ("first", "second"))
     frames = torch.randint(256, (2, 3, 3, 64, 64), dtype=torch.uint8)
     assert len(first.middle) < len(second.middle) and torch.allclose(first(frames), second(frames), atol=1e-6)
     with pytest.raises(EvlibError, match="has another shape than this one"):
-        run(tmp_path / "third", init_from="first", steps=1, **{**deeper, "zero_init": False})
+        run(tmp_path / "third", **{**deeper, "zero_init": False})
 
 
 def test_copying_starts_at_the_best_lag_also_from_other_weights(tmp_path, monkeypatch):
+    """Unless the other network copies already."""
     run(tmp_path / "first", steps=2)
-    monkeypatch.setattr(Split, "best_lag", lambda split, mean: 2)
-    run(tmp_path / "second", init_from="first", steps=1, lr=0.0, muon_lr=0.0, copy=True)
-    copies = NextFrame.from_pretrained(tmp_path / "second").copy
-    assert copies.lag.bias.argmax() == 1 and copies.gate.bias.abs().max() == 0  # the first network's answers remain
-    monkeypatch.setattr(Split, "best_lag", lambda split, mean: 1)
-    run(tmp_path / "third", init_from="second", steps=1, lr=0.0, muon_lr=0.0, copy=True)
-    assert NextFrame.from_pretrained(tmp_path / "third").copy.lag.bias.argmax() == 1  # as it was learned
+    still = {"steps": 1, "lr": 0.0, "muon_lr": 0.0, "copy": True}
+    for name, start, best in (("second", "first", 2), ("third", "second", 1)):
+        monkeypatch.setattr(Split, "best_lag", lambda split, mean, best=best: best)
+        run(tmp_path / name, init_from=start, **still)
+        net = NextFrame.from_pretrained(tmp_path / name)
+        assert net.copy.lag.bias.argmax() == 1 and (net.copy.gate.bias == 1).all() and net.head.weight.abs().max() == 0
 
 
 def test_a_start_that_is_not_there_or_does_not_fit(tmp_path):

@@ -47,10 +47,11 @@ REAL: dict[str, dict[str, Any]] = {
 # One network for all miniatures. It starts from the same network as CLEVRER's, with one more block, and with copying.
 # `task_weights` follow the order of MINIATURE.
 JOINT: dict[str, Any] = {
-    "steps": 12500,
+    "steps": 10500,
     "batch": 8,
     "stem": 32,
     "copy": True,
+    "shortest_lag": 10,  # colorization's answers have 10 frames
     "global_blocks": 4,
     "l1": 1.0,
     "loss_power": 0.5,

@@ -129,8 +129,8 @@ def load_init(net: NextFrame, run: Path, init_from: str) -> set[str]:
     to the working directory or the project folder. A network that can already see and write has less to learn (section
     5.2). Returns the names of its parameters.
 
-    The other one may lack copying and, with zero_init, have fewer global blocks: what it lacks is left as it is, which
-    changes no prediction. EvlibError if there is no such run, or if its network has another shape."""
+    The other one may lack copying and, with zero_init, have fewer global blocks: what it lacks is left as it is.
+    EvlibError if there is no such run, or if its network has another shape."""
     places = run.parent / init_from, Path(init_from), here(init_from)
     if not (other := next(filter(has_weights, places), None)):
         raise EvlibError(

@@ -81,14 +81,14 @@ def train(
     net = NextFrame(config.model).to(device)
     loaded = load_init(net, out, config.init_from) if config.init_from is not None else set()
     copies = config.model.copy and "copy.lag.bias" not in loaded
-    if copies or (config.train.mean_bias and not loaded):
+    if copies or (config.train.mean_bias and not loaded):  # the layer that generates pixels starts anew
         parts = train_split.by_task().values()
         mean = torch.stack([part.mean_output() for part in parts]).mean(dim=0)
-        if config.train.mean_bias and not loaded:
+        if config.train.mean_bias:
             net.init_output_bias(mean.to(device))
         if copies:
             lags = {part.best_lag(mean) for part in parts}
-            net.init_copy(lags - {None}, opened=not loaded and None not in lags)
+            net.init_copy(lags - {None}, opened=None not in lags)
     learner, state = Learner(config, net, dist), State()
     stopped_on = resume(out, learner, state)
     dist.barrier()
