@@ -227,8 +227,9 @@ def baselines(
         for seed in range(seeds):
             row = fit(name, store, epochs, seed)
             update_csv(out, [row], KEY, sort=True)
-            score = f"{row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
-            print(f"{task}: {row['model']}, seed {seed}: {score}")
+            print(
+                f"{task}: {row['model']}, seed {seed}: {row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
+            )
 
 
 @app.command
@@ -253,6 +254,15 @@ def compare(
         if variant not in VARIANTS:
             raise EvlibError(f"--only {variant!r}: no such variant{nearest(variant, list(VARIANTS))}")
         update_csv(out, compare(store, sequences, seed, [variant], examples), KEY)
+
+
+@app.command
+def transfer(task: Name, data: Data = Path("data"), steps: int = 500, out: Path = Path("results/joint")) -> None:
+    """Train on a task from the network in OUT/runs/all, from nothing and from shuffled weights: OUT/transfer.csv."""
+    from evlib.paper.transfer import KEY, transfer
+    from evlib.utils.files import update_csv
+
+    update_csv(out / "transfer.csv", transfer(_store(task, data), out / "runs/all", steps), KEY)
 
 
 @app.command

@@ -5,12 +5,13 @@ import shutil
 
 import pandas as pd
 import pytest
+import torch
 
 from evlib.data import tasks
 from evlib.data.encode import encode
-from evlib.paper import cost, joint
+from evlib.paper import cost, joint, transfer
 from evlib.scoring.evaluate import evaluate
-from evlib.training.checkpoint import EXPORTED, export
+from evlib.training.checkpoint import EXPORTED, export, load_network
 from evlib.training.train import train
 from evlib.viz import joint_plots
 
@@ -98,3 +99,38 @@ def test_pictures_of_the_table_and_of_the_run(small, tmp_path):
     assert [label.get_text() for label in axes.get_yticklabels()] == ["sst2", "sst2: at most 20 tokens", "cifar10"]
     lines = joint_plots.validation(results / joint.RUN).axes[0].lines
     assert [line.get_label() for line in lines] == list(NAMES)
+
+
+# ---- what it passes on to a ninth task -------------------------------------------------------------------------------
+
+
+def test_three_starts_of_one_task(small, miniature, tmp_path):
+    run = joint.one_network(tmp_path / "joint", log=silent) / joint.RUN
+    store = encode(tasks.get("cifar10"), miniature, log=silent)
+    table = pd.DataFrame(transfer.transfer(store, run, steps=3, seeds=2, log=silent))
+    assert set(table.start) == {transfer.NOTHING, transfer.JOINT, transfer.SHUFFLED} and set(table.seed) == {0, 1}
+    assert (
+        set(table.step) == {1, 2, 3}
+        and table.accuracy.between(0, 1).all()
+        and not table[transfer.KEY].duplicated().any()
+    )
+    assert joint_plots.transfer(table).axes[0].lines[0].get_label() == "from nothing"
+
+
+def test_shuffled_weights_are_the_same_numbers(small, tmp_path):
+    run = joint.one_network(tmp_path / "joint", log=silent) / joint.RUN
+    net, about = load_network(run)
+    transfer.write_shuffled(net, about, tmp_path / "shuffled", seed=0)
+    other, _ = load_network(tmp_path / "shuffled")
+    for a, b in zip(net.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a.flatten().sort().values, b.flatten().sort().values)
+    assert not torch.equal(net.merge.weight, other.merge.weight)
+
+
+def test_steps_until_most_of_the_accuracy_is_reached():
+    rows = [("nothing", 0, 10, 0.1), ("nothing", 0, 20, 0.9), ("nothing", 0, 30, 1.0), ("one network", 0, 10, 0.85)]
+    rows += [("shuffled", 0, 30, 0.2)]
+    table = pd.DataFrame(rows, columns=["start", "seed", "step", "accuracy"]).assign(task="fsdd", data="real")
+    found = transfer.steps_to_reach(table).set_index("Start")
+    assert found.Steps.tolist() == ["20", "10", ""] and found["Reached by"].tolist() == [1, 1, 0]
+    assert (found.Goal == "80 %").all()

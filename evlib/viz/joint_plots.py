@@ -1,4 +1,4 @@
-"""One network for all tasks beside one network per task, in two pictures."""
+"""One network for all tasks: its scores beside those of one network per task, its curves, and what it passes on."""
 
 from pathlib import Path
 
@@ -36,4 +36,22 @@ def validation(run: str | Path, path: Path | None = None) -> plt.Figure:
         axes.plot(log.step, log[column], "-o" if i < 5 else "--s", label=column.removeprefix(start))
     axes.set(xlabel="steps, of all tasks together", ylabel="validation MS-SSIM")
     figure.legend(loc="outside right center")
+    return finish(figure, path)
+
+
+@styled
+def transfer(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
+    """`paper.transfer.transfer`, a panel per task: the mean accuracy over seeds, and the range between them."""
+    groups = list(table.groupby(["task", "data"], sort=False))
+    figure, panels = plt.subplots(1, len(groups), sharey=True, squeeze=False)
+    for axes, ((task, data), part) in zip(panels[0], groups):
+        for start, rows in part.groupby("start", sort=False):
+            seeds = rows.groupby("step").accuracy
+            (line,) = axes.plot(seeds.mean().index, 100 * seeds.mean(), label=f"from {start}")
+            axes.fill_between(
+                seeds.mean().index, 100 * seeds.min(), 100 * seeds.max(), color=line.get_color(), alpha=0.2
+            )
+        axes.set(title=f"{task}, {data}", xlabel="steps")
+    panels[0][0].set(ylabel="validation accuracy, percent")
+    figure.legend(handles=panels[0][0].lines, loc="outside upper center", ncols=3)
     return finish(figure, path)
