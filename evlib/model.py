@@ -225,8 +225,8 @@ class NextFrame(
     @torch.no_grad()
     def init_copy(self, lags: set[int] = frozenset(), opened: bool = False) -> None:
         """Copying starts at the frames `lags` frames before the predicted one, at their mean if there are several. With
-        the gate `opened`, that is what the untrained network predicts; otherwise copying changes no prediction yet."""
-        for zero in (*self.copy.parameters(), *([self.head.weight, self.output_bias] if opened else [])):
+        the gate `opened`, that is what the untrained network predicts; otherwise gray."""
+        for zero in (*self.copy.parameters(), self.head.weight, self.output_bias):
             nn.init.zeros_(zero)
         self.copy.gate.bias.fill_(float(opened))
         self.copy.lag.bias[[lag - 1 for lag in lags]] = 12.0  # all others have less than a thousandth of the weight

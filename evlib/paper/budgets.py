@@ -47,12 +47,14 @@ REAL: dict[str, dict[str, Any]] = {
 # One network for all miniatures. It starts from the same network as CLEVRER's, with one more block, and with copying.
 # `task_weights` follow the order of MINIATURE.
 JOINT: dict[str, Any] = {
-    "steps": 10500,
+    "steps": 9500,
     "batch": 8,
     "stem": 32,
     "copy": True,
     "shortest_lag": 10,  # colorization's answers have 10 frames
     "global_blocks": 4,
+    "muon_lr": 0.005,
+    "mean_bias": False,  # the mean of words and photographs is neither
     "l1": 1.0,
     "loss_power": 0.5,
     "power_decay": 0.5,

@@ -84,11 +84,11 @@ def train(
     if copies or (config.train.mean_bias and not loaded):  # the layer that generates pixels starts anew
         parts = train_split.by_task().values()
         mean = torch.stack([part.mean_output() for part in parts]).mean(dim=0)
-        if config.train.mean_bias:
-            net.init_output_bias(mean.to(device))
+        lags = {part.best_lag(mean) for part in parts} if copies else {None}
         if copies:
-            lags = {part.best_lag(mean) for part in parts}
             net.init_copy(lags - {None}, opened=None not in lags)
+        if config.train.mean_bias and None in lags:
+            net.init_output_bias(mean.to(device))
     learner, state = Learner(config, net, dist), State()
     stopped_on = resume(out, learner, state)
     dist.barrier()
