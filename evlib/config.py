@@ -52,6 +52,7 @@ class ModelConfig:
     stem: int = 0  # channels of a convolutional stem's first layer, a multiple of 8; 0: linear patch embedding (paper)
     copy: bool = False  # a pointer to earlier frames: only the differences from them are predicted; not in the paper
     shortest_lag: int = 1  # of copy, in frames: nearer frames are not copied (in long answers, these are generated)
+    blend: bool = False  # of copy: the gate blends copied and generated pixels; otherwise the generated ones are added
     zero_init: bool = False  # every residual branch starts at zero, so that each block starts as the identity
 
     def __post_init__(self):

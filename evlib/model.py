@@ -123,16 +123,17 @@ class ConvStem(nn.Module):
 
 
 class Copy(nn.Module):
-    """A pointer to earlier pixels: each frame chooses a lag, each pixel has a gate. The head adds the difference."""
+    """A pointer to earlier pixels: each frame chooses a lag, each pixel has a gate, and what is generated is added."""
 
-    def __init__(self, width: int, patch: int, max_frames: int, shortest_lag: int):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        self.lag = nn.Linear(width, max_frames)  # output i: the frame i + 1 steps before the predicted one
-        self.gate = nn.Linear(width, patch * patch)
-        self.register_buffer("near", -1e4 * (torch.arange(max_frames) < shortest_lag - 1), persistent=False)
+        T, self.blend = config.max_frames, config.blend
+        self.lag = nn.Linear(config.width, T)  # output i: the frame i + 1 steps before the predicted one
+        self.gate = nn.Linear(config.width, config.patch**2)
+        self.register_buffer("near", -1e4 * (torch.arange(T) < config.shortest_lag - 1), persistent=False)
 
-    def forward(self, x: Tensor, frames: Tensor, cache: Cache | None = None) -> Tensor:
-        """Tokens (B, last, N, K) and the frames up to them (B, T, 3, H, W) 0..1 -> log-odds (B, last, N, 3 * P * P)."""
+    def forward(self, x: Tensor, frames: Tensor, y: Tensor, cache: Cache | None = None) -> Tensor:
+        """Tokens x (B, last, N, K), the frames up to them (B, T, 3, H, W) 0..1, generated log-odds y -> log-odds."""
         if cache is not None:
             frames = cache[self] = torch.cat([cache[self], frames], dim=1) if self in cache else frames
         T, P = frames.shape[1], SIZE // int(x.shape[2] ** 0.5)
@@ -140,7 +141,8 @@ class Copy(nn.Module):
         lags = (self.lag(x.mean(dim=2)) + self.near).gather(2, (new - old).clamp(min=0).expand(len(x), -1, -1))
         weights = lags.masked_fill(old > new, -torch.inf).softmax(dim=-1)
         odds = torch.einsum("bts,bschw->btchw", weights, frames).float().logit(eps=2e-3)  # eps: half a gray level
-        return self.gate(x).repeat(1, 1, 1, 3) * rearrange(odds, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
+        odds = rearrange(odds, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
+        return y + self.gate(x).repeat(1, 1, 1, 3) * (odds - y if self.blend else odds)
 
 
 class NextFrame(
@@ -168,11 +170,9 @@ class NextFrame(
         self.decoder = nn.ModuleList(Block(config, G, local=True) for _ in range(config.local_blocks))
         self.norm, self.head = nn.LayerNorm(K), nn.Linear(K, 3 * P * P, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(G * G, 3 * P * P))  # one per pixel: see init_output_bias
-        self.copy = Copy(K, P, config.max_frames, config.shortest_lag) if config.copy else None
+        self.copy = Copy(config) if config.copy else None
         self.dropout = nn.Dropout(p)
         self.apply(self._init)
-        if config.copy:
-            self.init_copy()
         for block in (*self.encoder, *self.middle, *self.decoder) if config.zero_init else ():
             for last in (block.space.out, block.time.out, block.mlp[-1]):
                 nn.init.zeros_(last.weight)
@@ -210,7 +210,7 @@ class NextFrame(
         x = self.norm(x[:, reach - last :])
         y = self.head(x) + self.output_bias
         if self.copy is not None:
-            y = y + self.copy(x, frames, cache)
+            y = self.copy(x, frames, y, cache)
         if cache is not None:
             cache["frames"] = past + T
         return rearrange(torch.sigmoid(y), "b t (g h) (c p q) -> b t c (g p) (h q)", h=G, p=P, q=P)

@@ -106,9 +106,20 @@ def test_near_frames_are_not_copied_if_there_are_others():
     assert net.copy.lag.weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("shortest_lag", [1, 3])
-def test_copying_never_looks_ahead_and_is_the_same_with_a_cache(shortest_lag):
-    net, frames = network(replace(SMALL, copy=True, shortest_lag=shortest_lag)), video(6).float() / 255
+def test_a_gate_that_blends_hides_what_is_generated():
+    net, frames = network(replace(SMALL, copy=True, blend=True)), video(6)
+    net.init_copy({3}, opened=True)
+    torch.nn.init.normal_(net.head.weight)
+    earlier = frames[:, 2:4].float() / 255
+    assert (net(frames, last=2) - earlier).abs().max() < 4e-3
+    with torch.no_grad():
+        net.copy.gate.bias.zero_()
+    assert (net(frames, last=2) - earlier).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("settings", [{}, {"shortest_lag": 3, "blend": True}])
+def test_copying_never_looks_ahead_and_is_the_same_with_a_cache(settings):
+    net, frames = network(replace(SMALL, copy=True, **settings)), video(6).float() / 255
     torch.nn.init.normal_(net.copy.lag.weight)
     torch.nn.init.normal_(net.copy.gate.weight)
     with torch.no_grad():

@@ -47,11 +47,12 @@ REAL: dict[str, dict[str, Any]] = {
 # One network for all miniatures. It starts from the same network as CLEVRER's, with one more block, and with copying.
 # `task_weights` follow the order of MINIATURE.
 JOINT: dict[str, Any] = {
-    "steps": 9500,
+    "steps": 8500,
     "batch": 8,
     "stem": 32,
     "copy": True,
     "shortest_lag": 10,  # colorization's answers have 10 frames
+    "blend": True,
     "global_blocks": 4,
     "muon_lr": 0.005,
     "mean_bias": False,  # the mean of words and photographs is neither
