@@ -42,7 +42,9 @@ def small(project, miniature, monkeypatch):
     monkeypatch.setattr(joint, "project", lambda: project)
     monkeypatch.setattr(joint, "ready", lambda data: miniature)
     monkeypatch.setattr(joint, "MINIATURE", dict.fromkeys(NAMES))
-    monkeypatch.setattr(joint, "JOINT", {"steps": 6, "task_weights": "2,1", "copy": True, **SMALL})
+    common = {"copy": True, **SMALL}
+    second = {"steps": 3, "task_weights": "1,2", "init_from": "first", **common}
+    monkeypatch.setattr(joint, "JOINT", {"first": {"steps": 6, "task_weights": "2,1", **common}, "all": second})
     monkeypatch.setattr(joint, "evaluate", lambda *given, **more: evaluate(*given, limit=12, **more))
     return project
 
@@ -55,7 +57,7 @@ def test_from_data_to_the_table(small, tmp_path):
     ours = json.loads((results / "runs/all/cifar10/metrics.json").read_text())
     assert table.joint.iloc[2] == pytest.approx(100 * ours["accuracy"], abs=1e-3)
     assert (table.difference - (table.joint - table.separate)).abs().max() < 1e-3
-    assert table.updates_joint.tolist() == [4, 4, 2] and table.sequences_joint.tolist() == [16, 16, 8]
+    assert table.updates_joint.tolist() == [5, 5, 4] and table.sequences_joint.tolist() == [20, 20, 16]
     text = (results / "table.md").read_text()
     assert "| cifar10 |  | Acc |" in text and "(2) |" in text and "networks" in text
 
@@ -72,7 +74,8 @@ def test_flop_are_those_of_the_sequences_it_saw(small, miniature):
 
 def test_published_weights_are_scored_and_not_trained_again(small, tmp_path, monkeypatch):
     first = joint.one_network(tmp_path / "joint", log=silent)
-    export(first / joint.RUN)
+    for run in joint.JOINT:
+        export(first / "runs" / run)
     shutil.copytree(first, small / "results/joint")
     lines = []
     try:

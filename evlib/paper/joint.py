@@ -42,18 +42,19 @@ NOTE = (
 def one_network(results: Path | None = None, retrain: bool = False, log: Callable[[str], None] = print) -> Path:
     """Trains the joint network on the miniatures, unless its weights are published, scores it on every task, and writes
     table.csv and table.md into `results` (default: results/local/joint). Returns that folder."""
-    data, published = ready(".miniatures"), project() / "results" / "joint" / RUN
+    data, published = ready(".miniatures"), project() / "results" / "joint" / "runs"
     results = results or project() / "results" / "local" / ("joint-retrained" if retrain else "joint")
     stores = {name: encode(tasks.get(name), data, log=log) for name in MINIATURE}
-    run = results / RUN
-    if not retrain and (published / EXPORTED).exists() and not has_weights(run):
-        run.mkdir(parents=True, exist_ok=True)
-        for name in ("config.json", "env.json", "log.csv", EXPORTED):  # the last one makes it a run
-            shutil.copy(published / name, run)
-    config = tasks.config([tasks.get(name) for name in MINIATURE], "demo", **JOINT)
-    train(config, union(list(stores.values())), run, log=log)
+    both = union(list(stores.values()))
+    for name, settings in JOINT.items():
+        run = results / "runs" / name
+        if not retrain and (published / name / EXPORTED).exists() and not has_weights(run):
+            run.mkdir(parents=True, exist_ok=True)
+            for file in ("config.json", "env.json", "log.csv", EXPORTED):  # the last one makes it a run
+                shutil.copy(published / name / file, run)
+        train(tasks.config([tasks.get(task) for task in MINIATURE], "demo", **settings), both, run, log=log)
     for name, store in stores.items():
-        evaluate(run, store, out=run / name, log=log)
+        evaluate(results / RUN, store, out=results / RUN / name, log=log)
     write_table(results, stores, project() / "results" / "demo")
     return results
 
@@ -86,25 +87,30 @@ def _part(metrics: dict, kind: str) -> dict:
     return metrics["subsets"][kind] if kind else metrics
 
 
-def costs(run: Path, stores: dict[str, VideoStore], separate: Path) -> pd.DataFrame:
+def costs(results: Path, stores: dict[str, VideoStore], separate: Path) -> pd.DataFrame:
     """What training took, by task: updates, sequences and TFLOP of the separate network (its first seed), and of the
-    joint one on this task, as its probability has it; the minutes of the separate run."""
-    config = Config.from_json((run / "config.json").read_text())
+    joint one on this task, as its probability has it in each run; the minutes of the separate run."""
     sizes = {name: len(store.split("train")) for name, store in stores.items()}
-    shares = dict(zip(sizes, probabilities(config.train.task_weights, sizes)))
+    joint = [_config(results / "runs" / run) for run in JOINT]
+    shares = [dict(zip(sizes, probabilities(config.train.task_weights, sizes))) for config in joint]
     lines = []
     for name, store in stores.items():
         if not training_info(own := separate / "runs" / name):
             continue
         line = {"task": name, "minutes_separate": training_info(own)["seconds"] / 60}
-        alone = Config.from_json((own / "config.json").read_text())
-        for which, settings, share in (("separate", alone, 1.0), ("joint", config, shares[name])):
-            updates = share * settings.steps
-            line[f"updates_{which}"] = round(updates)
-            line[f"sequences_{which}"] = round(updates * settings.train.batch)
-            line[f"tflop_{which}"] = updates * _step_flops(settings, store) / 1e12
+        alone = [(_config(own), 1.0)]
+        together = [(config, share[name]) for config, share in zip(joint, shares)]
+        for which, runs in (("separate", alone), ("joint", together)):
+            updates = [share * config.steps for config, share in runs]
+            line[f"updates_{which}"] = round(sum(updates))
+            line[f"sequences_{which}"] = round(sum(n * config.train.batch for n, (config, _) in zip(updates, runs)))
+            line[f"tflop_{which}"] = sum(n * _step_flops(config, store) for n, (config, _) in zip(updates, runs)) / 1e12
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _config(run: Path) -> Config:
+    return Config.from_json((run / "config.json").read_text())
 
 
 def _step_flops(config: Config, store: VideoStore) -> float:
@@ -117,13 +123,14 @@ def _step_flops(config: Config, store: VideoStore) -> float:
 
 def write_table(results: Path, stores: dict[str, VideoStore], separate: Path) -> None:
     """table.csv, a line per task and kind; table.md, the same to read."""
-    about = costs(results / RUN, stores, separate)
+    about = costs(results, stores, separate)
     table = compare(results, separate).merge(about, on="task")
     files.write_text(results / "table.csv", table.round(4).to_csv(index=False))
-    ours = training_info(results / RUN)
+    ours = [training_info(results / "runs" / run) for run in JOINT]
+    minutes = sum(info["seconds"] for info in ours) / 60
     total = (
         f"All together: {about.minutes_separate.sum():.0f} minutes and {about.tflop_separate.sum():,.0f} TFLOP for "
-        f"{len(about)} networks, {ours['seconds'] / 60:.0f} minutes ({ours['device']}) and "
+        f"{len(about)} networks, {minutes:.0f} minutes ({ours[0]['device']}) and "
         f"{about.tflop_joint.sum():,.0f} TFLOP for one."
     )
     text = f"# One network\n\n{markdown(readable(table))}\n\n{markdown(readable_costs(about))}\n\n{total} {NOTE}\n"

@@ -34,7 +34,6 @@ from evlib.frames.boxes import parse_box, read_box
 from evlib.frames.image import read_image, until_blank
 from evlib.frames.parts import Audio, Clip, Example, Image, Part, Text
 from evlib.frames.render import tokenize
-from evlib.paper.joint import RUN as JOINT
 from evlib.scoring.predict import Model, Prediction, load
 from evlib.training.checkpoint import has_weights, weights_file
 from evlib.training.train import train
@@ -52,8 +51,8 @@ TRAINED_BY = {
     "tinyvirat": "03_video_to_text_tinyvirat",
     "audiomnist": "07_audio_to_text_audiomnist",
 }
-# Published runs, and what is added to their names: first the one network for all tasks.
-PUBLISHED = {"results/joint": "", "results/demo": "", "results/real": " (real)"}
+# Published runs, and what is added to their names.
+PUBLISHED = {"results/demo": "", "results/real": " (real)", "results/joint": " tasks, one network"}
 LARGEST = "10 MB; under ./reproduce.sh lab 200 MB"  # Jupyter's limit for one upload
 
 GAP, TOP = 2, 16  # px between frames, and above them
@@ -181,15 +180,15 @@ def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
 
 
 def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], None] = print) -> dict[str, Model]:
-    """The trained networks by the name of their run: first the one for all tasks, then those under results/runs, the
-    newest first, then the other published ones. If none can read a sentence, one is trained on the miniature of SST-2
-    for `minutes`; it is stored beside the miniatures, apart from the results."""
+    """The trained networks by the name of their run: those under results/runs, the newest first, then the published
+    ones. If none can read a sentence, one is trained on the miniature of SST-2 for `minutes`; it is stored beside the
+    miniatures, apart from the results."""
     own = [run for run in here(results).glob("runs/*") if has_weights(run)]
     own.sort(key=lambda run: weights_file(run).stat().st_mtime, reverse=True)
     published = [(run, end) for home, end in PUBLISHED.items() for run in sorted(here(home).glob("runs/*"))]
+    published = [(run, end) for run, end in published if any(run.rglob("metrics.json"))]  # others are starts of these
     models: dict[str, Model] = {}
-    runs = [(run, "") for run in own] + [(run, end) for run, end in published if has_weights(run)]
-    for run, end in sorted(runs, key=lambda run: run[0].name != Path(JOINT).name):
+    for run, end in [(run, "") for run in own] + [(run, end) for run, end in published if has_weights(run)]:
         try:
             if (name := run.name + end) not in models:
                 model = load(run)
@@ -209,10 +208,10 @@ def _train_reader(minutes: float, log: Callable[[str], None]) -> Model:
 
 
 def suited(models: dict[str, Model], names: Sequence[str]) -> dict[str, Model]:
-    """The networks that have learned one of these tasks: first those of several, then in the order of the tasks."""
+    """The networks that have learned one of these tasks: first those of a single one, in the order of the tasks."""
     learned = {run: [task.name for task in model.tasks] for run, model in models.items()}
-    several = {run: models[run] for run, known in learned.items() if len(known) > 1 and {*known} & {*names}}
-    return several | {run: models[run] for name in names for run, known in learned.items() if known == [name]}
+    alone = {run: models[run] for name in names for run, known in learned.items() if known == [name]}
+    return alone | {run: models[run] for run, known in learned.items() if len(known) > 1 and {*known} & {*names}}
 
 
 def examples(found: Iterable[tasks.Task], data: Path) -> dict[str, Example]:
