@@ -100,8 +100,8 @@ def test_pictures_of_the_table_and_of_the_run(small, tmp_path):
     results = joint.one_network(tmp_path / "joint", log=silent)
     axes = joint_plots.scores(joint.read_table(results)).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["sst2", "sst2: at most 20 tokens", "cifar10"]
-    lines = joint_plots.validation(results / joint.RUN).axes[0].lines
-    assert [line.get_label() for line in lines] == list(NAMES)
+    lines = joint_plots.validation([results / "runs" / run for run in joint.JOINT]).axes[0].lines
+    assert [line.get_label() for line in lines] == list(NAMES) and lines[0].get_xdata().tolist() == [6, 9]
 
 
 # ---- what it passes on to a ninth task -------------------------------------------------------------------------------
