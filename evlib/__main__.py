@@ -227,9 +227,8 @@ def baselines(
         for seed in range(seeds):
             row = fit(name, store, epochs, seed)
             update_csv(out, [row], KEY, sort=True)
-            print(
-                f"{task}: {row['model']}, seed {seed}: {row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
-            )
+            score = f"{row['accuracy']:.1%} of {row['n']:,} ({row['seconds']:.0f} s)"
+            print(f"{task}: {row['model']}, seed {seed}: {score}")
 
 
 @app.command
@@ -259,10 +258,11 @@ def compare(
 @app.command
 def transfer(task: Name, data: Data = Path("data"), steps: int = 500, out: Path = Path("results/joint")) -> None:
     """Train on a task from the network in OUT/runs/all, from nothing and from shuffled weights: OUT/transfer.csv."""
+    from evlib.paper.joint import RUN
     from evlib.paper.transfer import KEY, transfer
     from evlib.utils.files import update_csv
 
-    update_csv(out / "transfer.csv", transfer(_store(task, data), out / "runs/all", steps), KEY)
+    update_csv(out / "transfer.csv", transfer(_store(task, data), out / RUN, steps), KEY)
 
 
 @app.command

@@ -7,7 +7,6 @@ The separate networks are the runs of the main job, with all their seeds.
 """
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from evlib.paper.budgets import JOINT, MINIATURE
 from evlib.paper.notebook import ready
 from evlib.paper.table2 import HEADS, markdown
 from evlib.scoring.evaluate import as_printed, best_trivial, evaluate, headline, scored
-from evlib.training.checkpoint import EXPORTED, has_weights, training_info
+from evlib.training.checkpoint import EXPORTED, copy_run, has_weights, training_info
 from evlib.training.train import train
 from evlib.utils import files
 from evlib.utils.paths import project
@@ -49,9 +48,7 @@ def one_network(results: Path | None = None, retrain: bool = False, log: Callabl
     for name, settings in JOINT.items():
         run = results / "runs" / name
         if not retrain and (published / name / EXPORTED).exists() and not has_weights(run):
-            run.mkdir(parents=True, exist_ok=True)
-            for file in ("config.json", "env.json", "log.csv", EXPORTED):  # the last one makes it a run
-                shutil.copy(published / name / file, run)
+            copy_run(published / name, run)
         train(tasks.config([tasks.get(task) for task in MINIATURE], "demo", **settings), both, run, log=log)
     for name, store in stores.items():
         evaluate(results / RUN, store, out=results / RUN / name, log=log)

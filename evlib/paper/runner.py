@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,7 +35,7 @@ from evlib.paper.showcase import showcase
 from evlib.paper.table2 import write_table2
 from evlib.scoring.curve import VALIDATION
 from evlib.scoring.evaluate import evaluate
-from evlib.training.checkpoint import EXPORTED
+from evlib.training.checkpoint import EXPORTED, copy_run
 from evlib.training.train import train
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
@@ -183,10 +182,7 @@ def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str
         elif not (wanted := encode(task, data, log=log).summary() == trained_on):
             log(f"-- {task.name}: trained here, because the published weights saw other data than {task.root(data)}")
         if wanted:
-            run.mkdir(parents=True, exist_ok=True)
-            for name in ("config.json", "env.json", "log.csv", VALIDATION, EXPORTED):  # the last one makes it a run
-                if (source / name).exists():
-                    shutil.copy(source / name, run / name)
+            copy_run(source, run, VALIDATION)
 
 
 def run_notebook(

@@ -4,6 +4,7 @@ its weights, from nothing, and, as a control, from the same numbers in a random 
     python -m evlib transfer fsdd --data data
 """
 
+import copy
 import json
 import tempfile
 from collections.abc import Callable
@@ -11,15 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import save_model
 
-from evlib.config import Config
 from evlib.data import tasks
 from evlib.data.store import VideoStore
 from evlib.model import NextFrame
 from evlib.paper.recipes import require_words
 from evlib.scoring.curve import VALIDATION, AccuracyByKind
-from evlib.training.checkpoint import load_network
+from evlib.training.checkpoint import load_network, save_weights
 from evlib.training.train import train
 from evlib.utils.progress import log_line
 
@@ -37,6 +36,7 @@ def transfer(
     task, rows = tasks.get(store.manifest["task"]), []
     require_words(task)
     net, about = load_network(joint)
+    n = int((store.metadata.split == "validation").sum())
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
             starts = {NOTHING: None, JOINT: str(Path(joint).resolve()), SHUFFLED: f"{folder}/shuffled"}
@@ -49,7 +49,6 @@ def transfer(
                 train(config, store, run, log=lambda line: None, on_validation=AccuracyByKind(store, run))
                 curve = pd.read_csv(run / VALIDATION)
                 common = {"task": task.name, "data": store.manifest["data"], "start": start, "seed": seed}
-                n = int((store.metadata.split == "validation").sum())
                 rows += [{**common, "step": r.step, "accuracy": r.all, "n": n} for r in curve.itertuples()]
                 log(f"{task.name}, from {start}, seed {seed}: {curve['all'].iloc[-1]:.1%} after {steps} steps")
     return rows
@@ -57,14 +56,12 @@ def transfer(
 
 def write_shuffled(net: NextFrame, about: dict, run: Path, seed: int) -> None:
     """A run folder with the entries of each of the network's tensors in a random order."""
-    other = NextFrame(Config.from_json(json.dumps(about)).model)
-    generator = torch.Generator().manual_seed(seed)
+    other, generator = copy.deepcopy(net), torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for target, source in zip(other.parameters(), net.parameters(), strict=True):
-            order = torch.randperm(source.numel(), generator=generator)
-            target.copy_(source.flatten()[order].view_as(source))
+        for tensor in other.parameters():
+            tensor.copy_(tensor.flatten()[torch.randperm(tensor.numel(), generator=generator)].view_as(tensor))
     run.mkdir()
-    save_model(other, str(run / "model.safetensors"))
+    save_weights(other, run)
     (run / "config.json").write_text(json.dumps(about))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,6 +151,14 @@ def load_init(net: NextFrame, run: Path, init_from: str) -> set[str]:
 
 
 # ---- finished runs ---------------------------------------------------------------------------------------------------
+
+
+def copy_run(source: Path, run: Path, *more: str) -> None:
+    """Copies an exported run: settings, log, the files in `more` if they are there, and at last the weights, which make
+    the folder a run."""
+    run.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "env.json", "log.csv", *(name for name in more if (source / name).exists()), EXPORTED):
+        shutil.copy(source / name, run / name)
 
 
 def training_info(run: str | Path) -> dict | None:

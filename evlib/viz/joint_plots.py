@@ -51,11 +51,9 @@ def transfer(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
     figure, panels = plt.subplots(1, len(groups), sharey=True, squeeze=False)
     for axes, ((task, data), part) in zip(panels[0], groups):
         for start, rows in part.groupby("start", sort=False):
-            seeds = rows.groupby("step").accuracy
-            (line,) = axes.plot(seeds.mean().index, 100 * seeds.mean(), label=f"from {start}")
-            axes.fill_between(
-                seeds.mean().index, 100 * seeds.min(), 100 * seeds.max(), color=line.get_color(), alpha=0.2
-            )
+            seeds = 100 * rows.groupby("step").accuracy.agg(["mean", "min", "max"])
+            (line,) = axes.plot(seeds.index, seeds["mean"], label=f"from {start}")
+            axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=line.get_color(), alpha=0.2)
         axes.set(title=f"{task}, {data}", xlabel="steps")
     panels[0][0].set(ylabel="validation accuracy, percent")
     figure.legend(handles=panels[0][0].lines, loc="outside upper center", ncols=3)
