@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Sets up what is needed, then runs. On a fresh machine nothing else has to be installed by hand.
+# Sets up the environment, then runs. On a fresh machine, nothing else has to be installed by hand.
 #
 #   ./reproduce.sh                    every row of Table 2 on the miniatures, on a laptop
-#   ./reproduce.sh --retrain          the same, and train the rows whose weights are published, too
-#   ./reproduce.sh --minutes 2        the same, every row trained for so long
+#   ./reproduce.sh --retrain          the same, but also retrain the tasks that have published weights
+#   ./reproduce.sh --minutes 2        the same, training each task for two minutes
 #   ./reproduce.sh lab [ARGS]         open the notebooks in JupyterLab (ARGS go to it)
 #   ./reproduce.sh test [ARGS]        all tests (ARGS go to pytest)
 #   ./reproduce.sh test --browser     every notebook in JupyterLab, in a real browser; [--screenshots DIR] keeps pictures of them
@@ -12,11 +12,11 @@
 #   ./reproduce.sh fast  --data DIR   the same network with a recipe that needs fewer steps: 5 to 25 minutes a row on a GPU
 #   ./reproduce.sh html               the executed notebooks, the README and the code as pages to read: .site/index.html
 #   ./reproduce.sh seeds              the miniature rows again with seeds 1 and 2
-#   ./reproduce.sh joint              one network for all miniatures beside a network for each; [--retrain] trains it (two hours)
+#   ./reproduce.sh joint              one network for all miniatures, compared with one per task; [--retrain] trains it (two hours)
 #   ./reproduce.sh setup              set up only
 #
-# What is finished is not run again; what was interrupted continues. All of it goes to results/local/, which git ignores;
-# remove results/local/PROFILE to start over, or name another folder with --results DIR.
+# Finished steps are skipped and interrupted ones are resumed. All output goes to results/local/, which git ignores;
+# delete results/local/PROFILE to start over, or choose another folder with --results DIR.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -47,7 +47,7 @@ setup_with_conda() {
     export PATH="$prefix/bin:$PATH"
     if [ "$(cat "$prefix/.evlib" 2>/dev/null)" != "$stamp" ]; then
         if [ -z "$created" ]; then
-            say "bringing the environment to the versions of environment.yml"
+            say "updating the environment to the versions in environment.yml"
             "$conda" env update -q -n evlib -f environment.yml
         fi
         "$python" -m pip install -q --no-deps -e .

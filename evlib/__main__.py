@@ -24,8 +24,6 @@ Settings = Annotated[Several, arg(help="any other setting of evlib.config: --set
 Variants = Annotated[Several, arg(help="a variant, by its name; all, if none is named", metavar="VARIANT")]
 Part = Literal["ends", "network", "variants", "peers", "growth"]
 Parts = Annotated[tuple[Part, ...], arg(help="a part or several; all, if none is named")]
-PresetName = Literal["demo", "paper", "fast"]
-Preset = Annotated[PresetName | None, arg(help="of the network; demo, paper and on a GPU fast, if none is named")]
 
 app = tyro.extras.SubcommandApp()
 
@@ -87,7 +85,7 @@ def train(
     seed: int = 0,
     set: Settings = (),
 ) -> None:
-    """Train a network, or continue where it was stopped. --steps end it; without them --minutes do, by the clock."""
+    """Train a network, or resume an interrupted run. It stops after --steps or, without them, after --minutes."""
     from evlib.data import tasks
     from evlib.data.encode import encode
     from evlib.data.union import union
@@ -110,7 +108,7 @@ def train(
 
 @app.command
 def crossval(task: Name, steps: int, out: Path, data: Data = Path("data"), seed: int = 0, set: Settings = ()) -> None:
-    """Leave-one-group-out cross-validation of a small data set: each actor by a network trained without that actor."""
+    """Leave-one-group-out cross-validation of a small data set: each actor tested by a network trained without it."""
     from evlib.data import tasks
     from evlib.paper.budgets import budget
     from evlib.paper.crossval import leave_one_out
@@ -174,7 +172,7 @@ def predict(
     if question is not None and not any(answer.has_question for answer in answers):
         raise EvlibError(f"{name} answers no questions: leave out --question.")
     if box is not None and not any(answer.needs_box for answer in answers):
-        raise EvlibError(f"{name} follows nothing: leave out --box.")
+        raise EvlibError(f"{name} does not track objects: leave out --box.")
     if all(answer.has_question for answer in answers) and (video is None or question is None):
         raise EvlibError(f"{name} answers questions about a video: give both --video and --question.")
     parts = [Image(read_image(image))] if image else []
@@ -216,7 +214,7 @@ def pages(results: Path = Path("results")) -> None:
 def baselines(
     task: Name, data: Data = Path("data"), out: Path = Path("results/baselines.csv"), epochs: int = 10, seeds: int = 3
 ) -> None:
-    """Train the simple models that stand beside ours, and add their scores to a CSV file."""
+    """Train simple baseline models for comparison, and add their scores to a CSV file."""
     from evlib.paper.baselines import BY_TASK, KEY, fit
     from evlib.utils.files import update_csv
 
@@ -252,12 +250,12 @@ def compare(
     for variant in only or VARIANTS:
         if variant not in VARIANTS:
             raise EvlibError(f"--only {variant!r}: no such variant{nearest(variant, list(VARIANTS))}")
-        update_csv(out, compare(store, sequences, seed, [variant], examples), KEY)
+        update_csv(out, [compare(store, sequences, seed, variant, examples)], KEY)
 
 
 @app.command
 def transfer(task: Name, data: Data = Path("data"), steps: int = 500, out: Path = Path("results/joint")) -> None:
-    """Train on a task from the network in OUT/runs/all, from nothing and from shuffled weights: OUT/transfer.csv."""
+    """Train on a task from the weights in OUT/runs/all, from scratch, and from shuffled weights: OUT/transfer.csv."""
     from evlib.paper.joint import RUN
     from evlib.paper.transfer import KEY, transfer
     from evlib.utils.files import update_csv
@@ -267,18 +265,13 @@ def transfer(task: Name, data: Data = Path("data"), steps: int = 500, out: Path 
 
 @app.command
 def bench(
-    data: Data = Path("data"),
-    only: Parts = (),
-    device: str | None = None,
-    preset: Preset = None,
-    threads: Annotated[int | None, arg(help="of torch on a CPU; 1 and, where there are two cores, 2")] = None,
-    out: Path = Path("results/bench"),
+    data: Data = Path("data"), only: Parts = (), device: str | None = None, out: Path = Path("results/bench")
 ) -> None:
     """Time the ends of the flow, the network, its variants and peers, and how cost grows: <part>.csv and bench.png in
     --out."""
     from evlib.bench import bench
 
-    bench(data, out, only, device, preset, threads)
+    bench(data, out, only, device)
 
 
 @app.command

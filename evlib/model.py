@@ -223,17 +223,14 @@ class NextFrame(
         nn.init.zeros_(self.head.weight)
 
     @torch.no_grad()
-    def init_copy(self, lags: set[int] = frozenset(), opened: bool = False) -> None:
-        """Copying starts at the frames `lags` frames before the predicted one, at their mean if there are several. With
-        the gate `opened`, that is what the untrained network predicts; otherwise gray."""
-        for zero in (*self.copy.parameters(), self.head.weight, self.output_bias):
+    def init_copy(self, lags: set[int] = frozenset(), opened: float = 0.0) -> None:
+        """Copying starts `lags` frames before the predicted one; of several lags, at the longest that reaches a frame.
+        With the gate `opened` (1), that is all the network predicts; otherwise what it generates keeps its share."""
+        for zero in (*self.copy.parameters(), *((self.head.weight, self.output_bias) if opened == 1 else ())):
             nn.init.zeros_(zero)
-        self.copy.gate.bias.fill_(float(opened))
-        self.copy.lag.bias[[lag - 1 for lag in lags]] = 12.0  # all others have less than a thousandth of the weight
-
-    @property
-    def parameters_in_millions(self) -> float:
-        return sum(p.numel() for p in self.parameters()) / 1e6
+        self.copy.gate.bias.fill_(opened)
+        rank = torch.arange(1.0, len(lags) + 1, device=self.output_bias.device)
+        self.copy.lag.bias[[lag - 1 for lag in sorted(lags)]] = 12 * rank  # 12: less than a thousandth for all others
 
 
 def neighbors(grid: int) -> Tensor:

@@ -354,7 +354,7 @@ def test_colors_scored_by_hand():
     one = colorized(blinking((200, 100, 50)))
     scored = COLORS.score(COLORS.read([blinking((190, 110, 60))], one, []), NO_TRAIN, [])
     assert scored["psnr"] == pytest.approx(20 * np.log10(255 / 10))
-    copied = scored["baselines"]["grey input copied"]
+    copied = scored["baselines"]["gray input copied"]
     assert copied["psnr"] == pytest.approx(10 * np.log10(255**2 / ((76**2 + 24**2 + 74**2) / 3)))
     assert copied["colorfulness"] == pytest.approx(66.98, abs=0.01) and copied["colorfulness_hs"] == copied["cdc"] == 0
     assert COLORS.headline(scored).startswith("28.1 dB, CDC 0.0000, colorfulness")
@@ -366,7 +366,7 @@ def test_better_colors_have_better_example_score():
     table = COLORS.read([clip, to_gray(clip)], split, [])
     near, far = table.example_score
     assert near == 1 and far == pytest.approx(table.psnr[1] / 100)
-    assert gallery(ColorAnswer()).captions(table)[1] == f"1: {table.psnr[1]:.1f} dB, grey {table.psnr[1]:.1f}"
+    assert gallery(ColorAnswer()).captions(table)[1] == f"1: {table.psnr[1]:.1f} dB, gray {table.psnr[1]:.1f}"
 
 
 def test_one_clip_is_measured():
@@ -374,28 +374,6 @@ def test_one_clip_is_measured():
 
 
 # ------------------------------------------------------------------------------------------------ pictures
-
-
-def test_every_kind_plots_its_figures(tmp_path):
-    result = {
-        "dataset": "a set",
-        "f1_by_class": {"a": 0.5, "b": 1.0},
-        "iou_by_frame": [1.0, 0.5],
-        "first_box_by_frame": [1.0, 0.2],
-        "success": [1.0, 0.5, 0.0],
-        "success_auc": 0.5,
-    }
-    clip = colorized(blinking((200, 100, 50), (50, 100, 0)))
-    for answer, table in (
-        (WORD, pd.DataFrame({"answer": ["red", "blue"], "answer_read": ["red", ""]})),
-        (LabelsAnswer(), None),
-        (BoxesAnswer(), None),
-        (ColorAnswer(), COLORS.read(clip.outputs(), clip, [])),
-    ):
-        gallery(answer).figures(result, table, ["blue", "red"], tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"confusion.png", "f1_by_class.png", "iou.png", "colors.png"}
-    for path in tmp_path.iterdir():
-        assert np.ptp(np.asarray(Pillow.open(path).convert("L"))) > 100, path.name
 
 
 def test_figures_show_the_numbers():
@@ -408,21 +386,9 @@ def test_figures_show_the_numbers():
         left.lines[0].get_xdata()
     ) == [1, 2]
     assert list(right.lines[0].get_xdata()) == [0, 0.5, 1] and right.get_title() == "success curve, area 0.500"
-    table = pd.DataFrame(
-        {
-            "psnr": [30.0],
-            "psnr_grey": [20.0],
-            "cdc": [0.2],
-            "cdc_true": [0.1],
-            "colorfulness": [70.0],
-            "colorfulness_true": [75.0],
-        }
-    )
-    assert [place.collections[0].get_offsets().tolist() for place in plots.colors(table).axes] == [
-        [[20, 30]],
-        [[0.1, 0.2]],
-        [[75, 70]],
-    ]
+    row = dict(psnr=30.0, psnr_gray=20.0, cdc=0.2, cdc_true=0.1, colorfulness=70.0, colorfulness_true=75.0)
+    points = [place.collections[0].get_offsets().tolist() for place in plots.colors(pd.DataFrame([row])).axes]
+    assert points == [[[20, 30]], [[0.1, 0.2]], [[75, 70]]]
 
 
 def test_long_clips_are_thinned_and_words_are_not():
@@ -533,8 +499,15 @@ TESTS = {
         "f1_by_class.png",
     ),
     "lasot": ([], Example([Clip(scene(TRACK))], [Clip(scene(TRACK))], json.dumps(TRACK)), "first box kept", "iou.png"),
-    "colorization": ([], Example([Clip(to_gray(MOVING))], [Clip(MOVING)]), "grey input copied", "colors.png"),
+    "colorization": ([], Example([Clip(to_gray(MOVING))], [Clip(MOVING)]), "gray input copied", "colors.png"),
 }
+
+
+def store_of(task: str, vocabulary: list[str], split: Split, parts: list[str]) -> VideoStore:
+    answers = split.metadata.assign(split=parts, n_truncated=0, group="")
+    manifest = {"task": task, "renderer": fingerprint(), "vocabulary": vocabulary, "dataset": "a set"}
+    manifest |= {"data": "real", "examples": "0123"}
+    return VideoStore(Path("memory"), manifest, split.frames.numpy(), split.sequences.numpy(), answers)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -542,34 +515,16 @@ TESTS = {
 def test_a_run_is_scored_with_every_kind_of_answer(task, make_run, tmp_path):
     vocabulary, example, trivial, figure = TESTS[task]
     run, out, lines = make_run(task, vocabulary), tmp_path / "elsewhere", []
-    split = split_of(example, example, example)
-    answers = split.metadata.assign(split=["train", "test", "test"], n_truncated=0, group="")
-    manifest = {
-        "task": task,
-        "renderer": fingerprint(),
-        "vocabulary": vocabulary,
-        "dataset": "a set",
-        "data": "real",
-        "examples": "0123",
-    }
-    store = VideoStore(Path("memory"), manifest, split.frames.numpy(), split.sequences.numpy(), answers)
+    store = store_of(task, vocabulary, split_of(example, example, example), ["train", "test", "test"])
     result = evaluate(run, store, device="cpu", out=out, log=lines.append)
-    assert result["n"] == 2 and (result["data"], result["trained_on"], result["training"]) == (
-        "real",
-        "miniature",
-        None,
-    )
+    assert (result["n"], result["data"], result["trained_on"], result["training"]) == (2, "real", "miniature", None)
     assert trivial in result["baselines"] and trivial in lines[0] and "2 test examples" in lines[0]
     assert json.loads((out / "metrics.json").read_text()) == result and result["subsets"].keys() == (
         {"at most 20 tokens"} if task == "sst2" else set()
     )
-    assert {path.name for path in out.iterdir()} == {
-        "metrics.json",
-        "predictions.csv",
-        "samples.png",
-        "errors.png",
-        figure,
-    }
+    written = {"metrics.json", "predictions.csv", "samples.png", "errors.png", figure}
+    assert {path.name for path in out.iterdir()} == written
+    assert np.ptp(np.asarray(Pillow.open(out / figure).convert("L"))) > 100
     assert len(pd.read_csv(out / "predictions.csv")) == 2
     assert evaluate(run, store, device="cpu", out=out, log=lines.append) == result and len(lines) == 1  # done before
     assert evaluate(run, store, device="cpu", out=out, limit=1, log=lines.append)["n"] == 1
@@ -582,20 +537,9 @@ def test_a_run_keeps_its_curves_and_its_errors(make_run):
         Example([Text(text)], [Text(answer)], answer)
         for text, answer in (("a film", "positive"), ("no film", "negative"), ("a very long film", "positive"))
     ]
-    split = split_of(*examples)
-    answers = split.metadata.assign(split="test", n_truncated=0, group="")
-    manifest = {
-        "task": "sst2",
-        "renderer": fingerprint(),
-        "vocabulary": ["negative", "positive"],
-        "dataset": "a set",
-        "data": "real",
-        "examples": "0123",
-    }
-    store = VideoStore(Path("memory"), manifest, split.frames.numpy(), split.sequences.numpy(), answers)
-    pd.DataFrame(
-        {"step": [1], "seconds": [60], "loss": [0.5], "frames_per_second": [9], "validation_ssim": [0.75]}
-    ).to_csv(run / "log.csv")
+    store = store_of("sst2", ["negative", "positive"], split_of(*examples), 3 * ["test"])
+    log = {"step": [1], "seconds": [60], "loss": [0.5], "frames_per_second": [9], "validation_ssim": [0.75]}
+    pd.DataFrame(log).to_csv(run / "log.csv")
     evaluate(run, store, device="cpu", log=lambda line: None)
     assert Pillow.open(run / "curves.png").width == 110 * plots.WIDTH and (run / "errors.png").stat().st_size <= 80_000
     (run / "errors.png").unlink()  # of a run that was scored before there was such a gallery

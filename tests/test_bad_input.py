@@ -66,39 +66,31 @@ def test_from_a_shell_an_answer_is_status_0(make_run, tmp_path):
     assert "nearest rendered words: " in done.stdout and Pillow.open(tmp_path / "strip.png").height >= 64
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["encode", "sst2", "--dta", "x"],
-        ["encod", "sst2"],
-        ["encode"],
-        ["train", "sst2", "--out", "x", "--steps", "many"],
-        [],
-    ],
-)
-def test_an_unknown_command_or_option_is_status_2(command, words):
+@pytest.mark.parametrize("line", ["encode sst2 --dta x", "encod sst2", "encode", "train sst2 --out x --steps many", ""])
+def test_an_unknown_command_or_option_is_status_2(command, line):
+    words = line.split()
     status, _, complaint = command(*words)
     assert status == 2 and "Traceback" not in complaint
     assert not words or words[0] in complaint or words[-2] in complaint
 
 
-@pytest.mark.parametrize("words", [["encode", "sst3"], ["train", "sst3", "--out", "x"], ["download", "sst3"]])
-def test_an_unknown_task_offers_the_nearest(refused, words):
-    assert "Unknown task 'sst3': did you mean 'sst2'?" in refused(*words)
+@pytest.mark.parametrize("line", ["encode sst3", "train sst3 --out x", "download sst3"])
+def test_an_unknown_task_offers_the_nearest(refused, line):
+    assert "Unknown task 'sst3': did you mean 'sst2'?" in refused(*line.split())
 
 
 @pytest.mark.parametrize(
     "option, says",
     [
-        (["--preset", "dem"], "Unknown preset 'dem': did you mean 'demo'?"),
-        (["--set", "widht=64"], "Unknown setting 'widht': did you mean 'width'?"),
-        (["--set", "width"], "--set width: expected NAME=VALUE"),
-        ([], "Training needs an end: give --steps or --minutes."),
+        ("--preset dem", "Unknown preset 'dem': did you mean 'demo'?"),
+        ("--set widht=64", "Unknown setting 'widht': did you mean 'width'?"),
+        ("--set width", "--set width: expected NAME=VALUE"),
+        ("", "Training needs an end: give --steps or --minutes."),
     ],
 )
 def test_training_options(refused, data, tmp_path, option, says):
     encode.encode(tasks.get("sst2"), data, log=lambda line: None)
-    assert says in refused("train", "sst2", "--data", data, "--out", tmp_path / "run", *option)
+    assert says in refused("train", "sst2", "--data", data, "--out", tmp_path / "run", *option.split())
 
 
 # ---- data ------------------------------------------------------------------------------------------------------------
@@ -110,79 +102,33 @@ def test_a_data_set_that_is_not_there(refused, data, tmp_path):
     assert f"{tmp_path}/file: expected a folder" in refused("encode", "sst2", "--data", tmp_path / "file")
 
 
-def replace(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def cut(path: Path, size: int) -> None:
-    path.write_bytes(path.read_bytes()[:size])
-
-
 SST2, CIFAR, FSDD = "SST-2", "cifar-10-batches-bin", "free-spoken-digit-dataset/recordings"
-BROKEN = {
-    "missing file": ("sst2", f"{SST2}/dev.tsv", Path.unlink, "expected a file of the official data set, found none"),
-    "empty file": ("sst2", f"{SST2}/train.tsv", lambda p: replace(p, b""), "the file is empty"),
-    "wrong header": (
-        "sst2",
-        f"{SST2}/train.tsv",
-        lambda p: replace(p, b"index\tsentence\n0\tgood\n"),
-        "expected the header 'sentence<TAB>label', found 'index\\tsentence'",
-    ),
-    "no tab": (
-        "sst2",
-        f"{SST2}/dev.tsv",
-        lambda p: replace(p, b"sentence\tlabel\ngood 1\n"),
-        "expected a sentence, a tab and the label 0 or 1, found 'good 1'",
-    ),
-    "label 2": (
-        "sst2",
-        f"{SST2}/dev.tsv",
-        lambda p: replace(p, b"sentence\tlabel\ngood\t2\n"),
-        "the label 0 or 1, found 'good\\t2'",
-    ),
-    "not text": (
-        "sst2",
-        f"{SST2}/dev.tsv",
-        lambda p: replace(p, b"sentence\tlabel\ngood \xff\xfe\t1\n"),
-        "expected text in UTF-8",
-    ),
-    "cut batch": (
-        "cifar10",
-        f"{CIFAR}/data_batch_3.bin",
-        lambda p: cut(p, 5000),
-        "expected records of 3073 bytes, found 5000 bytes",
-    ),
-    "label 10": (
-        "cifar10",
-        f"{CIFAR}/test_batch.bin",
-        lambda p: replace(p, bytes([10]) * 3073),
-        "record 0 has the label 10, expected 0 to 9",
-    ),
-    "text as sound": (
-        "fsdd",
-        f"{FSDD}/0_ann_9.wav",
-        lambda p: replace(p, b"not a sound at all"),
-        "expected a sound file",
-    ),
-    "empty sound": ("fsdd", f"{FSDD}/0_ann_9.wav", lambda p: replace(p, b""), "expected a sound file"),
-    "no samples": (
-        "fsdd",
-        f"{FSDD}/0_ann_9.wav",
-        lambda p: soundfile.write(p, np.zeros(0), 8000),
-        "the sound is empty",
-    ),
-}
+HEADER = b"sentence\tlabel\n"
+BROKEN = [
+    ("sst2", f"{SST2}/dev.tsv", None, "expected a file of the official data set, found none"),
+    ("sst2", f"{SST2}/train.tsv", b"", "the file is empty"),
+    ("sst2", f"{SST2}/train.tsv", b"index\tsentence\n0\tgood\n", "the header 'sentence<TAB>label', found 'index\\ts"),
+    ("sst2", f"{SST2}/dev.tsv", HEADER + b"good 1\n", "a sentence, a tab and the label 0 or 1, found 'good 1'"),
+    ("sst2", f"{SST2}/dev.tsv", HEADER + b"good\t2\n", "the label 0 or 1, found 'good\\t2'"),
+    ("sst2", f"{SST2}/dev.tsv", HEADER + b"good \xff\xfe\t1\n", "expected text in UTF-8"),
+    ("cifar10", f"{CIFAR}/data_batch_3.bin", bytes(5000), "expected records of 3073 bytes, found 5000 bytes"),
+    ("cifar10", f"{CIFAR}/test_batch.bin", bytes([10]) * 3073, "record 0 has the label 10, expected 0 to 9"),
+    ("fsdd", f"{FSDD}/0_ann_9.wav", b"not a sound at all", "expected a sound file"),
+]
 
 
-@pytest.mark.parametrize("task, name, spoil, says", BROKEN.values(), ids=BROKEN)
-def test_broken_files_are_named(refused, data, task, name, spoil, says):
-    spoil(data / name)
+@pytest.mark.parametrize("task, name, content, says", BROKEN)
+def test_broken_files_are_named(refused, data, task, name, content, says):
+    if content is None:
+        (data / name).unlink()
+    else:
+        (data / name).write_bytes(content)
     sentence = refused("encode", task, "--data", data)
-    assert name in sentence and says in sentence
+    assert says in sentence and name in sentence
 
 
 def test_a_character_without_a_glyph(refused, data):
-    (data / "SST-2" / "dev.tsv").write_text("sentence\tlabel\na 中 b\t1\n", encoding="utf-8")
+    (data / SST2 / "dev.tsv").write_bytes(HEADER + "a 中 b\t1\n".encode())
     assert "no glyph for '中'" in refused("encode", "sst2", "--data", data)
 
 
@@ -242,20 +188,8 @@ def test_only_what_is_written_cannot_be_written(tmp_path, monkeypatch):
 
 def test_a_full_disk_while_training(command, data, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", full)
-    status, _, complaint = command(
-        "train",
-        "sst2",
-        "--data",
-        data,
-        "--out",
-        tmp_path / "run",
-        "--steps",
-        1,
-        "--set",
-        "width=32",
-        "--set",
-        "heads=1",
-    )
+    small = ["--steps", 1, "--set", "width=32", "--set", "heads=1"]
+    status, _, complaint = command("train", "sst2", "--data", data, "--out", tmp_path / "run", *small)
     assert status == 2 and f"Cannot write {tmp_path}/run/model.safetensors: No space left" in complaint
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
 
@@ -296,32 +230,27 @@ def change(run: Path, **settings) -> None:
     (run / "config.json").write_text(json.dumps(config))
 
 
-UNFIT = {
-    "another renderer": (
-        lambda run: change(run, store={"renderer": "0123456789ab"}),
-        "was trained on frames of the renderer 0123456789ab",
-    ),
-    "another shape": (lambda run: change(run, width=64), "the weights do not fit the settings in config.json"),
-    "more blocks": (lambda run: change(run, global_blocks=2), "the weights do not fit the settings in config.json"),
-    "impossible shape": (lambda run: change(run, heads=5), "found width 32, heads 5"),
-    "unknown setting": (lambda run: change(run, model={"depth": 3}), "depth"),
-    "no settings": (
-        lambda run: (run / "config.json").write_text("{}"),
-        "config.json is not that of a run, it has no task",
-    ),
-    "damaged settings": (lambda run: (run / "config.json").write_text('{"task": "ss'), "config.json is damaged"),
-    "cut weights": (lambda run: cut(run / "model.safetensors", 4000), "the weights do not fit"),
-    "damaged weights": (lambda run: replace(run / "model.safetensors", b"\xff" * 5000), "the weights do not fit"),
-    "empty weights": (lambda run: replace(run / "model.safetensors", b""), "the weights do not fit"),
-    "no weights": (
-        lambda run: (run / "model.safetensors").unlink(),
-        "expected a run folder with config.json and model.safetensors",
-    ),
-    "unknown task": (lambda run: change(run, task="sst3"), "Unknown task 'sst3'"),
-}
+def write(name: str, content: bytes):
+    return lambda run: (run / name).write_bytes(content)
 
 
-@pytest.mark.parametrize("spoil, says", UNFIT.values(), ids=UNFIT)
+NO_FIT = "the weights do not fit the settings in config.json"
+UNFIT = [
+    (lambda run: change(run, store={"renderer": "0123456789ab"}), "trained on frames of the renderer 0123456789ab"),
+    (lambda run: change(run, width=64), NO_FIT),
+    (lambda run: change(run, global_blocks=2), NO_FIT),
+    (lambda run: change(run, heads=5), "found width 32, heads 5"),
+    (lambda run: change(run, model={"depth": 3}), "depth"),
+    (lambda run: change(run, task="sst3"), "Unknown task 'sst3'"),
+    (write("config.json", b"{}"), "config.json is not that of a run, it has no task and no model and no store; train"),
+    (write("config.json", b'{"task": "ss'), "config.json is damaged; train it again"),
+    (write("config.json", b"\0\xff"), "config.json is damaged; train it again"),
+    (write("model.safetensors", b"\xff" * 5000), NO_FIT),
+    (lambda run: (run / "model.safetensors").unlink(), "a run folder with config.json and model.safetensors"),
+]
+
+
+@pytest.mark.parametrize("spoil, says", UNFIT)
 def test_a_run_that_cannot_be_used(refused, make_run, tmp_path, spoil, says):
     run = make_run("sst2")
     spoil(run)
@@ -354,17 +283,8 @@ def test_no_input(refused, make_run):
 
 def test_files_that_cannot_be_read(refused, make_run, tmp_path):
     run = make_run("cifar10")
-    Pillow.effect_noise((80, 80), 90).save(tmp_path / "cut.png")
-    cut(tmp_path / "cut.png", 2000)
     (tmp_path / "text.wav").write_text("this is no sound")
-    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
-    for option, name in [
-        ("--image", "cut.png"),
-        ("--image", "missing.png"),
-        ("--audio", "text.wav"),
-        ("--audio", "empty.wav"),
-        ("--audio", "missing.wav"),
-    ]:
+    for option, name in (("--image", "missing.png"), ("--audio", "text.wav")):
         assert f"{tmp_path}/{name}: " in refused("predict", run, option, tmp_path / name)
 
 

@@ -120,27 +120,6 @@ def test_a_model_on_the_hub_is_loaded_from_its_copy(run, monkeypatch):
     assert read_config("someone/evlib")["task"] == "sst2"
 
 
-@pytest.mark.parametrize("text", ["{", "\0\xff"])
-def test_a_damaged_config(run, text):
-    (run / "config.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(EvlibError, match="config.json is damaged; train it again"):
-        load_network(run)
-
-
-def test_the_config_of_something_else(run):
-    (run / "config.json").write_text('{"task": "sst2"}')
-    with pytest.raises(EvlibError, match="is not that of a run, it has no model and no store; train it again"):
-        load_network(run)
-
-
-def test_weights_that_do_not_fit(run):
-    config = read_config(run)
-    config["model"]["width"] = 64
-    (run / "config.json").write_text(json.dumps(config))
-    with pytest.raises(EvlibError, match="the weights do not fit the settings in config.json .*; train it again"):
-        load_network(run)
-
-
 @pytest.mark.parametrize("name", [WEIGHTS, EXPORTED])
 @pytest.mark.parametrize("left", [0, 100, -100])
 def test_damaged_weights(run, name, left):

@@ -1,11 +1,8 @@
 import dataclasses
-import json
 
 import pytest
-import torch
 
 from evlib.config import PRESETS, RANGES, Config, ModelConfig, TrainConfig, nearest, preset
-from evlib.training.loss import ms_ssim
 from evlib.utils.errors import EvlibError
 
 
@@ -13,12 +10,6 @@ from evlib.utils.errors import EvlibError
 def test_a_config_survives_json(name):
     config = preset(name).override(task="sst2", steps=7, lr=0.5, width=48, seed=3)
     assert Config.from_json(config.to_json()) == config
-
-
-def test_a_runs_config_json_is_read_too():
-    config = preset("demo").override(task="sst2", minutes=1.5)
-    text = json.dumps({**json.loads(config.to_json()), "store": {"renderer": "abc"}})
-    assert Config.from_json(text) == config
 
 
 def test_the_paper_preset_is_section_3_3():
@@ -61,47 +52,33 @@ def test_an_unknown_preset_offers_the_nearest():
     assert nearest("xyz", ["paper", "demo"]) == "; known: paper, demo."
 
 
-@pytest.mark.parametrize("part", [lambda c: c, lambda c: c.model, lambda c: c.train])
-def test_presets_are_frozen(part):
-    config = part(preset("demo"))
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(config, dataclasses.fields(config)[0].name, 1)
-
-
 @pytest.mark.parametrize(
     "wrong, sentence",
     [
         (dict(width=30, heads=4), "width must be a multiple of heads.*found width 30, heads 4"),
-        (dict(heads=0), "heads must be at least 1; found 0"),
-        (dict(patch=7), "patch must be 1, 2, 4, 8, 16 or 32, .* found 7"),
-        (dict(patch=64), "patch must be .* which divide 64 evenly; found 64"),
-        (dict(patch=-8), "patch must be .* found -8"),
-        (dict(dropout=1.0), "dropout must be at least 0 and below 1; found 1.0"),
-        (dict(dropout=-0.1), "dropout must be at least 0 and below 1; found -0.1"),
-        (dict(stem=12), "stem must be 0 or a multiple of 8; found 12"),
         (dict(stem=16, patch=1), "patch must be 2 or more; found 1"),
-        (dict(loss_power=-0.1), "loss_power must be from 0 to 1; found -0.1"),
-        (dict(loss_power=1.5), "loss_power must be from 0 to 1; found 1.5"),
-        (dict(max_frames=1), "max_frames must be at least 2.*; found 1"),
+        (dict(batch=6, shards=4), "shards must be at least 1 and divide the batch of 6; found 4"),
+        (dict(shards=0), "shards must be at least 1; found 0"),  # before it divides anything
+        (dict(heads=0), "heads must be at least 1; found 0"),
         (dict(local_blocks=-1), "local_blocks must be at least 0; found -1"),
-        (dict(window=11), "window must be from 1 to 4: .*; found 11"),
-        (dict(window=0), "window must be from 1 to 4: .*; found 0"),
-        (dict(validation_size=0), "validation_size must be at least 1; found 0"),
-        (dict(seed=-1), "seed must be from 0 to 4294967295; found -1"),
-        (dict(seed=2**32), "seed must be from 0 to 4294967295; found 4294967296"),
+        (dict(stem=12), "stem must be 0 or a multiple of 8; found 12"),
+        (dict(stem=-8), "stem must be 0 or a multiple of 8; found -8"),
         (dict(lr=-1e-3), "lr must be at least 0, and finite; found -0.001"),
         (dict(muon_lr=float("inf")), "muon_lr must be at least 0, and finite; found inf"),
         (dict(l1=float("nan")), "l1 must be at least 0, and finite; found nan"),
-        (dict(grad_clip=-1.0), "grad_clip must be at least 0, and finite; found -1.0"),
+        (dict(loss_power=-0.1), "loss_power must be from 0 to 1; found -0.1"),
         (dict(warmup=1.5), "warmup must be from 0 to 1; found 1.5"),
-        (dict(decay=-0.5), "decay must be from 0 to 1; found -0.5"),
+        (dict(dropout=-0.1), "dropout must be at least 0 and below 1; found -0.1"),
         (dict(ema_decay=1.0), "ema_decay must be at least 0 and below 1; found 1.0"),
-        (dict(shards=0), "shards must be at least 1; found 0"),
-        (dict(batch=6, shards=4), "shards must be at least 1 and divide the batch of 6; found 4"),
-        (dict(batch=0), "batch must be at least 1; found 0"),
         (dict(steps=0), "steps must be more than 0; found 0"),
-        (dict(minutes=-1.0), "minutes must be more than 0; found -1.0"),
-        (dict(lr="fast"), "lr must be float; found 'fast'"),
+        (dict(seed=-1), "seed must be from 0 to 4294967295; found -1"),
+        (dict(seed=2**32), "seed must be from 0 to 4294967295; found 4294967296"),
+        (dict(max_frames=1), "max_frames must be at least 2.*; found 1"),
+        (dict(patch=7), "patch must be 1, 2, 4, 8, 16 or 32, which divide 64 evenly; found 7"),
+        (dict(patch=64), "patch must be .* found 64"),
+        (dict(patch=-8), "patch must be .* found -8"),
+        (dict(window=0), "window must be from 1 to 4: .*; found 0"),
+        (dict(window=11), "window must be from 1 to 4: .*; found 11"),
         (dict(width=64.5), "width must be int; found 64.5"),
         (dict(mean_bias=1), "mean_bias must be bool; found 1"),
         (dict(steps=True), "steps must be .*int.*; found True"),
@@ -114,25 +91,9 @@ def test_impossible_values_are_a_sentence(wrong, sentence):
 
 
 def test_the_ends_of_the_ranges_are_possible():
-    ends = dict(
-        window=4,
-        patch=32,
-        max_frames=2,
-        dropout=0.0,
-        seed=2**32 - 1,
-        validation_size=1,
-        validations=0,
-        lr=0.0,
-        warmup=1.0,
-        decay=1,
-        grad_clip=0,
-    )
-    config = preset("demo").override(**ends)
+    ends = dict(window=4, patch=32, max_frames=2, dropout=0.0, seed=2**32 - 1, validation_size=1, validations=0)
+    config = preset("demo").override(**ends, lr=0.0, warmup=1.0, decay=1, grad_clip=0)
     assert Config.from_json(config.to_json()) == config
-    frames = torch.zeros(1, 3, 64, 64)
-    assert all(ms_ssim(frames, frames, window).isfinite() for window in range(1, 5))
-    with pytest.raises(ValueError, match="at least 80 pixels"):
-        ms_ssim(frames, frames, 5)
 
 
 def test_every_range_is_of_a_setting():

@@ -15,6 +15,7 @@ import threading
 import time
 import zipfile
 from collections import namedtuple
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -136,13 +137,11 @@ def tar_of(files: dict[str, bytes], *extra: tarfile.TarInfo, mode: str = "w:gz")
     return buffer.getvalue()
 
 
-def zip_of(files: dict[str, bytes], modes: dict[str, int] | None = None) -> bytes:
+def zip_of(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in files.items():
-            info = zipfile.ZipInfo(name)
-            info.external_attr = (modes or {}).get(name, 0) << 16
-            packed.writestr(info, content, compress_type=zipfile.ZIP_DEFLATED)
+            packed.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -206,21 +205,19 @@ def test_lasot_is_whole():
     assert len(zips) == 70 and "LaSOT/rubicCube" in {archive.path for archive in zips}
 
 
-def test_unknown_task_offers_the_nearest(data):
-    fails("'sst'", "'sst2'", call=lambda: download("sst", data))
-    assert not data.exists()
-
-
 # ---- fetching --------------------------------------------------------------------------------------------------------
 
 
-def test_fetch_check_unpack_rename_and_record(data, server, offer):
-    lines = fetch(data)
+def test_fetch_check_unpack_rename_and_record(data, server, offer, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    lines, size = fetch(data), f"{len(server.body) / 1e3:.0f}k"
     assert_complete(data)
     record = json.loads((data / "set/DOWNLOAD.json").read_text())
     assert record["sha256"] == hashlib.sha256(server.body).hexdigest()
     assert record["url"] == server.url and record["bytes"] == len(server.body) and record["checksum_was_known"]
     assert not any("SHA-256" in line for line in lines)
+    assert any(f"set.tar.gz: fetching: 100% {size}/{size} [" in line and "MB/s" in line for line in lines)
+    assert any("set.tar.gz: unpacking: " in line for line in lines)
 
 
 def test_second_call_does_nothing(data, server, offer):
@@ -284,12 +281,6 @@ def test_within_one_call_a_cut_connection_is_tried_again(data, server, offer):
     assert [line for line in lines if "next try" in line] == [
         "set.tar.gz: the connection was cut; next try in 0 s."
     ] * 2
-
-
-def test_the_third_try_is_the_last(data, server, offer):
-    server.cut = 100_000
-    fails("was cut", "run the same command again", call=lambda: fetch(data))
-    assert len(server.requests) == 3 and (data / "set.tar.gz.part").stat().st_size > 100_000
 
 
 def test_pauses_grow(data, server, offer, monkeypatch):
@@ -464,24 +455,18 @@ def test_what_is_fetched_lies_where_the_task_looks(data, server, local, task):
     assert names(data) == [root.name] and len(server.requests) == len(ARCHIVES[task])
 
 
-def test_clevrer_comes_in_four_parts(data, server, clevrer):
-    lines = []
-    assert download("clevrer", data, lines.append) == clevrer
-    assert "18 GB" in lines[0] and "12 GB" in lines[1]
-    assert names(data) == ["CLEVRER"] and names(clevrer) == ["questions", "video_train", "video_validation"]
-    assert (clevrer / "video_validation/video_10000-11000/video_10000.mp4").read_bytes() == b"mp4"
-    assert (clevrer / "questions/validation.json").read_bytes() == QUESTIONS
-
-
 def test_what_a_data_set_has_already_is_not_fetched_again(data, server, clevrer):
     path = "/CLEVRER-video_validation.zip"
-    archive, server.bodies[path] = server.bodies[path], b"<html>Come back later</html>"
-    fails(path, "expected a zip or tar archive", call=lambda: download("clevrer", data, lambda line: None))
+    archive, server.bodies[path], lines = server.bodies[path], b"<html>Come back later</html>", []
+    fails(path, "expected a zip or tar archive", call=lambda: download("clevrer", data, lines.append))
+    assert "18 GB" in lines[0] and "12 GB" in lines[1]
     data.joinpath(path[1:]).unlink()
     server.bodies[path] = archive
     server.requests.clear()
-    lines = []
+    lines.clear()
     download("clevrer", data, lines.append)
+    assert names(clevrer) == ["questions", "video_train", "video_validation"]
+    assert (clevrer / "video_validation/video_10000-11000/video_10000.mp4").read_bytes() == b"mp4"
     assert sum("already there" in line for line in lines) == 2 and len(server.requests) == 2
     lines.clear()
     download("clevrer", data, lines.append)
@@ -505,12 +490,6 @@ def test_advice_at_the_end_names_the_place(data, offer, monkeypatch):
 
 
 # ---- folders that are there already ----------------------------------------------------------------------------------
-
-
-def test_a_miniature_is_not_taken_for_the_real_data(data, offer):
-    (data / "set").mkdir(parents=True)
-    (data / "set/MINIATURE.json").write_text("{}")
-    fails("miniature", str(data / "set"), call=lambda: fetch(data))
 
 
 def test_a_folder_unpacked_by_hand_is_checked(data, server, offer):
@@ -575,35 +554,9 @@ def test_the_disk_fills_up_while_unpacking(data, server, offer, monkeypatch):
     assert len(server.requests) == 1 and (data / "set/deep/b.bin").exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written(data, offer):
-    data.mkdir()
-    data.chmod(0o555)
-    fails(str(data), "--data", call=lambda: fetch(data))
-    data.chmod(0o755)
-
-
-def test_a_disk_that_cannot_be_written(data, offer, monkeypatch):
-    def refuse(self, *_, **__):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
-
-    monkeypatch.setattr(Path, "mkdir", refuse)
-    fails(str(data), os.strerror(errno.EROFS), "--data", call=lambda: fetch(data))
-
-
 def test_data_is_a_file(data, offer):
     data.write_text("not a folder")
-    fails(str(data), "--data", call=lambda: fetch(data))
-
-
-# ---- progress --------------------------------------------------------------------------------------------------------
-
-
-def test_fetching_and_unpacking_log_their_progress(data, server, offer, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "EVERY", 0.0)
-    download("toy", data)
-    out, size = capsys.readouterr().out, f"{len(server.body) / 1e3:.0f}k"
-    assert f"set.tar.gz: fetching: 100% {size}/{size} [" in out and "set.tar.gz: unpacking: " in out and "MB/s" in out
+    fails(str(data), os.strerror(errno.EEXIST), "--data", call=lambda: fetch(data))
 
 
 # ---- hostile and broken archives -------------------------------------------------------------------------------------
@@ -611,42 +564,26 @@ def test_fetching_and_unpacking_log_their_progress(data, server, offer, monkeypa
 LINK, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
 GOOD = {"good.txt": b"good"}
 HOSTILE = {
-    "tar ..": (tar_of(GOOD | {"../evil": b"x"}), "'../evil'"),
-    "tar inner ..": (tar_of(GOOD | {"a/../../evil": b"x"}), "'a/../../evil'"),
-    "tar absolute": (tar_of(GOOD | {"/tmp/evil": b"x"}), "'/tmp/evil'"),
-    "tar drive": (tar_of(GOOD | {"C:\\evil": b"x"}), "C:"),
-    "tar link up": (tar_of(GOOD, special("a/b/out", LINK, "../../../evil")), "a/b/out"),
-    "tar link absolute": (tar_of(GOOD, special("out", LINK, "/etc/passwd")), "/etc/passwd"),
-    "tar hard link": (tar_of(GOOD, special("out", HARD, "../evil")), "../evil"),
+    "tar ..": tar_of(GOOD | {"a/../../evil": b"x"}),
+    "tar absolute": tar_of(GOOD | {"/tmp/evil": b"x"}),
+    "tar link up": tar_of(GOOD, special("a/b/out", LINK, "../../../evil")),
+    "tar hard link": tar_of(GOOD, special("out", HARD, "../evil")),
     # Each of these two links stays inside as it is written; one after the other they lead out.
-    "tar chain": (tar_of(GOOD, special("a/b/c", LINK, "../.."), special("a/b/c/d", LINK, "../..")), "a/b/c"),
-    "tar device": (tar_of(GOOD, special("null", tarfile.CHRTYPE)), "device"),
-    "tar pipe": (tar_of(GOOD, special("pipe", tarfile.FIFOTYPE)), "pipe"),
-    "tar.xz bomb": (tar_of(GOOD | {"zeros": bytes(20_000_000)}, mode="w:xz"), "unpacked size"),
-    "zip ..": (zip_of(GOOD | {"../evil": b"x"}), "'../evil'"),
-    "zip ..\\": (zip_of(GOOD | {"a\\..\\..\\evil": b"x"}), "evil"),
-    "zip absolute": (zip_of(GOOD | {"/tmp/evil": b"x"}), "'/tmp/evil'"),
-    "zip link": (zip_of(GOOD | {"out": b"/etc/passwd"}, {"out": 0o120777}), "'out'"),
-    "zip bomb": (zip_of(GOOD | {"zeros": bytes(20_000_000)}), "unpacked size"),
+    "tar chain": tar_of(GOOD, special("a/b/c", LINK, "../.."), special("a/b/c/d", LINK, "../..")),
+    "tar device": tar_of(GOOD, special("null", tarfile.CHRTYPE)),
+    "zip ..": zip_of(GOOD | {"a/../../evil": b"x"}),
+    "zip absolute": zip_of(GOOD | {"/tmp/evil": b"x"}),
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_archives_are_refused_before_anything_is_written(data, kind, monkeypatch):
-    if kind == "zip bomb":  # deflate reaches a factor of 1,032 only on larger files
-        monkeypatch.setattr(module, "MAX_RATIO", 500)
-    content, words = HOSTILE[kind]
+def test_hostile_archives_write_nothing_outside(data, kind):
     data.mkdir()
-    (data / "bad").write_bytes(content)
-    fails(str(data / "bad"), words, "nothing was unpacked", call=lambda: unpack(data / "bad", data / "into"))
-    assert names(data) == ["bad"] and names(data.parent) == ["data"]
-
-
-def test_more_bytes_than_any_data_set(data, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BYTES", 3)
-    data.mkdir()
-    (data / "a.zip").write_bytes(zip_of(GOOD))
-    fails("4 bytes, more than 3", call=lambda: unpack(data / "a.zip", data / "into"))
+    (data / "bad").write_bytes(HOSTILE[kind])
+    with suppress(EvlibError):  # or the member lies inside, under another name
+        unpack(data / "bad", data / "into")
+    assert names(data) == ["bad", "into"] and names(data.parent) == ["data"] and not Path("/tmp/evil").exists()
+    assert all(path.is_dir() or path.is_file() for path in (data / "into").rglob("*"))
 
 
 @pytest.mark.parametrize(
@@ -682,8 +619,3 @@ def test_tar_in_all_its_forms_with_a_link_inside(data, mode):
     unpack(data / "a.tar", data / "into")
     assert (data / "into/set-1.0/deep/b.bin").read_bytes() == NOISE
     assert (data / "into/set-1.0/same.tsv").read_bytes() == FILES["set-1.0/a.tsv"]
-
-
-def test_the_module_cannot_unpickle():
-    source = Path(module.__file__).read_text(encoding="utf-8")
-    assert "import pickle" not in source and "torch" not in source and "numpy" not in source

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
+from evlib.bench.peers import generate_without_cache
 from evlib.config import ModelConfig
 from evlib.data.store import Split
 from evlib.generation import generate, generate_answers, to_uint8
@@ -25,20 +26,12 @@ def video(frames: int, batch: int = 2) -> torch.Tensor:
     return torch.randint(256, (batch, frames, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-@torch.no_grad()
-def without_cache(net: NextFrame, frames: torch.Tensor, count: int) -> torch.Tensor:
-    frames, given = frames.float() / 255, frames.shape[1]
-    for _ in range(count):
-        frames = torch.cat([frames, net(frames)[:, -1:]], dim=1)
-    return frames[:, given:]
-
-
 @pytest.mark.parametrize("given", [1, 2, 3, 7])
 def test_the_cache_changes_nothing(given):
     net = network()
     generated = generate(net, video(given), 20)
     assert generated.shape == (2, 20, 3, 64, 64)
-    assert (generated - without_cache(net, video(given), 20)).abs().max() < 1e-4
+    assert (generated - generate_without_cache(net, video(given), 20)).abs().max() < 1e-4
     assert (generated[:, 1:] - generated[:, :-1]).abs().amax(dim=(0, 2, 3, 4)).min() > 1e-4  # not one frame, repeated
 
 

@@ -43,8 +43,8 @@ def small(project, miniature, monkeypatch):
     monkeypatch.setattr(joint, "ready", lambda data: miniature)
     monkeypatch.setattr(joint, "MINIATURE", dict.fromkeys(NAMES))
     common = {"copy": True, **SMALL}
-    second = {"steps": 3, "task_weights": "1,2", "init_from": "first", **common}
-    monkeypatch.setattr(joint, "JOINT", {"first": {"steps": 6, "task_weights": "2,1", **common}, "all": second})
+    start = str(project / "results/demo/runs/cifar10")
+    monkeypatch.setattr(joint, "JOINT", {"steps": 6, "task_weights": "2,1", "init_from": start, **common})
     monkeypatch.setattr(joint, "evaluate", lambda *given, **more: evaluate(*given, limit=12, **more))
     return project
 
@@ -57,7 +57,11 @@ def test_from_data_to_the_table(small, tmp_path):
     ours = json.loads((results / "runs/all/cifar10/metrics.json").read_text())
     assert table.joint.iloc[2] == pytest.approx(100 * ours["accuracy"], abs=1e-3)
     assert (table.difference - (table.joint - table.separate)).abs().max() < 1e-3
-    assert table.updates_joint.tolist() == [5, 5, 4] and table.sequences_joint.tolist() == [20, 20, 16]
+    assert table.updates_joint.tolist() == [4, 4, 4] and table.sequences_joint.tolist() == [
+        16,
+        16,
+        16,
+    ]  # with the start
     text = (results / "table.md").read_text()
     assert "| cifar10 |  | Acc |" in text and "(2) |" in text and "networks" in text
 
@@ -68,14 +72,13 @@ def test_flop_are_those_of_the_sequences_it_saw(small, miniature):
     for name in NAMES:
         store = encode(tasks.get(name), miniature, log=silent)
         n_in = store.metadata.n_in[store.metadata.split == "train"]
-        each = [cost.step_flops(config.model, n, 1, 4, "muon").total for n in n_in]
+        each = [cost.step_flops(config.model, n, 1, 4, "muon") for n in n_in]
         assert joint._step_flops(config, store) == pytest.approx(sum(each) / len(each))
 
 
 def test_published_weights_are_scored_and_not_trained_again(small, tmp_path, monkeypatch):
     first = joint.one_network(tmp_path / "joint", log=silent)
-    for run in joint.JOINT:
-        export(first / "runs" / run)
+    export(first / joint.RUN)
     shutil.copytree(first, small / "results/joint")
     lines = []
     try:
@@ -100,8 +103,8 @@ def test_pictures_of_the_table_and_of_the_run(small, tmp_path):
     results = joint.one_network(tmp_path / "joint", log=silent)
     axes = joint_plots.scores(joint.read_table(results)).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["sst2", "sst2: at most 20 tokens", "cifar10"]
-    lines = joint_plots.validation([results / "runs" / run for run in joint.JOINT]).axes[0].lines
-    assert [line.get_label() for line in lines] == list(NAMES) and lines[0].get_xdata().tolist() == [6, 9]
+    lines = joint_plots.validation(results / joint.RUN).axes[0].lines
+    assert [line.get_label() for line in lines] == list(NAMES) and lines[0].get_xdata()[-1] == 6
 
 
 # ---- what it passes on to a ninth task -------------------------------------------------------------------------------
@@ -111,13 +114,13 @@ def test_three_starts_of_one_task(small, miniature, tmp_path):
     run = joint.one_network(tmp_path / "joint", log=silent) / joint.RUN
     store = encode(tasks.get("cifar10"), miniature, log=silent)
     table = pd.DataFrame(transfer.transfer(store, run, steps=3, seeds=2, log=silent))
-    assert set(table.start) == {transfer.NOTHING, transfer.JOINT, transfer.SHUFFLED} and set(table.seed) == {0, 1}
+    assert set(table.start) == {transfer.SCRATCH, transfer.JOINT, transfer.SHUFFLED} and set(table.seed) == {0, 1}
     assert (
         set(table.step) == {1, 2, 3}
         and table.accuracy.between(0, 1).all()
         and not table[transfer.KEY].duplicated().any()
     )
-    assert joint_plots.transfer(table).axes[0].lines[0].get_label() == "from nothing"
+    assert joint_plots.transfer(table).axes[0].lines[0].get_label() == "from scratch"
 
 
 def test_shuffled_weights_are_the_same_numbers(small, tmp_path):
@@ -131,7 +134,7 @@ def test_shuffled_weights_are_the_same_numbers(small, tmp_path):
 
 
 def test_steps_until_most_of_the_accuracy_is_reached():
-    rows = [("nothing", 0, 10, 0.1), ("nothing", 0, 20, 0.9), ("nothing", 0, 30, 1.0), ("one network", 0, 10, 0.85)]
+    rows = [("scratch", 0, 10, 0.1), ("scratch", 0, 20, 0.9), ("scratch", 0, 30, 1.0), ("one network", 0, 10, 0.85)]
     rows += [("shuffled", 0, 30, 0.2)]
     table = pd.DataFrame(rows, columns=["start", "seed", "step", "accuracy"]).assign(task="fsdd", data="real")
     found = transfer.steps_to_reach(table).set_index("Start")

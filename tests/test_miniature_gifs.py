@@ -56,16 +56,7 @@ def contents() -> tuple[list[Scene], list[Row], list[Row]]:
 
 
 def scene(**given) -> Scene:
-    usual = {
-        "name": "",
-        "object": "dog",
-        "number": "one",
-        "color": "red",
-        "location": "field",
-        "motion": "rocking",
-        "seed": 0,
-    }
-    return Scene(**usual | given)
+    return Scene("", "dog", "one", "red", "field", "rocking", seed=0)._replace(**given)
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
@@ -133,9 +124,8 @@ def test_sizes_and_wording(contents):
         s, asked, words = by_name[row.gif_name], TYPES[row.type], row.question.split(" ")
         assert row.answer == getattr(s, asked) in values[asked]
         assert row.question == row.question.lower() and row.question.endswith(" ?") and 5 <= len(words) <= 18
-        assert not {form for value in values[asked] for form in (value, value + "s")} & {
-            *words
-        }  # the answer is not in the question
+        forms_of_answers = {form for value in values[asked] for form in (value, value + "s")}
+        assert not forms_of_answers & {*words}  # the answer is not in the question
         assert not re.search(r"[^a-z ?]", row.question) and "  " not in row.question
         forms[asked].add(
             " ".join(
@@ -210,9 +200,8 @@ def share(frame: np.ndarray, color: str) -> float:
 def test_the_color_is_unmistakable(place):
     for i, thing in enumerate(THINGS):
         for j, color in enumerate(COLORS):
-            frame = tgifqa.film(
-                scene(object=thing, color=color, location=place, number=[*NUMBERS][(i + j) % 3], seed=i)
-            )[0]
+            number = [*NUMBERS][(i + j) % 3]
+            frame = tgifqa.film(scene(object=thing, color=color, location=place, number=number, seed=i))[0]
             others = max(share(frame, other) for other in COLORS if other != color)
             assert share(frame, color) > 0.02 and others < 0.01, (thing, color)
 
@@ -222,9 +211,8 @@ def test_things_can_be_counted(number):
     """They never touch: on space's black, the red parts of a picture are as many as the answer says."""
     for motion in MOTIONS:
         for seed, thing in enumerate(THINGS):
-            for frame in tgifqa.film(scene(object=thing, number=number, location="space", motion=motion, seed=seed))[
-                ::3
-            ]:
+            film = tgifqa.film(scene(object=thing, number=number, location="space", motion=motion, seed=seed))
+            for frame in film[::3]:
                 red = frame[..., 0].astype(int) - frame[..., 1] > 50
                 _, found = ndimage.label(ndimage.binary_dilation(red, np.ones((3, 3)), iterations=2))
                 assert found == ("one", "two", "three").index(number) + 1, (thing, motion)
@@ -237,12 +225,8 @@ def test_places_differ_at_a_glance():
         given = dict(
             object=[*THINGS][i % 6], color=[*COLORS][i // 6 % 6], number=[*NUMBERS][i % 3], motion=[*MOTIONS][i % 4]
         )
-        return np.asarray(
-            Image.fromarray(tgifqa.film(scene(location=place, seed=i, **given))[0]).resize(
-                (4, 4), Image.Resampling.BOX
-            ),
-            float,
-        )
+        picture = Image.fromarray(tgifqa.film(scene(location=place, seed=i, **given))[0])
+        return np.asarray(picture.resize((4, 4), Image.Resampling.BOX), float)
 
     known = {place: np.mean([small(place, i) for i in range(12)], axis=0) for place in PLACES}
     right = [

@@ -55,13 +55,8 @@ def test_layout_is_lasots(root):
     assert sorted(train + test) == sorted(path.name for path in root.glob("*/*"))
     for name in train + test:
         home, frames = folder(root, name), lasot.FRAMES
-        assert {path.name for path in home.iterdir()} == {
-            "img",
-            "groundtruth.txt",
-            "full_occlusion.txt",
-            "out_of_view.txt",
-            "nlp.txt",
-        }
+        texts = {f"{name}.txt" for name in ("groundtruth", "full_occlusion", "out_of_view", "nlp")}
+        assert {path.name for path in home.iterdir()} == {"img", *texts}
         assert sorted(path.name for path in (home / "img").iterdir()) == [f"{i:08d}.jpg" for i in range(1, frames + 1)]
         lines = (home / "groundtruth.txt").read_text().splitlines()
         assert len(lines) == frames and all(re.fullmatch(r"\d+,\d+,\d+,\d+", line) for line in lines)

@@ -4,9 +4,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from evlib.bench.variants import compute_all_frames
 from evlib.config import ModelConfig, preset
 from evlib.frames.render import word_frame
-from evlib.model import Block, NextFrame, causal, neighbors
+from evlib.model import Block, NextFrame, causal
 from evlib.training.loss import ms_ssim, next_frame_loss
 from evlib.training.optim import lr_scale, make_optimizers, set_lr
 
@@ -32,8 +33,8 @@ def video(frames: int, batch: int = 2, seed: int = 0) -> torch.Tensor:
 
 def test_sizes_of_the_presets():
     with torch.device("meta"):  # counted, not allocated
-        assert NextFrame(preset("paper").model).parameters_in_millions == pytest.approx(41, rel=0.01)
-        assert NextFrame(preset("demo").model).parameters_in_millions < 1
+        paper, demo = (sum(p.numel() for p in NextFrame(preset(name).model).parameters()) for name in ("paper", "demo"))
+        assert paper == pytest.approx(41e6, rel=0.01) and demo < 1e6
 
 
 def test_preset_paper_starts_and_predicts_as_ever():
@@ -191,24 +192,15 @@ def block_reach(local: bool, frame: int = 1, patch: int = 9) -> torch.Tensor:
     return (block(y) - block(x)).abs().amax(dim=(0, 3)) > 1e-7
 
 
-def test_a_local_block_reaches_3x3_patches_and_one_frame_on():
-    near = torch.zeros(8, 8, dtype=torch.bool)
-    near[0:3, 0:3] = True  # around row 1, column 1
-    nothing = torch.zeros(64, dtype=torch.bool)
-    assert torch.equal(block_reach(local=True), torch.stack([nothing, near.flatten(), near.flatten(), nothing]))
+@pytest.mark.parametrize("patch, rows, columns", [(9, (0, 3), (0, 3)), (7, (0, 2), (6, 8))])  # 7 is in a corner
+def test_a_local_block_reaches_3x3_patches_and_one_frame_on(patch, rows, columns):
+    near = torch.zeros(4, 8, 8, dtype=torch.bool)
+    near[1:3, slice(*rows), slice(*columns)] = True
+    assert torch.equal(block_reach(local=True, patch=patch), near.flatten(1))
 
 
 def test_a_global_block_reaches_all_patches_and_all_later_frames():
     assert block_reach(local=False).float().mean(dim=1).tolist() == [0, 1, 1, 1]
-
-
-def test_neighbors_touch():
-    near = neighbors(8)
-    assert near.shape == (64, 64) and torch.equal(near, near.T)
-    assert near[0].nonzero().flatten().tolist() == [0, 1, 8, 9]  # a corner
-    assert near[7].nonzero().flatten().tolist() == [6, 7, 14, 15]  # the next row does not touch it
-    assert near[27].nonzero().flatten().tolist() == [18, 19, 20, 26, 27, 28, 34, 35, 36]  # in the middle
-    assert sorted(near.sum(dim=1).tolist()) == 4 * [4] + 24 * [6] + 36 * [9]
 
 
 @pytest.mark.parametrize(
@@ -237,8 +229,7 @@ def test_one_new_frame_may_look_at_all():
 
 def untrimmed(net: NextFrame) -> NextFrame:
     """The same network, whose last global block computes all frames."""
-    block, forward = net.middle[-1], net.middle[-1].forward
-    block.forward = lambda x, cache=None, last=None: forward(x, cache)[:, -last:]
+    compute_all_frames(net.middle[-1])
     return net
 
 
@@ -262,20 +253,14 @@ def test_the_last_global_block_trims_with_a_cache_too(local_blocks):
     assert keys[0].shape[2] == 6 and torch.allclose(*keys, atol=1e-6)  # keys and values of all frames
 
 
-def test_the_last_global_block_computes_what_is_asked_for():
+def test_blocks_work_for_the_last_frames_only():
     net, sizes = network(), []
-    net.middle[-1].mlp.register_forward_pre_hook(lambda mlp, args: sizes.append(args[0].shape[1]))
+    for module in (net.middle[-1].mlp, *net.decoder):
+        module.register_forward_pre_hook(lambda module, args: sizes.append(args[0].shape[1]))
     net(video(8), last=1)
     net(video(8))
-    assert sizes == [3, 8]  # two decoder blocks look one frame back each
-
-
-def test_the_decoder_works_for_the_last_frames_only():
-    net, seen = network(), []
-    for block in net.decoder:
-        block.register_forward_pre_hook(lambda block, args: seen.append(args[0].shape[1]))
-    net(video(8), last=1)
-    assert seen == [3, 3]  # each of two blocks looks one frame back
+    untrimmed(net)(video(8), last=1)
+    assert sizes == [3, 3, 3, 8, 8, 8, 8, 3, 3]  # two decoder blocks look one frame back each
 
 
 # ---- learning and saving ---------------------------------------------------------------------------------------------

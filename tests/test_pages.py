@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from evlib.config import preset
-from evlib.paper import pages, table2
+from evlib.paper import cost, pages, table2
 from evlib.utils.errors import EvlibError
 from evlib.utils.paths import project
 
@@ -64,6 +64,5 @@ def test_one_list_of_versions():
 
 
 def test_the_notebooks_say_how_large_the_networks_are():
-    from evlib.model import NextFrame
 
-    assert round(NextFrame(preset("demo").model).parameters_in_millions, 2) == 0.61
+    assert round(cost.parameters(preset("demo").model) / 1e6, 2) == 0.61

@@ -242,18 +242,6 @@ def test_a_damaged_run_is_left_out(runs, tmp_path):
     assert len(lines) == 1 and "cifar10 is left out" in lines[0] and "config.json is damaged" in lines[0]
 
 
-def test_one_learns_to_read_where_none_can(runs, miniature, tmp_path, monkeypatch):
-    runs("own", "cifar10")
-    monkeypatch.setattr(playground, "here", lambda path: miniature if path == ".miniatures" else path)
-    lines = []
-    models = networks(tmp_path / "own", minutes=1 / 60, log=lines.append)
-    assert "one is trained now, in about 1 seconds" in lines[0] and list(models) == ["cifar10", "sst2"]
-    assert answer_text(models["sst2"], "a charming film").answer and not (tmp_path / "own/runs/sst2").exists()
-    lines.clear()
-    networks(tmp_path / "own", minutes=1 / 60, log=lines.append)
-    assert any("already trained" in line for line in lines)
-
-
 # ------------------------------------------------------------------------------------------------ controls
 
 
@@ -361,7 +349,7 @@ def test_another_box_in_the_same_film(model, screen):
 
 def test_without_a_network_it_says_how_to_get_one(screen, capsys):
     playground.ask_sound({}, {})
-    assert "run 07_audio_to_text_audiomnist first" in capsys.readouterr().out and not screen
+    assert "run ./reproduce.sh" in capsys.readouterr().out and not screen
 
 
 @pytest.mark.parametrize("name", ["cat.png", "../../cat.png", "cat", "", ".", "a" * 400 + ".png", "cat.p/ng"])

@@ -196,7 +196,7 @@ def figures(tmp_path) -> dict[str, plt.Figure]:
     (run / "config.json").write_text('{"train": {}}')
     counts = pd.DataFrame([[3, 1, 0], [0, 2, 0]], index=["cat", "dog"], columns=["cat", "dog", "(other)"])
     table = pd.DataFrame(
-        {name: [1.0, 2.0] for name in ("psnr", "psnr_grey", "cdc", "cdc_true", "colorfulness", "colorfulness_true")}
+        {name: [1.0, 2.0] for name in ("psnr", "psnr_gray", "cdc", "cdc_true", "colorfulness", "colorfulness_true")}
     )
     result = {"iou_by_frame": [0.9], "first_box_by_frame": [1.0], "success": [1.0, 0.0], "success_auc": 0.5}
     return {

@@ -12,7 +12,7 @@ import termios
 import pytest
 
 from evlib.utils import progress
-from evlib.utils.progress import bar, format_duration, log_line
+from evlib.utils.progress import bar, log_line
 
 JOB = """
 import time
@@ -23,7 +23,7 @@ with progress.bar("cifar10: encoding", 100, "images") as bar:
         time.sleep(0.004)
         bar.update()
         if i == 50:
-            bar.set_postfix_str("half [of] it")
+            bar.set_postfix_str("half [of] it", refresh=False)
             progress.log_line("a line between")
 print("ready")
 """
@@ -113,7 +113,7 @@ def test_an_unknown_total(at_once):
 def test_a_share_that_is_set(at_once):
     lines = []
     with bar("sst2: training", 1, log=lines.append, initial=0.5) as job:  # continued where it was stopped
-        job.set_postfix_str("loss 0.31")
+        job.set_postfix_str("loss 0.31", refresh=False)
         job.update(0.75 - job.n)
     assert lines[-1].startswith("sst2: training:  75%") and "loss 0.31" in lines[-1]
 
@@ -126,7 +126,3 @@ def test_a_short_job_and_one_that_fails(capsys):
     assert capsys.readouterr().out == ""
     log_line("a line")
     assert capsys.readouterr().out == "a line\n"
-
-
-def test_format_duration():
-    assert [format_duration(s) for s in (0, 9, 750, 3723)] == ["00:00", "00:09", "12:30", "1:02:03"]

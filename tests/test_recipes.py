@@ -26,7 +26,7 @@ def test_answers_that_are_no_word_are_refused_before_anything_is_done(command, t
         "name one of sst2, cifar10, audiomnist, fsdd, clevrer, tgifqa."
     )
     with pytest.raises(EvlibError, match=sentence):
-        compare(VideoStore(Path("memory"), {"task": name}, None, None, None), 16)
+        compare(VideoStore(Path("memory"), {"task": name}, None, None, None), 16, 0, "batch 8")
     status, _, complaint = command("compare", name, "--out", tmp_path / "recipe.csv", "--data", tmp_path)
     assert (status, complaint) == (2, f"evlib: {sentence}\n")
 
@@ -38,8 +38,8 @@ def store(data):
 
 def test_a_variant_is_a_row(store, tmp_path):
     for _ in range(2):
-        rows = compare(store, 16, variants=["batch 8"], log=lambda line: None)
-        update_csv(tmp_path / "recipe.csv", rows, KEY)
+        row = compare(store, 16, 0, "batch 8", log=lambda line: None)
+        update_csv(tmp_path / "recipe.csv", [row], KEY)
     [row] = pd.read_csv(tmp_path / "recipe.csv").to_dict("records")  # the second in place of the first
     assert (row["task"], row["variant"], row["batch"], row["steps"], row["sequences"]) == ("sst2", "batch 8", 8, 2, 16)
     assert 0 <= row["validation_accuracy"] <= 1 and row["n"] == store.manifest["splits"]["validation"]
@@ -58,7 +58,7 @@ def test_each_variant_differs_from_demo_in_what_it_names(store, monkeypatch):
     for name in VARIANTS:
         for used in (store, other):
             with pytest.raises(EvlibError, match="not trained"):
-                compare(used, 160, variants=[name], examples=40)
+                compare(used, 160, 0, name, examples=40)
     assert len(set(zip(seen[::2], seen[1::2]))) == len(VARIANTS) and {number for *_, number in seen} == {40}
     assert [inverted for _, inverted, _ in seen[::2]].count(True) == 1  # black on white
     assert {config.steps * config.train.batch for config, *_ in seen} == {160}

@@ -71,18 +71,10 @@ def test_frames_stay_on_disk_and_are_not_changed_there(store):
 
 
 def test_manifest_says_what_it_was_made_from(store, data):
-    known = {
-        "version": 4,
-        "task": "sst2",
-        "dataset": "SST-2",
-        "renderer": fingerprint(),
-        "data": "real",
-        "sequences": 144,
-    }
-    assert known.items() <= store.manifest.items()
+    known = {"version": 4, "task": "sst2", "dataset": "SST-2", "data": "real", "sequences": 144}
+    assert {**known, "renderer": fingerprint()}.items() <= store.manifest.items()
     assert sum(store.manifest["splits"].values()) == 144 and store.manifest["splits"]["test"] == 24
     assert store.manifest["frames"] == len(store.frames) and store.manifest["source"] == str(data / "SST-2")
-    assert store.manifest["data"] == "real"
 
 
 def test_the_summary_is_what_a_run_records(store):
@@ -159,14 +151,10 @@ def test_a_broken_recording_is_named_and_left_out(tmp_path):
     (folder / "3_ann_20.wav").write_bytes(b"")
     lines = []
     store = encode(tasks.get("fsdd"), tmp_path, log=lines.append)
-    assert (
-        store.manifest["unreadable"] == ["recordings/3_ann_20.wav"]
-        and store.manifest["sequences"] == len(store.metadata) == 299
-    )
-    assert (
-        "recordings/3_ann_20.wav" not in set(store.metadata.source)
-        and f"fsdd: left out: {folder}/3_ann_20.wav: expected a sound file" in lines[0]
-    )
+    assert store.manifest["unreadable"] == ["recordings/3_ann_20.wav"]
+    assert store.manifest["sequences"] == len(store.metadata) == 299
+    assert "recordings/3_ann_20.wav" not in set(store.metadata.source)
+    assert f"fsdd: left out: {folder}/3_ann_20.wav: expected a sound file" in lines[0]
     for index in range(3):
         (folder / f"4_ann_{index}.wav").write_bytes(b"")
     with pytest.raises(
@@ -186,14 +174,11 @@ def test_no_store_another_version_or_a_damaged_one(store, tmp_path):
     with pytest.raises(EvlibError, match="sst2: the encoded data set is damaged"):
         VideoStore.open(store.path)
     (store.path / "frames.npy").write_bytes(b"")
-    with pytest.raises(
-        EvlibError, match="sst2: the encoded data set is damaged .*: remove the folder and encode again"
-    ):
+    damaged = "sst2: the encoded data set is damaged .*: remove the folder and encode again"
+    with pytest.raises(EvlibError, match=damaged):
         VideoStore.open(store.path)
     (store.path / "manifest.json").write_text("[]")
-    with pytest.raises(
-        EvlibError, match="sst2: the encoded data set is damaged .*: remove the folder and encode again"
-    ):
+    with pytest.raises(EvlibError, match=damaged):
         VideoStore.open(store.path)
     (store.path / "manifest.json").write_text(json.dumps({**store.manifest, "version": 0}))
     with pytest.raises(EvlibError, match="layout of version 0, expected version 4"):
@@ -378,18 +363,11 @@ def test_batches_are_the_rows_of_the_schedule(store, shards):
         assert half.split is split
 
 
-def test_a_part_shows_what_the_whole_shows(store):
-    split = store.split("train")
-    part = split.select(np.array([3, 7, 20])).compact()
-    assert len(part) == 3 and len(part.frames) < len(split.frames)
-    for i, row in enumerate((3, 7, 20)):
-        assert torch.equal(part.gather([i]), split.gather([row]))
+def make(part: Split) -> Batches:
+    return Batches(part, Schedule(part, 4, seed=0), slice(0, 4), torch.device("cpu"))
 
 
 def test_short_sequences_come_first(split):
-    def make(part):
-        return Batches(part, Schedule(part, 4, seed=0), slice(0, 4), torch.device("cpu"))
-
     batches = Curriculum(split, 30, short_first(split), make)
     length = (split.metadata.n_in + split.metadata.n_out).sort_values(ignore_index=True)
     longest = [max(batches[step].video.shape[1] for step in range(start, start + 10)) for start in (0, 10, 20)]
@@ -399,9 +377,6 @@ def test_short_sequences_come_first(split):
 
 
 def test_some_questions_come_first(split):
-    def make(part):
-        return Batches(part, Schedule(part, 4, seed=0), slice(0, 4), torch.device("cpu"))
-
     asked = split.metadata.assign(
         question=["What is it?", "Is it?"] * (len(split) // 2) + ["Is it?"] * (len(split) % 2)
     )

@@ -133,38 +133,20 @@ def by_python_2(labels, planes) -> bytes:
     def string(text: bytes) -> bytes:
         return b"T" + struct.pack("<i", len(text)) + text
 
-    dtype = (
-        b"cnumpy\ndtype\n"
-        + string(b"u1")
-        + b"K\0K\1\x87R(K\3"
-        + string(b"|")
-        + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    dtype = b"cnumpy\ndtype\n%bK\0K\1\x87R(K\3%bNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb" % (
+        string(b"u1"),
+        string(b"|"),
     )
     shape = b"".join(b"J" + struct.pack("<i", n) for n in planes.shape) + b"\x86"
-    array = (
-        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85"
-        + string(b"b")
-        + b"\x87R(K\1"
-        + shape
-        + dtype
-        + b"\x89"
-        + string(planes.tobytes())
-        + b"tb"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85%b\x87R(K\1%b%b\x89%btb" % (
+        string(b"b"),
+        shape,
+        dtype,
+        string(planes.tobytes()),
     )
-    return (
-        b"\x80\2}("
-        + string(b"data")
-        + array
-        + string(b"labels")
-        + b"]("
-        + b"".join(b"K" + bytes([n]) for n in labels)
-        + b"e"
-        + string(b"filenames")
-        + b"]("
-        + string(b"leptodactylus.png")
-        + b"e"
-        + b"u."
-    )
+    data, listed = string(b"data") + array, b"".join(b"K" + bytes([n]) for n in labels)
+    files = string(b"filenames") + b"](" + string(b"leptodactylus.png") + b"e"
+    return b"\x80\2}(" + data + string(b"labels") + b"](" + listed + b"e" + files + b"u."
 
 
 @pytest.mark.parametrize(

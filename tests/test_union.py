@@ -196,14 +196,15 @@ def test_each_task_has_its_own_curriculum(both, monkeypatch):
 
 
 def test_tasks_that_copy_other_frames_choose_among_them(both, tmp_path, monkeypatch):
-    """And a task that copies nothing keeps the gate closed at first."""
-    for found, opened in (([3, 2], 1.0), ([3, None], 0.0)):
+    """At first the longest; and where another task copies nothing, the gate is half open."""
+    for found, opened in (([3, 2], 1.0), ([3, None], 0.5), ([None, None], 0.0)):
         lags = iter(found)
         monkeypatch.setattr(Split, "best_lag", lambda split, mean, lags=lags: next(lags))
         out = tmp_path / str(opened)
         run = train(config(1).override(copy=True, lr=0.0), both, out, "cpu", lambda line: None)
         copy = NextFrame.from_pretrained(run).copy
         assert {int(i) + 1 for i in copy.lag.bias.nonzero()} == {*found} - {None} and (copy.gate.bias == opened).all()
+        assert found[0] is None or copy.lag.bias.argmax() == 2
         assert copy.lag.weight.abs().max() == copy.gate.weight.abs().max() == 0
 
 

@@ -1,5 +1,5 @@
 """Speed of the steps before and after the network: rendering, encoding, reading. Wall-clock seconds on all cores: these
-steps use threads and programs of their own, so the column `threads` is the number of cores here."""
+steps use threads and programs of their own."""
 
 import tempfile
 import time
@@ -13,7 +13,7 @@ import pandas as pd
 import soundfile
 import torch
 
-from evlib.bench.timing import cores, machine, peak_megabytes, torch_threads
+from evlib.bench.timing import cores, machine, peak_megabytes
 from evlib.data import tasks
 from evlib.data.encode import encode
 from evlib.data.tasks.audiomnist import DIGITS, PARTS
@@ -24,21 +24,20 @@ from evlib.synthetic.video_writer import write_mp4
 from evlib.utils.errors import EvlibError
 
 READ_FRAMES, SOUNDS, CLIPS = 3_000, 3_000, 300
-COLUMNS = "what count seconds per_second note device threads"
+COLUMNS = "what count seconds per_second note device"
 CPU = torch.device("cpu")
 
 
 def measure(data: Path, log: Callable[[str], None]) -> pd.DataFrame:
     """A table with COLUMNS: one row per measurement, with a note if the data under `data` does not allow it."""
     rows = []
-    with torch_threads(cores()):
-        for measured in (rendering, encoding_cifar10, encoding_sounds, decoding_clips, reading):
-            try:
-                rows.append(measured(data))
-            except EvlibError as error:
-                rows.append({"what": measured.__name__.replace("_", " "), "note": f"not measured: {error}"})
-            log("  ".join(f"{name}: {value}" for name, value in rows[-1].items()))
-        return pd.DataFrame(rows).reindex(columns=COLUMNS.split()).assign(**machine(CPU))
+    for measured in (rendering, encoding_cifar10, encoding_sounds, decoding_clips, reading):
+        try:
+            rows.append(measured(data))
+        except EvlibError as error:
+            rows.append({"what": measured.__name__.replace("_", " "), "note": f"not measured: {error}"})
+        log("  ".join(f"{name}: {value}" for name, value in rows[-1].items()))
+    return pd.DataFrame(rows).reindex(columns=COLUMNS.split()).assign(**machine(CPU))
 
 
 def rendering(data: Path) -> dict:

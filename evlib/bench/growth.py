@@ -1,43 +1,33 @@
-"""How cost grows with frames, width and batch, and with the number of sequences in a data set.
+"""How the cost of a training step grows with frames, width and batch.
 
 The note gives the slopes of seconds and bytes on logarithmic scales: 1 is in proportion, 0 is no growth.
 """
 
-import json
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
 from evlib.bench.network import name_of, random_split, training_step
-from evlib.bench.timing import in_turns, machine, peak_of_a_repeat, saved_bytes
+from evlib.bench.timing import in_turns, machine, peak_megabytes, saved_bytes
 from evlib.config import preset
-from evlib.data.batches import Batch, Batches, Schedule
-from evlib.data.store import COLUMNS as METADATA
-from evlib.data.store import VERSION, VideoStore
+from evlib.data.batches import Batch
 from evlib.model import NextFrame
 from evlib.paper import cost
 from evlib.training.device import precision_for
 from evlib.training.learner import answer_loss
 
 SIZES = {"frames": (2, 4, 8, 16, 32, 64), "width": (64, 128, 256, 512), "batch": (1, 4, 16, 64)}
-SEQUENCES = (1_000, 10_000, 100_000, 1_000_000)
 FIXED = {"frames": 11, "width": preset("demo").model.width, "batch": 8}  # the sizes that do not vary
-DISTINCT, LENGTH = 1_000, 12  # frames of the synthetic store, and of each of its sequences
 
 
-def measure(device: torch.device, log: Callable[[str], None], host: bool = True) -> pd.DataFrame:
+def measure(device: torch.device, log: Callable[[str], None]) -> pd.DataFrame:
     """One row per size. `megabytes` of a training step: on a CPU what is saved for the backward pass, on a GPU the peak
-    of all tensors; `formula_megabytes`: what evlib.paper.cost predicts. Data sets are measured only if `host` is true;
-    their `megabytes` are the index, 4 bytes per frame of a sequence."""
+    of all tensors; `formula_megabytes`: what evlib.paper.cost predicts."""
     usual, other = ("float32", "bfloat16") if device.type == "cpu" else ("bfloat16", "float32")
     rows = [row for axis in SIZES for row in steps("training step", axis, device, usual)]
     rows += steps(f"training step in {other}", "width", device, other)
-    rows += stores(device) if host else ()
     table = pd.DataFrame(rows).assign(**machine(device), note="")
     for (what, axis), group in table.groupby(["what", "axis"], sort=False):
         table.loc[group.index, "note"] = note = slopes(group)
@@ -46,7 +36,7 @@ def measure(device: torch.device, log: Callable[[str], None], host: bool = True)
 
 
 def steps(what: str, axis: str, device: torch.device, precision: str) -> Iterator[dict]:
-    """Times a training step of preset demo with one size varied, all its values in turns."""
+    """Times a training step of preset demo with one size varied, all its values alternately."""
     works, megabytes = {}, {}
     for value in SIZES[axis]:
         works[value], *megabytes[value] = one_step({**FIXED, axis: value}, device, precision)
@@ -67,55 +57,15 @@ def one_step(size: dict[str, int], device: torch.device, precision: str) -> tupl
     data = split.frames.nbytes + split.sequences.nbytes
     formula = cost.memory(config.model, batch, T, 1, config.train.optimizer, name_of(dtype), data)
     if device.type == "cuda":
-        peak = peak_of_a_repeat(step, device)
+        step()  # the first creates the optimizer's state
+        torch.cuda.reset_peak_memory_stats(device)
+        step()
+        peak = peak_megabytes(device)
         others = torch.cuda.memory_allocated(device) - formula.weights - formula.optimizer - formula.data
         return step, peak - others / 1e6, formula.total / 1e6  # other networks of this axis are on the device, too
     video = split.gather(range(batch))
     saved = saved_bytes(net, lambda: answer_loss(net.train(), Batch(video, T, 1), config.train, dtype))
     return step, saved / 1e6, formula.activations / 1e6
-
-
-# ---- data sets -------------------------------------------------------------------------------------------------------
-
-
-def stores(device: torch.device) -> Iterator[dict]:
-    """For a store of each size: opening it, moving its training split to the device, shuffling an epoch, gathering 20
-    batches of 16 (the frames are few and shared: only the index grows)."""
-    for size in SEQUENCES:
-        with tempfile.TemporaryDirectory() as folder:
-            write_store(Path(folder), size)
-            timings = in_turns(store_works(Path(folder), device), device, repeats=3)
-            index = VideoStore.open(folder).sequences.nbytes / 1e6
-        formula = cost.store_bytes(0, size, LENGTH) / 1e6
-        for what, (seconds, repeats) in timings.items():
-            row = {"what": what, "axis": "sequences", "value": size, "seconds": seconds}
-            yield {**row, "megabytes": index, "formula_megabytes": formula, "repeats": repeats}
-
-
-def store_works(folder: Path, device: torch.device) -> dict[str, Callable]:
-    store = VideoStore.open(folder)
-    split, steps = store.split("train", device), count()
-    schedule = Schedule(split, 16, 0)
-    batches = Batches(split, schedule, slice(0, 16), device)
-    return {
-        "store opened": lambda: VideoStore.open(folder),
-        "split to the device": lambda: store.split("train", device),
-        "epoch shuffled": lambda: Schedule(split, 16, 0).plan(0),
-        "20 batches gathered": lambda: [batches[next(steps) % schedule.per_epoch] for _ in range(20)],
-    }
-
-
-def write_store(folder: Path, size: int) -> None:
-    """A store of `size` sequences in two shapes, over a few frames of noise."""
-    rng = np.random.default_rng(0)
-    np.save(folder / "frames.npy", rng.integers(256, size=(DISTINCT, 64, 64, 3), dtype=np.uint8))
-    n_in = np.where(np.arange(size) % 2, LENGTH - 1, LENGTH - 2)
-    sequences = rng.integers(DISTINCT, size=(size, LENGTH), dtype=np.int32)
-    sequences[n_in == LENGTH - 2, -1] = -1
-    np.save(folder / "sequences.npy", sequences)
-    columns = {name: "" for name in METADATA} | {"split": "train", "n_in": n_in, "n_out": 1, "n_truncated": 0}
-    pd.DataFrame(columns)[METADATA].to_parquet(folder / "metadata.parquet")
-    (folder / "manifest.json").write_text(json.dumps({"version": VERSION, "sequences": size, "frames": DISTINCT}))
 
 
 # ---- slopes ----------------------------------------------------------------------------------------------------------

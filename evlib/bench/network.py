@@ -1,6 +1,6 @@
 """The network alone: forward pass, training step and generation for the shapes of Table 1.
 
-The main result is the utilisation: FLOP (evlib.paper.cost) per second, divided by those of one big matrix product of
+The main result is the utilization: FLOP (evlib.paper.cost) per second, divided by those of one big matrix product of
 the same dtype, both measured in turns. It is the share of the machine that the network uses.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from evlib.bench.timing import in_a_process, in_turns, machine, peak_of_a_repeat, product
+from evlib.bench.timing import in_turns, machine, product
 from evlib.config import Config, preset
 from evlib.data.batches import Batches, Schedule
 from evlib.data.store import Split
@@ -27,37 +27,35 @@ ON_CPU = {"demo": 16, "paper": 1, "fast": 1}  # sequences per step at most: thos
 
 
 def measure(presets: Sequence[str], device: torch.device, log: Callable[[str], None]) -> pd.DataFrame:
-    """One row per preset, shape and work. `frames_per_second` counts input and answer frames; `peak_megabytes` is the
-    peak, on a GPU of all tensors, on a CPU of a whole process that does nothing else."""
+    """One row per preset, shape and work. `frames_per_second` counts input and answer frames."""
     rows = []
     for name in presets:
         for shape, (n_in, n_out, batch) in SHAPES.items():
             config = preset(name).override(batch=batch if device.type == "cuda" else min(batch, ON_CPU[name]))
             for what in WORKS:
-                row = in_a_process(device, utilisation, what, config, n_in, n_out, str(device))
+                row = utilization(what, config, n_in, n_out, device)
                 rows.append({"what": what, "shape": shape, "preset": name, **row})
                 log(
                     f"{name} {what}, {n_in} -> {n_out}, batch {row['batch']}: {row['seconds']:.3f} s, "
-                    f"{row['frames_per_second']:,.0f} frames/s, {row['utilisation']:.0%} of this machine's "
+                    f"{row['frames_per_second']:,.0f} frames/s, {row['utilization']:.0%} of this machine's "
                     f"{row['matmul_gflop_per_second']:,.0f} GFLOP/s in {row['dtype']}"
                 )
     return pd.DataFrame(rows)
 
 
-def utilisation(what: str, config: Config, n_in: int, n_out: int, device: str) -> dict:
-    """Times one of WORKS, in turns with the matrix product it is compared with."""
-    on, batch = torch.device(device), config.train.batch
+def utilization(what: str, config: Config, n_in: int, n_out: int, on: torch.device) -> dict:
+    """Times one of WORKS, alternately with the matrix product it is compared with."""
+    batch = config.train.batch
     dtype = precision_for(config, on) if what == "training step" else torch.float32  # as evlib validates and generates
     work, flop = work_of(what, config, n_in, n_out, on)
-    peak = peak_of_a_repeat(work, on)  # before the yardstick's own matrices
     yardstick, unit = product(dtype, on)
     timings = in_turns({"work": work, "yardstick": yardstick}, on)
     seconds = timings["work"].seconds
     rate, limit = flop / seconds, unit / timings["yardstick"].seconds
     row = {"n_in": n_in, "n_out": n_out, "batch": batch, "dtype": name_of(dtype), "seconds": seconds}
     row |= {"frames_per_second": batch * (n_in + n_out) / seconds, "gflop": flop / 1e9}
-    row |= {"gflop_per_second": rate / 1e9, "matmul_gflop_per_second": limit / 1e9, "utilisation": rate / limit}
-    return {**row, "peak_megabytes": peak, "repeats": timings["work"].repeats, **machine(on)}
+    row |= {"gflop_per_second": rate / 1e9, "matmul_gflop_per_second": limit / 1e9, "utilization": rate / limit}
+    return {**row, "repeats": timings["work"].repeats, **machine(on)}
 
 
 def work_of(what: str, config: Config, n_in: int, n_out: int, device: torch.device) -> tuple[Callable, float]:
@@ -66,7 +64,7 @@ def work_of(what: str, config: Config, n_in: int, n_out: int, device: torch.devi
     torch.manual_seed(config.seed)
     net, split, rows = NextFrame(model).to(device), random_split(n_in, n_out, 4 * batch, device), np.arange(batch)
     if what == "training step":
-        flop = cost.step_flops(model, n_in, n_out, batch, config.train.optimizer).total
+        flop = cost.step_flops(model, n_in, n_out, batch, config.train.optimizer)
         return training_step(net, config, split), flop
     if what == "generation":
         flop = batch * cost.generation_flops(model, n_in, n_out)

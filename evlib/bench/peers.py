@@ -1,4 +1,4 @@
-"""The same work done in other ways, in turns in one process. The slowdown is the peer's seconds divided by ours.
+"""The same work done in other ways, alternately in one process. The slowdown is the peer's seconds divided by ours.
 
 * a training step of timesformer-pytorch, an implementation of divided space-time attention that people use
 * generation without a cache: the whole sequence is computed again for every frame
@@ -41,7 +41,7 @@ from evlib.utils.errors import EvlibError
 
 FRAMES, BATCH = 20, 8  # frames generated, sequences at a time
 READ, SINGLY = 500, 20  # frames that we read, and frames that the peer reads one by one
-COLUMNS = "what ours peer ours_seconds peer_seconds slowdown repeats device threads note"
+COLUMNS = "what ours peer ours_seconds peer_seconds slowdown repeats device note"
 TIMESFORMER = "timesformer-pytorch 0.4.1"
 FILES = ("fsdd", "audiomnist", "tinyvirat", "lasot")  # data sets with one example per file; measured if present
 
@@ -55,10 +55,10 @@ class Pair(NamedTuple):
     counts: tuple[int, int] = (1, 1)  # how many items one call of each handles; seconds are per item
 
 
-def measure(data: Path, device: torch.device, log: Callable[[str], None], host: bool = True) -> pd.DataFrame:
-    """A table with COLUMNS, one row per comparison; those of work outside the network only if `host` is true."""
+def measure(data: Path, device: torch.device, log: Callable[[str], None]) -> pd.DataFrame:
+    """A table with COLUMNS, one row per comparison; those of work outside the network only on a CPU."""
     rows = []
-    for what, ours, peer, make in comparisons(data, device, host and device.type == "cpu"):
+    for what, ours, peer, make in comparisons(data, device):
         try:
             measured = compared(make(), device)
             log(f"{what}, {peer}: slowdown {measured['slowdown']:.2f}")
@@ -69,7 +69,7 @@ def measure(data: Path, device: torch.device, log: Callable[[str], None], host: 
     return pd.DataFrame(rows).reindex(columns=COLUMNS.split()).assign(**machine(device))
 
 
-def comparisons(data: Path, device: torch.device, host: bool) -> Iterator[tuple[str, str, str, Callable[[], Pair]]]:
+def comparisons(data: Path, device: torch.device) -> Iterator[tuple[str, str, str, Callable[[], Pair]]]:
     """What is compared, ours and the peer by name, and a function that makes the pair or raises an EvlibError."""
     demo = preset("demo").model
     wide, paper = replace(demo, width=512, heads=8), replace(preset("paper").model, dropout=0.0)
@@ -83,7 +83,7 @@ def comparisons(data: Path, device: torch.device, host: bool) -> Iterator[tuple[
     for n_in in (2, 21):
         what, naive = f"generation, {n_in} -> {FRAMES} frames, batch {BATCH}, preset demo", "the whole sequence again"
         yield what, "a cache of keys and values", f"{naive} for every frame", partial(generation_pair, n_in, device)
-    if host:
+    if device.type == "cpu":
         yield "reading a frame", "ocr.read_words", "pytesseract, one call per frame", reading_pair
         for name in FILES:
             what = f"a batch from files, {name}, 16 sequences"
@@ -157,7 +157,7 @@ def generation_pair(n_in: int, device: torch.device) -> Pair:
     model = preset("demo").model
     net = NextFrame(model).to(device).eval()
     frames = random_split(n_in, 1, BATCH, device).gather(range(BATCH))[:, :n_in]
-    more = cost.naive_generation_flops(model, n_in, FRAMES) / cost.generation_flops(model, n_in, FRAMES)
+    more = sum(cost.flops(model, n_in + i, 1) for i in range(FRAMES)) / cost.generation_flops(model, n_in, FRAMES)
     ours, peer = (partial(work, net, frames, FRAMES) for work in (generate, generate_without_cache))
     return Pair(ours, peer, f"{more:.1f} times the arithmetic")
 

@@ -1,4 +1,4 @@
-"""The benchmark on one page, plotted from its CSV files: utilisation of the machine, peers, growth."""
+"""The benchmark on one page, plotted from its CSV files: utilization of the machine, peers, growth."""
 
 from pathlib import Path
 
@@ -13,15 +13,13 @@ COLORS = {"forward": "C5", "training step": "C0", "generation": "C1"}  # of the 
 
 def plot(folder: Path) -> Path | None:
     """<folder>/bench.png from as many of network.csv, peers.csv and growth.csv as there are; None if there are none.
-    Plots a GPU's rows if there are any, else a CPU's rows with the fewest threads."""
+    Plots a GPU's rows if there are any, else those of a CPU."""
     tables = {name: measured(folder / f"{name}.csv") for name in ("network", "peers", "growth")}
     if all(table is None for table in tables.values()):
         return None
-    panels = (("network", utilisation), ("peers", slowdowns), ("growth", sizes), ("growth", data_sets))
+    panels = (("network", utilization), ("peers", slowdowns), ("growth", sizes))
     with plt.style.context(STYLE):
-        figure = plt.figure(figsize=(11, 10))
-        halves = figure.subfigures(2, 1, height_ratios=[1.5, 1])
-        places = [axes for half in halves for axes in half.subplots(1, 2)]
+        figure, places = plt.subplots(1, 3, figsize=(16, 6), layout="constrained")
         for axes, (name, show) in zip(places, panels):
             if tables[name] is None:
                 axes.axis("off")
@@ -40,13 +38,13 @@ def measured(path: Path) -> pd.DataFrame | None:
     table = pd.read_csv(path)
     table = table.dropna(subset="slowdown" if "slowdown" in table else "seconds")
     gpu = table[~table.device.str.startswith("CPU")]
-    table = gpu if len(gpu) else table[table.threads == table.threads.min()]
+    table = gpu if len(gpu) else table
     return table if len(table) else None
 
 
-def utilisation(axes: plt.Axes, table: pd.DataFrame) -> None:
+def utilization(axes: plt.Axes, table: pd.DataFrame) -> None:
     """Bars, a group for each preset and shape."""
-    shares = 100 * table.pivot_table("utilisation", ["preset", "n_in", "n_out"], "what", sort=False)[[*COLORS]]
+    shares = 100 * table.pivot_table("utilization", ["preset", "n_in", "n_out"], "what", sort=False)[[*COLORS]]
     shares.index = [f"{preset}, {n_in:.0f} → {n_out:.0f} frames" for preset, n_in, n_out in shares.index]
     shares.plot.barh(ax=axes, color=COLORS, width=0.8)
     axes.invert_yaxis()
@@ -69,27 +67,20 @@ def slowdowns(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def sizes(axes: plt.Axes, table: pd.DataFrame) -> None:
-    steps = table[table.what == "training step"].groupby("axis", sort=False)
-    ranges = {f"{axis}, {rows.value.iloc[0]:,} to {rows.value.iloc[-1]:,}": rows for axis, rows in steps}
-    _growth(axes, ranges, "A training step of preset demo, one size growing")
-
-
-def data_sets(axes: plt.Axes, table: pd.DataFrame) -> None:
-    works = table[table.axis == "sequences"].groupby("what", sort=False)
-    _growth(axes, dict(iter(works)), "A data set growing from a thousand sequences to a million")
-
-
-def _growth(axes: plt.Axes, groups: dict[str, pd.DataFrame], title: str) -> None:
     """Seconds over size, each line relative to its own first point, both axes logarithmic."""
     longest = 1.0
-    for label, rows in groups.items():
-        times = rows.value / rows.value.iloc[0]
+    for axis, rows in table[table.what == "training step"].groupby("axis", sort=False):
+        times, label = rows.value / rows.value.iloc[0], f"{axis}, {rows.value.iloc[0]:,} to {rows.value.iloc[-1]:,}"
         axes.plot(times, rows.seconds / rows.seconds.iloc[0], marker="o", label=label)
         longest = max(longest, times.iloc[-1])
-    axes.plot([1, longest], [1, longest], color="grey", linewidth=0.8, linestyle=":", label="in proportion")
+    axes.plot([1, longest], [1, longest], color="gray", linewidth=0.8, linestyle=":", label="in proportion")
     for name in "xy":
         _logarithmic(axes, name)
-    axes.set(xlabel="size, relative to the smallest", ylabel="slowdown", title=title)
+    axes.set(
+        xlabel="size, relative to the smallest",
+        ylabel="slowdown",
+        title="A training step of preset demo, one size growing",
+    )
     axes.legend()
 
 

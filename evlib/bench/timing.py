@@ -1,4 +1,4 @@
-"""Measurements: seconds in turns, the machine's rate in a matrix product, bytes.
+"""Measurements: alternating timings, the machine's rate in a matrix product, bytes.
 
 With one CPU thread, seconds are CPU seconds of this process and of the programs it starts: on a busy machine, the clock
 is unfair to long work (a product of 512 x 512 fits into one time slice, one of 2048 x 2048 is interrupted: 89 against
@@ -6,13 +6,11 @@ is unfair to long work (a product of 512 x 512 fits into one time slice, one of 
 threads, and on a GPU, seconds are wall-clock seconds, and the machine should be idle.
 """
 
-import multiprocessing
 import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from statistics import median
 from typing import NamedTuple
@@ -45,8 +43,8 @@ def now(device: torch.device) -> float:
 def in_turns(
     works: dict[Hashable, Callable], device: torch.device, repeats: int = REPEATS, patience: float = PATIENCE
 ) -> dict[Hashable, Timing]:
-    """Runs every work once as a warm-up, then `repeats` times in turns, so that other load on the machine affects all
-    of them alike."""
+    """Runs every work once as a warm-up, then `repeats` times alternately, so that other load on the machine affects
+    all of them alike."""
     for work in works.values():
         work()
     seconds: dict[Hashable, list[float]] = {name: [] for name in works}
@@ -69,8 +67,8 @@ def product(dtype: torch.dtype, device: torch.device) -> tuple[Callable, float]:
 
 
 def machine(device: torch.device) -> dict:
-    """The columns of every row that say where it was measured, and on how many threads."""
-    return {"device": environment(device)["device"], "threads": torch.get_num_threads()}
+    """The column of every row that says where it was measured, and on a CPU on how many threads."""
+    return {"device": environment(device)["device"]}
 
 
 def cores() -> int:
@@ -99,26 +97,6 @@ def peak_megabytes(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e6
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def peak_of_a_repeat(work: Callable, device: torch.device) -> float:
-    """`peak_megabytes` of work run twice; on a GPU, of the second run: the first creates the optimizer's state."""
-    work()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    work()
-    return peak_megabytes(device)
-
-
-def in_a_process(device: torch.device, work: Callable, *arguments):
-    """work(*arguments) in a process of its own, so that the peak memory is this work's alone; on a GPU, whose peak can
-    be reset, in this process."""
-    if device.type == "cuda":
-        return work(*arguments)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["evlib.bench.network"])  # torch is imported once, for all of them
-    with ProcessPoolExecutor(1, context, torch.set_num_threads, (torch.get_num_threads(),)) as pool:
-        return pool.submit(work, *arguments).result()
 
 
 def saved_bytes(net: nn.Module, forward: Callable) -> int:

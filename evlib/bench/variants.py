@@ -1,4 +1,4 @@
-"""What makes a training step of preset demo faster or slower; all variants of a shape are timed in turns.
+"""What makes a training step of preset demo faster or slower; all variants of a shape are timed alternately.
 
     precision    matrix products in float32 or bfloat16 (TrainConfig.precision)
     last_block   "answer frames": the last global block computes queries and MLP for them only, as the network does;

@@ -66,10 +66,8 @@ def count(run: str | Path, store: VideoStore, n: int = 24, reviews: int = 500) -
     net, _ = load_run(run)
     split, name = store.split("test"), store.manifest["task"]
     if name == "sst2":
-        words = label_informativeness(net, store, reviews)
-        words["times"] = words.attention * words.groupby("row").word.transform("size")
-        most = words.loc[words.groupby("row").informativeness.idxmax()]
-        rows = [_row("informative words", "the word that says most about the answer", most.times)]
+        about = "the word that says most about the answer"
+        rows = [_row("informative words", about, on_most_informative_word(net, store, reviews))]
     else:
         counted = COUNTED.get(name, ())
         found = examples(net, split, n) if counted else []
@@ -141,24 +139,21 @@ COUNTED: dict[str, tuple[tuple[str, str, Callable[[Example], float]], ...]] = {
 }
 
 
-def label_informativeness(net: NextFrame, store: VideoStore, limit: int = 500) -> pd.DataFrame:
-    """Attention on the words of test questions, and how much each word says about the answer. One row per word: row,
-    place, word, attention (a share of all words of its question), informativeness (0..1: how far the training answers
-    of questions with this word are from the overall distribution)."""
+def on_most_informative_word(net: NextFrame, store: VideoStore, limit: int = 500) -> list[float]:
+    """For each test sentence, the attention on the word that says most about the answer, relative to the mean word: the
+    word for which the training answers of the sentences that have it are farthest from the overall distribution."""
     train, split = store.metadata[store.metadata.split == "train"], store.split("test").head(limit)
     words = train.question.map(tokenize).explode()
     usual = train.answer.value_counts(normalize=True)
     counts = pd.crosstab(words.values, train.answer.loc[words.index].values)[usual.index]
     shares = (counts + 10 * usual).div(counts.sum(axis=1) + 10, axis=0)  # rare words prove little
     informativeness = ((shares - usual).abs().sum(axis=1) / 2).to_dict()
-    rows = []
+    times = []
     for batch in split.batches(64):
         n_in = int(split.metadata.n_in.values[batch[0]])
         weights = attention_maps(net, split.gather(batch)[:, :n_in]).temporal[:, :-1]  # without the separator's own
-        for row, line in zip(batch, weights / weights.sum(dim=1, keepdim=True)):
+        for row, line in zip(batch, weights / weights.mean(dim=1, keepdim=True)):
             tokens = tokenize(split.metadata.question.values[row])[-len(line) :]  # the first words may be truncated
-            rows += [
-                (row, place, word, round(w, 4), round(informativeness.get(word, 0.0), 4))
-                for place, (word, w) in enumerate(zip(tokens, line.tolist()))
-            ]
-    return pd.DataFrame(rows, columns=["row", "place", "word", "attention", "informativeness"])
+            most = max(range(len(tokens)), key=lambda i: round(informativeness.get(tokens[i], 0.0), 4))
+            times.append(float(line[most]))
+    return times

@@ -64,7 +64,7 @@ def _rows(claim: Claim, runs: Sequence[Run]) -> list[dict]:
         return [{**head, "Data": "", "Seen": "", "Seeds": 0, "Verdict": "not measured"}]
     metrics = runs[0].metrics
     head["Data"] = f"{metrics['dataset']}, {metrics['data']}, n = {metrics['n']:,}"
-    learnt = claim.test is beyond_the_question or all(
+    learned = claim.test is beyond_the_question or all(
         headline(run.metrics)[1] > best_trivial(run.metrics) for run in runs if best_trivial(run.metrics) is not None
     )
     findings, rows = [claim.test(run) for run in runs], []
@@ -72,7 +72,7 @@ def _rows(claim: Claim, runs: Sequence[Run]) -> list[dict]:
         found = [finding[kind] for finding in findings if kind in finding and finding[kind].difference is not None]
         text = claim.template.format(**pd.DataFrame([f.numbers for f in found]).mean()) if found else ""
         seen = {"Seen": ": ".join(filter(None, (kind, text))), "Seeds": len(found) or len(runs)}
-        rows.append({**head, **seen, "Verdict": verdict(found) if learnt else "no better than a trivial answer"})
+        rows.append({**head, **seen, "Verdict": verdict(found) if learned else "no better than a trivial answer"})
     return rows
 
 

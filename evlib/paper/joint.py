@@ -33,25 +33,24 @@ NOTE = (
     "A network per task: the mean of its seeds on the miniature, ± their standard deviation (number of seeds). One "
     "network: a single seed. Accuracy and F1 in percent, by Tesseract; PSNR in dB. Updates of the one network are its "
     "steps times the task's share of them. FLOP count every frame, although on a CPU a stem computes equal frames of a "
-    "batch only once. What a run started from (CIFAR-10's network on real data, for the one network and for CLEVRER) "
-    "is not counted."
+    "batch only once. The one network includes the separate network it starts from; what that one started from "
+    "(CIFAR-10's network on real data, for CLEVRER) is not counted."
 )
 
 
 def one_network(results: Path | None = None, retrain: bool = False, log: Callable[[str], None] = print) -> Path:
     """Trains the joint network on the miniatures, unless its weights are published, scores it on every task, and writes
     table.csv and table.md into `results` (default: results/local/joint). Returns that folder."""
-    data, published = ready(".miniatures"), project() / "results" / "joint" / "runs"
+    data, published = ready(".miniatures"), project() / "results" / "joint" / RUN
     results = results or project() / "results" / "local" / ("joint-retrained" if retrain else "joint")
     stores = {name: encode(tasks.get(name), data, log=log) for name in MINIATURE}
-    both = union(list(stores.values()))
-    for name, settings in JOINT.items():
-        run = results / "runs" / name
-        if not retrain and (published / name / EXPORTED).exists() and not has_weights(run):
-            copy_run(published / name, run)
-        train(tasks.config([tasks.get(task) for task in MINIATURE], "demo", **settings), both, run, log=log)
+    run = results / RUN
+    if not retrain and (published / EXPORTED).exists() and not has_weights(run):
+        copy_run(published, run)
+    config = tasks.config([tasks.get(name) for name in MINIATURE], "demo", **JOINT)
+    train(config, union(list(stores.values())), run, log=log)
     for name, store in stores.items():
-        evaluate(results / RUN, store, out=results / RUN / name, log=log)
+        evaluate(run, store, out=run / name, log=log)
     write_table(results, stores, project() / "results" / "demo")
     return results
 
@@ -86,17 +85,20 @@ def _part(metrics: dict, kind: str) -> dict:
 
 def costs(results: Path, stores: dict[str, VideoStore], separate: Path) -> pd.DataFrame:
     """What training took, by task: updates, sequences and TFLOP of the separate network (its first seed), and of the
-    joint one on this task, as its probability has it in each run; the minutes of the separate run."""
+    joint one on this task, as its probability has it; the minutes of the separate run. The run that the joint one
+    starts from counts as part of it."""
     sizes = {name: len(store.split("train")) for name, store in stores.items()}
-    joint = [_config(results / "runs" / run) for run in JOINT]
-    shares = [dict(zip(sizes, probabilities(config.train.task_weights, sizes))) for config in joint]
+    config = _config(results / RUN)
+    joint = [(config, dict(zip(sizes, probabilities(config.train.task_weights, sizes))))]
+    if start := start_of(config, separate):
+        joint.append((_config(start), {_config(start).task: 1.0}))
     lines = []
     for name, store in stores.items():
         if not training_info(own := separate / "runs" / name):
             continue
         line = {"task": name, "minutes_separate": training_info(own)["seconds"] / 60}
         alone = [(_config(own), 1.0)]
-        together = [(config, share[name]) for config, share in zip(joint, shares)]
+        together = [(config, shares.get(name, 0.0)) for config, shares in joint]
         for which, runs in (("separate", alone), ("joint", together)):
             updates = [share * config.steps for config, share in runs]
             line[f"updates_{which}"] = round(sum(updates))
@@ -104,6 +106,12 @@ def costs(results: Path, stores: dict[str, VideoStore], separate: Path) -> pd.Da
             line[f"tflop_{which}"] = sum(n * _step_flops(config, store) for n, (config, _) in zip(updates, runs)) / 1e12
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def start_of(config: Config, separate: Path) -> Path | None:
+    """The run among the separate networks that the joint one starts from."""
+    start = separate / "runs" / Path(config.init_from or "").name
+    return start if training_info(start) else None
 
 
 def _config(run: Path) -> Config:
@@ -114,7 +122,7 @@ def _step_flops(config: Config, store: VideoStore) -> float:
     """FLOP of a training step on this data, on average over the lengths of its sequences."""
     shapes = store.metadata[store.metadata.split == "train"].groupby(["n_in", "n_out"]).size()
     train = config.train
-    each = [cost.step_flops(config.model, *shape, train.batch, train.optimizer).total for shape in shapes.index]
+    each = [cost.step_flops(config.model, *shape, train.batch, train.optimizer) for shape in shapes.index]
     return float((each * shapes / shapes.sum()).sum())
 
 
@@ -123,7 +131,8 @@ def write_table(results: Path, stores: dict[str, VideoStore], separate: Path) ->
     about = costs(results, stores, separate)
     table = compare(results, separate).merge(about, on="task")
     files.write_text(results / "table.csv", table.round(4).to_csv(index=False))
-    ours = [training_info(results / "runs" / run) for run in JOINT]
+    start = start_of(_config(results / RUN), separate)
+    ours = [training_info(run) for run in (results / RUN, start) if run]
     minutes = sum(info["seconds"] for info in ours) / 60
     total = (
         f"All together: {about.minutes_separate.sum():.0f} minutes and {about.tflop_separate.sum():,.0f} TFLOP for "

@@ -185,7 +185,7 @@ def costs(results: Path) -> pd.DataFrame:
     model, lines = preset("paper").model, []
     for name, examples, row in DATA_SETS:
         n_in, n_out, batch = SHAPES[row]
-        total = cost.step_flops(model, n_in, n_out, batch).total * examples / batch
+        total = cost.step_flops(model, n_in, n_out, batch) * examples / batch
         minutes = {key: cost.minutes(total, device.flops, UTILIZATION) for key, device in cost.DEVICES.items()}
         line = {"Data set": name, "Training examples": f"{examples:,}", "Frames": f"{n_in} + {n_out}"}
         line |= {"PFLOP per epoch": f"{total / 1e15:.2f}", "A100, minutes per epoch": f"{minutes['a100']:.2f}"}
@@ -194,7 +194,7 @@ def costs(results: Path) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-FORMS = {"slowdown": "{:.1f}", "utilisation": "{:.0%}", "seconds": "{:.3g}", "speedup": "{:.2f}"}
+FORMS = {"slowdown": "{:.1f}", "utilization": "{:.0%}", "seconds": "{:.3g}", "speedup": "{:.2f}"}
 FORMS["frames_per_second"] = "{:,.0f}"
 
 
@@ -212,7 +212,7 @@ VARIANTS |= {"last_block": "Last block computes", "stem": "Stem", "seconds": "Se
 VARIANTS |= {"speedup": "Speedup", "device": "Device"}
 ENDS = {"what": "What", "count": "How many", "seconds": "Seconds", "per_second": "Per second", "note": "Note"}
 NETWORK = {"preset": "Preset", "shape": "Shape", "batch": "Batch", "frames_per_second": "Frames per second"}
-NETWORK |= {"utilisation": "Of one large matrix product", "dtype": "Precision", "device": "Device"}
+NETWORK |= {"utilization": "Of one large matrix product", "dtype": "Precision", "device": "Device"}
 
 
 def blocks(results: Path) -> dict[str, str]:

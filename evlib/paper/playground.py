@@ -24,10 +24,8 @@ import torch
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from evlib import synthetic
 from evlib.config import SIZE
 from evlib.data import tasks
-from evlib.data.encode import encode
 from evlib.data.tasks.answers import BoxesAnswer, ColorAnswer, LabelsAnswer
 from evlib.frames.audio import read_sound
 from evlib.frames.boxes import parse_box, read_box
@@ -36,21 +34,14 @@ from evlib.frames.parts import Audio, Clip, Example, Image, Part, Text
 from evlib.frames.render import tokenize
 from evlib.scoring.predict import Model, Prediction, load
 from evlib.training.checkpoint import has_weights, weights_file
-from evlib.training.train import train
 from evlib.utils.errors import EvlibError
 from evlib.utils.paths import here
 from evlib.viz import plots
 from evlib.viz.attention import attention_maps
 
-# What can be asked -> the tasks whose networks have learnt it, and the notebook that trains the first of them.
+# What can be asked -> the tasks whose networks have learned it.
 SENTENCES, PICTURES, SOUNDS = ("sst2",), ("cifar10",), ("audiomnist", "fsdd")
 FILMS = ("tinyvirat", "tgifqa", "clevrer", "colorization", "lasot")
-TRAINED_BY = {
-    "sst2": "01_text_to_text_sst2",
-    "cifar10": "02_image_to_text_cifar10",
-    "tinyvirat": "03_video_to_text_tinyvirat",
-    "audiomnist": "07_audio_to_text_audiomnist",
-}
 # Published runs, and what is added to their names.
 PUBLISHED = {"results/demo": "", "results/real": " (real)", "results/joint": " tasks, one network"}
 LARGEST = "10 MB; under ./reproduce.sh lab 200 MB"  # Jupyter's limit for one upload
@@ -179,10 +170,9 @@ def plot_answer(prediction: Prediction, attention: np.ndarray) -> Pillow.Image:
 # ---- networks, examples ----------------------------------------------------------------------------------------------
 
 
-def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], None] = print) -> dict[str, Model]:
+def networks(results: str | Path, log: Callable[[str], None] = print) -> dict[str, Model]:
     """The trained networks by the name of their run: those under results/runs, the newest first, then the published
-    ones. If none can read a sentence, one is trained on the miniature of SST-2 for `minutes`; it is stored beside the
-    miniatures, apart from the results."""
+    ones."""
     own = [run for run in here(results).glob("runs/*") if has_weights(run)]
     own.sort(key=lambda run: weights_file(run).stat().st_mtime, reverse=True)
     published = [(run, end) for home, end in PUBLISHED.items() for run in sorted(here(home).glob("runs/*"))]
@@ -196,15 +186,7 @@ def networks(results: str | Path, minutes: float = 1.0, log: Callable[[str], Non
                 models[name] = model
         except EvlibError as error:
             log(f"{run.name} is left out: {error}")
-    return models if suited(models, SENTENCES) else {**models, "sst2": _train_reader(minutes, log)}
-
-
-def _train_reader(minutes: float, log: Callable[[str], None]) -> Model:
-    log(f"No network reads sentences yet: one is trained now, in about {60 * minutes:.0f} seconds.")
-    task, data = tasks.get("sst2"), here(".miniatures")
-    synthetic.write(data, names=["sst2"], log=lambda line: None)
-    run = data / ".evlib" / f"playground-{minutes:g}-minutes"
-    return load(train(task.config("demo", minutes=minutes), encode(task, data, log=log), run, log=log))
+    return models
 
 
 def suited(models: dict[str, Model], names: Sequence[str]) -> dict[str, Model]:
@@ -271,7 +253,7 @@ def _show(models, names: Sequence[str], controls: list, look: Callable[[Model], 
 
     choice = suited(models, names)
     if not choice:
-        print(f"No network has learnt this yet: run {TRAINED_BY[names[0]]} first, or ./reproduce.sh.")
+        print("No network has learned this yet: run ./reproduce.sh.")
         return
     network = ipywidgets.Dropdown(options=list(choice), description="network")
 

@@ -5,7 +5,7 @@ nearest rendered word and by Tesseract.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,46 +57,44 @@ VARIANTS: dict[str, dict] = {
 def compare(
     store: VideoStore,
     sequences: int,
-    seed: int = 0,
-    variants: Sequence[str] = tuple(VARIANTS),
+    seed: int,
+    variant: str,
     examples: int | None = None,
     log: Callable[[str], None] = log_line,
-) -> list[dict]:
-    """Trains each variant on `sequences` sequences; with `examples`, sampled from only the first so many of the
-    training split, to see what many epochs do. One row each: variant, steps, seconds, validation SSIM and accuracy."""
-    task, rows = tasks.get(store.manifest["task"]), []
+) -> dict:
+    """Trains a variant on `sequences` sequences; with `examples`, sampled from only the first so many of the training
+    split, to see what many epochs do. Returns a row: variant, steps, seconds, validation SSIM and accuracy."""
+    task = tasks.get(store.manifest["task"])
     require_words(task)
     in_train = store.metadata.split == "train"
     if examples is not None:
         rest = ~in_train | (in_train.cumsum() <= examples)
         metadata = store.metadata[rest].reset_index(drop=True)
         store = replace(store, sequences=store.sequences[rest.values], metadata=metadata)
-    for name in variants:
-        changes = dict(VARIANTS[name])
-        inverted = changes.pop("inverted", False)
-        used = replace(store, frames=255 - np.asarray(store.frames)) if inverted else store
-        if changes.pop("augment", False):
-            changes["augment"] = task.augment
-        config = task.config("demo", seed=seed, steps=1, **changes)
-        config = config.override(steps=max(1, sequences // config.train.batch))
-        with tempfile.TemporaryDirectory() as folder:
-            run = train(config, used, Path(folder) / "run", log=lambda line: None)
-            net, info = load_network(run)[0], training_info(run)
-        split = used.split("validation").head(500)
-        generated = np.concatenate(generate_answers(net, split, task.answer.n_frames))
-        generated, words = 255 - generated if inverted else generated, store.manifest["vocabulary"]
-        read, truth = TemplateReader(words).read(generated), split.metadata.answer
-        row = {
-            "task": task.name, "data": store.manifest["data"], "variant": name, "seed": seed, "sequences": sequences,
-            "examples": int((store.metadata.split == "train").sum()), "batch": config.train.batch,
-            "steps": config.steps, "seconds": info["seconds"],
-            "validation_ssim": round(info["best_validation_ssim"], 4),
-            "validation_accuracy": round(accuracy(read, truth), 4),
-            "validation_tesseract": round(accuracy(read_and_match(generated, words)[1], truth), 4), "n": len(split),
-        }  # fmt: skip
-        rows.append(row)
-        log("  ".join(f"{key} {value}" for key, value in row.items() if key not in ("data", "n")))
-    return rows
+    changes = dict(VARIANTS[variant])
+    inverted = changes.pop("inverted", False)
+    used = replace(store, frames=255 - np.asarray(store.frames)) if inverted else store
+    if changes.pop("augment", False):
+        changes["augment"] = task.augment
+    config = task.config("demo", seed=seed, steps=1, **changes)
+    config = config.override(steps=max(1, sequences // config.train.batch))
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(config, used, Path(folder) / "run", log=lambda line: None)
+        net, info = load_network(run)[0], training_info(run)
+    split = used.split("validation").head(500)
+    generated = np.concatenate(generate_answers(net, split, task.answer.n_frames))
+    generated, words = 255 - generated if inverted else generated, store.manifest["vocabulary"]
+    read, truth = TemplateReader(words).read(generated), split.metadata.answer
+    row = {
+        "task": task.name, "data": store.manifest["data"], "variant": variant, "seed": seed, "sequences": sequences,
+        "examples": int((store.metadata.split == "train").sum()), "batch": config.train.batch,
+        "steps": config.steps, "seconds": info["seconds"],
+        "validation_ssim": round(info["best_validation_ssim"], 4),
+        "validation_accuracy": round(accuracy(read, truth), 4),
+        "validation_tesseract": round(accuracy(read_and_match(generated, words)[1], truth), 4), "n": len(split),
+    }  # fmt: skip
+    log("  ".join(f"{key} {value}" for key, value in row.items() if key not in ("data", "n")))
+    return row
 
 
 def require_words(task: tasks.Task) -> None:

@@ -159,7 +159,7 @@ def run_notebooks(jobs: Sequence[Job], lanes: int, log: Callable[[str], None] = 
                 if status := future.result():
                     name = started[future]
                     why = f"signal {-status} ended it" if status < 0 else f"its lines above, {name[:2]} |, say why"
-                    log(f"-- {name} failed; what runs beside it is let finish")
+                    log(f"-- {name} failed; notebooks that are already running will finish")
                     raise EvlibError(f"{name} failed: {why}.")
         except BaseException:  # Ctrl-C reaches the processes, too
             pool.shutdown(cancel_futures=True)
@@ -180,7 +180,7 @@ def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str
         if trained_on["data"] == "miniature":
             wanted = task.name not in SHORT_ROWS
         elif not (wanted := encode(task, data, log=log).summary() == trained_on):
-            log(f"-- {task.name}: trained here, because the published weights saw other data than {task.root(data)}")
+            log(f"-- {task.name}: trained here: the published weights are from other data than {task.root(data)}")
         if wanted:
             copy_run(source, run, VALIDATION)
 

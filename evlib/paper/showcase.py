@@ -14,7 +14,7 @@ from evlib.data import tasks
 from evlib.frames.image import until_blank
 from evlib.scoring.predict import load
 from evlib.utils import files
-from evlib.viz.plots import GREY, RED, SECONDS, WHITE, enlarged, packed_gif, sans
+from evlib.viz.plots import GRAY, RED, SECONDS, WHITE, enlarged, packed_gif, sans
 
 # The task, its title, and whether its first right (True) or first wrong (False) test answer is shown.
 PANELS = (
@@ -61,7 +61,7 @@ class Panel:
         picture.paste(BLACK, (2 * GAP + SIDE, top, 2 * GAP + 2 * SIDE, top + SIDE))
         pen.line([(1.5 * GAP + SIDE, top), (1.5 * GAP + SIDE, top + SIDE)], fill=RED, width=3)
         if self.question:
-            pen.text((GAP, top + SIDE + LINE + 2), self.question, fill=GREY, font=sans())
+            pen.text((GAP, top + SIDE + LINE + 2), self.question, fill=GRAY, font=sans())
         if moment >= len(self.inputs):
             output = self.outputs[min(moment - len(self.inputs), len(self.outputs) - 1)]
             picture.paste(enlarged(output, SCALE), (2 * GAP + SIDE, top))

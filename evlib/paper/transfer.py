@@ -1,5 +1,5 @@
 """Does a network that has learned eight tasks learn a ninth one faster? Validation accuracy over the first steps, from
-its weights, from nothing, and, as a control, from the same numbers in a random order.
+its weights, from scratch, and, as a control, from the same numbers in a random order.
 
     python -m evlib transfer fsdd --data data
 """
@@ -23,8 +23,8 @@ from evlib.training.train import train
 from evlib.utils.progress import log_line
 
 KEY = ["task", "data", "start", "seed", "step"]  # of a row
-NOTHING, JOINT, SHUFFLED = "nothing", "one network", "its weights, shuffled"
-REACHED = 0.8  # share of the best accuracy from nothing, see steps_to_reach
+SCRATCH, JOINT, SHUFFLED = "scratch", "one network", "its weights, shuffled"
+REACHED = 0.8  # share of the best accuracy from scratch, see steps_to_reach
 
 
 def transfer(
@@ -39,7 +39,7 @@ def transfer(
     n = int((store.metadata.split == "validation").sum())
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
-            starts = {NOTHING: None, JOINT: str(Path(joint).resolve()), SHUFFLED: f"{folder}/shuffled"}
+            starts = {SCRATCH: None, JOINT: str(Path(joint).resolve()), SHUFFLED: f"{folder}/shuffled"}
             write_shuffled(net, about, Path(starts[SHUFFLED]), seed)
             for i, (start, weights) in enumerate(starts.items()):
                 config = task.config(
@@ -66,11 +66,11 @@ def write_shuffled(net: NextFrame, about: dict, run: Path, seed: int) -> None:
 
 
 def steps_to_reach(table: pd.DataFrame) -> pd.DataFrame:
-    """For every task and start: after how many steps REACHED of the best accuracy from nothing (a mean over seeds) is
+    """For every task and start: after how many steps REACHED of the best accuracy from scratch (a mean over seeds) is
     reached, how many seeds reach it, and the accuracy after the last step."""
     lines = []
     for (task, data), part in table.groupby(["task", "data"], sort=False):
-        best = part[part.start == NOTHING].groupby("step").accuracy.mean().max()
+        best = part[part.start == SCRATCH].groupby("step").accuracy.mean().max()
         for start, rows in part.groupby("start", sort=False):
             seeds = [curve.sort_values("step") for _, curve in rows.groupby("seed")]
             firsts = [curve.step[curve.accuracy >= REACHED * best] for curve in seeds]

@@ -207,7 +207,7 @@ class ColorScorer(Scorer):
     def read(self, generated, split, vocabulary):
         rows = []
         for i, (frames, true) in enumerate(zip(generated, split.outputs())):
-            clips = {"": frames, "_grey": split.inputs(i)[:-1], "_true": true}  # without the separator
+            clips = {"": frames, "_gray": split.inputs(i)[:-1], "_true": true}  # without the separator
             rows.append({f"{m}{end}": v for end, clip in clips.items() for m, v in self.measure(clip, true).items()})
         table = _asked(split).assign(answer_read="").join(pd.DataFrame(rows))
         return table.assign(example_score=table.psnr / table.psnr.max(), legibility=1.0)
@@ -228,7 +228,7 @@ class ColorScorer(Scorer):
         def mean(ending: str, measures: Sequence[str] = ("psnr", "ssim", *alone)) -> dict:
             return {measure: float(table[f"{measure}{ending}"].mean()) for measure in measures}
 
-        return {**mean(""), "baselines": {"grey input copied": mean("_grey"), "the data": mean("_true", alone)}}
+        return {**mean(""), "baselines": {"gray input copied": mean("_gray"), "the data": mean("_true", alone)}}
 
     def headline(self, result):
         return f"{result['psnr']:.1f} dB, CDC {result['cdc']:.4f}, colorfulness {result['colorfulness']:.1f}"

@@ -98,8 +98,8 @@ def colorfulness(frames: np.ndarray) -> float:
     averaged over frames.
 
     a and b are the 8-bit CIELAB channels, rounded and stored with an offset of 128 (as in OpenCV), and the offset is
-    left in: a grey clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. This is no better a metric than
-    `colorfulness_hs`, but it is the one that explains Table 2: the paper's 70.6 for its data is a little above grey
+    left in: a gray clip scores 0.37 * sqrt(2) * 128 = 66.98 rather than 0. This is no better a metric than
+    `colorfulness_hs`, but it is the one that explains Table 2: the paper's 70.6 for its data is a little above gray
     here, as one expects of surveillance video, while on a scale from 0 it would be highly colorful. The conversion is
     exact; OpenCV's own uses fixed-point arithmetic, which shifts dark clips by 0.1 or so."""
     return _mean_over_frames(frames, _lab_ab, weight=0.37)
@@ -107,7 +107,7 @@ def colorfulness(frames: np.ndarray) -> float:
 
 def colorfulness_hs(frames: np.ndarray) -> float:
     """Hasler and Süsstrunk's (2003) colorfulness of a clip, uint8 (T, H, W, 3): sigma + 0.3 mu of the opponent channels
-    red - green and yellow - blue in sRGB, averaged over frames. 0 for grey, about 33 for "moderately" and 82 for
+    red - green and yellow - blue in sRGB, averaged over frames. 0 for gray, about 33 for "moderately" and 82 for
     "highly colorful"."""
     return _mean_over_frames(frames, _opponents, weight=0.3)
 

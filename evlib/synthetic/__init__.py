@@ -47,7 +47,7 @@ MINIATURES = {
         Miniature("tinyvirat", "TinyVIRAT", 1, tinyvirat.fill, "People and vehicles on streets"),
         Miniature("audiomnist", "AudioMNIST", 1, audiomnist.fill, "Digits spoken by 60 synthetic voices"),
         Miniature("fsdd", "free-spoken-digit-dataset", 1, audiomnist.fill_fsdd, "Digits spoken by 6 synthetic voices"),
-        Miniature("clevrer", "CLEVRER", 2, clevrer.fill, "Solids that roll, enter and collide, with questions"),
+        Miniature("clevrer", "CLEVRER", 3, clevrer.fill, "Solids that roll, enter and collide, with questions"),
         Miniature("tgifqa", "tgif-qa", 2, tgifqa.fill, "Animated GIFs of colored things, with questions"),
         Miniature("lasot", "LaSOT", 2, lasot.fill, "Things that move over still backgrounds"),
     )
@@ -70,7 +70,7 @@ def write(out: Path, seed: int = 0, names: Sequence[str] | None = None, log: Cal
             raise EvlibError(f"{target} exists without {MINIATURE}, so it may be real data: {todo}.")
     with progress.bar("miniatures", len(chosen), "data sets", log) as bar:
         for miniature in chosen:
-            bar.set_postfix_str(miniature.name)
+            bar.set_postfix_str(miniature.name, refresh=False)
             _write_one(miniature, Path(out) / miniature.folder, seed, log)
             bar.update()
 

@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +53,14 @@ NAMED_BY = {  # attribute -> names of solids that do not give it away
 
 @dataclass(frozen=True)
 class Question:
-    """One descriptive question that a scene answers, with CLEVRER's program for it in postfix order."""
+    """One descriptive question that a scene answers."""
 
     subtype: str
     text: str
     answer: str
-    program: tuple[str, ...]
     answers: tuple[str, ...]  # the possible answers to this wording
     weight: float = 1.0  # how strongly it is preferred
+    phrase: str = ""  # what it is about, if it can be asked in other words
     form: str = ""  # the text without the name of an event: questions of one form get every answer equally often
 
     @cached_property
@@ -71,7 +71,7 @@ class Question:
     def entry(self) -> dict:
         """Its entry in the question file."""
         kinds = {"question_type": "descriptive", "question_subtype": self.subtype}
-        return {"question": self.text, **kinds, "program": list(self.program), "answer": self.answer}
+        return {"question": self.text, **kinds, "answer": self.answer}
 
 
 def fill(folder: Path, rng: np.random.Generator) -> tuple[int, int]:
@@ -97,8 +97,8 @@ def compose(rng: np.random.Generator) -> Iterator[tuple[str, Scene, dict]]:
     for split, (number, first) in SPLITS.items():
         scenes, host = deal(rng, number), Host(rng)
         for index, scene in enumerate(scenes, start=first):
-            asked = [q.entry() for q in host.choose(list(descriptive(scene)))] + list(explanatory(scene))
-            questions = [{"question_id": i, **question} for i, question in enumerate(asked)]
+            asked = host.choose(list(descriptive(scene)))
+            questions = [{"question_id": i, **question.entry()} for i, question in enumerate(asked)]
             name = f"video_{index:05d}.mp4"
             yield split, scene, {"scene_index": index, "video_filename": name, "questions": questions}
 
@@ -122,8 +122,10 @@ class Host:
         chosen: list[Question] = []
         while len(chosen) < ASKED:
             # No question twice in other words. Uneven counts by one are better than a missing question.
-            programs, subtypes = {q.program for q in chosen}, Counter(q.subtype for q in chosen)
-            candidates = [q for q in candidates if q.program not in programs and subtypes[q.subtype] < TOGETHER]
+            known, subtypes = {(q.subtype, q.phrase or q.text) for q in chosen}, Counter(q.subtype for q in chosen)
+            candidates = [
+                q for q in candidates if (q.subtype, q.phrase or q.text) not in known and subtypes[q.subtype] < TOGETHER
+            ]
             left = [q for q in candidates if q.answer in self._deck(q)] or candidates
             subtype = min(dict.fromkeys(q.subtype for q in left), key=lambda s: (self.asked[s] + 1) / SHARES[s])
             lengths = dict.fromkeys(q.longest for q in left if q.subtype == subtype)
@@ -164,79 +166,63 @@ def _queries(scene: Scene) -> Iterator[Question]:
     entering = [s for s in everything if s.enters]
     for attribute, names in NAMED_BY.items():
         subtype = f"query_{attribute}"
-        phrases = [(_phrase(*name), _program(*name), _those(everything, *name), 1.0) for name in names]
-        phrases += [(_phrase(state, "object"), _program(state), _those(everything, state), 0.7) for state in STATES]
-        program = ("events", "objects", "filter_in", "get_object")
-        phrases.append(("object that enters the scene", program, entering, 0.7))
+        phrases = [(_phrase(*name), _those(everything, *name), 1.0) for name in names]
+        phrases += [(_phrase(state, "object"), _those(everything, state), 0.7) for state in STATES]
+        phrases.append(("object that enters the scene", entering, 0.7))
         for name in ALL_COLORS if attribute == "shape" else ALL_SHAPES:
             partners = _partners(scene, _those(everything, *name))
-            program = _collision(*_program(*name), "unique")
-            phrases.append((f"object to collide with the {_phrase(*name)}", program, partners, 0.4))
+            phrases.append((f"object to collide with the {_phrase(*name)}", partners, 0.4))
         for state, there in _at_first(scene).items():
             for name in [("", "object"), *names]:
-                program = (*_program(*name), "start", f"filter_{state}")
-                text = f"{_phrase(*name)} that is {state} when the video begins"
-                phrases.append((text, program, _those(there, *name), 1.0))
+                phrases.append((f"{_phrase(*name)} that is {state} when the video begins", _those(there, *name), 1.0))
         for name in [*ALL_COLORS, *EXACT]:
-            program = _collision("events", *_program(*name), "filter_in", "get_object", "unique")
             text = f"object to collide with the {_phrase(*name)} that enters the scene"
-            phrases.append((text, program, _partners(scene, _those(entering, *name)), 1.0))
-        for phrase, program, found, weight in phrases:
+            phrases.append((text, _partners(scene, _those(entering, *name)), 1.0))
+        for phrase, found, weight in phrases:
             if len(found) == 1:
-                answer, program = getattr(found[0], attribute), (*program, "unique", subtype)
                 for opening in OPENINGS[attribute]:
-                    text = f"{opening} the {phrase}?"
-                    yield Question(subtype, text, answer, program, ANSWERS[subtype], weight)
-
-
-def _collision(*striker: str) -> tuple[str, ...]:
-    """The program that names the partner of a solid in its collision."""
-    return ("events", *striker, "filter_collision", "unique", *striker, "get_col_partner")
+                    text, answer = f"{opening} the {phrase}?", getattr(found[0], attribute)
+                    yield Question(subtype, text, answer, ANSWERS[subtype], weight, phrase)
 
 
 def _existence(scene: Scene) -> Iterator[Question]:
-    def exist(text: str, found: list[Solid], program: tuple[str, ...], event: str = "") -> Question:
+    def exist(text: str, found: list[Solid], event: str = "") -> Question:
         answer, form = "yes" if found else "no", f"Are there any {text}"
-        return Question("exist", f"{form}{event}?", answer, (*program, "exist"), ANSWERS["exist"], form=form)
+        return Question("exist", f"{form}{event}?", answer, ANSWERS["exist"], form=form)
 
     short = ALL_SHAPES + ALL_COLORS + ALL_MATERIALS
     for name in [*short, *((state, noun) for state in STATES for noun in ("object", *SHAPES)), *EXACT]:
-        yield exist(f"{_phrase(*name)}s", _those(scene.solids, *name), _program(*name))
+        yield exist(f"{_phrase(*name)}s", _those(scene.solids, *name))
     for noun in ("object", *SHAPES):
-        entering = [s for s in _those(scene.solids, noun) if s.enters]
-        yield exist(f"{noun}s that enter the scene", entering, ("events", *_program(noun), "filter_in"))
+        yield exist(f"{noun}s that enter the scene", [s for s in _those(scene.solids, noun) if s.enters])
     for state, there in _at_first(scene).items():
         for name in [("", "object"), *short, *EXACT]:
-            text = f"{_phrase(*name)}s that are {state} when the video begins"
-            yield exist(text, _those(there, *name), (*_program(*name), "start", f"filter_{state}"))
-    for event, program, resting in _entrances(scene):
+            yield exist(f"{_phrase(*name)}s that are {state} when the video begins", _those(there, *name))
+    for event, resting in _entrances(scene):
         for name in [("", "object"), *ALL_SHAPES, *ALL_MATERIALS, *EXACT]:
-            text = f"{_phrase(*name)}s that are stationary when the "
-            yield exist(text, _those(resting, *name), (*_program(*name), *program, "filter_stationary"), event)
+            yield exist(f"{_phrase(*name)}s that are stationary when the ", _those(resting, *name), event)
 
 
 def _counts(scene: Scene) -> Iterator[Question]:
-    def count(text: str, number: int, program: tuple[str, ...], event: str = "", answers=ANSWERS["count"]) -> Question:
+    def count(text: str, number: int, event: str = "", answers=ANSWERS["count"]) -> Question:
         form = f"How many {text}"
-        return Question("count", f"{form}{event}?", str(number), (*program, "count"), answers, form=form)
+        return Question("count", f"{form}{event}?", str(number), answers, form=form)
 
     names = ALL_SHAPES + ALL_MATERIALS
     for name in names:
-        yield count(f"{_phrase(*name)}s are there", len(_those(scene.solids, *name)), _program(*name))
-    yield count("objects are there", len(scene.solids), ("objects",), answers=("1", "2", "3"))
+        yield count(f"{_phrase(*name)}s are there", len(_those(scene.solids, *name)))
+    yield count("objects are there", len(scene.solids), answers=("1", "2", "3"))
     for state in STATES:
-        yield count(f"objects are {state}", len(_those(scene.solids, state)), _program(state))
-    yield count("objects enter the scene", sum(s.enters for s in scene.solids), ("events", "objects", "filter_in"))
-    yield count("collisions happen", len(scene.collisions), ("events", "filter_collision"))
+        yield count(f"objects are {state}", len(_those(scene.solids, state)))
+    yield count("objects enter the scene", sum(s.enters for s in scene.solids))
+    yield count("collisions happen", len(scene.collisions))
     for state, there in _at_first(scene).items():
         for name in [("", "object"), *names]:
-            program = (*_program(*name), "start", f"filter_{state}")
             text = f"{_phrase(*name)}s that are {state} are there when the video begins"
-            yield count(text, len(_those(there, *name)), program)
-    for event, program, resting in _entrances(scene):
+            yield count(text, len(_those(there, *name)))
+    for event, resting in _entrances(scene):
         for name in [("", "object"), *names]:
-            text = f"{_phrase(*name)}s are stationary when the "
-            yield count(text, len(_those(resting, *name)), (*_program(*name), *program, "filter_stationary"), event)
+            yield count(f"{_phrase(*name)}s are stationary when the ", len(_those(resting, *name)), event)
 
 
 def _at_first(scene: Scene) -> dict[str, list[Solid]]:
@@ -245,40 +231,15 @@ def _at_first(scene: Scene) -> dict[str, list[Solid]]:
     return {} if None in doing else {state: [s for s, d in zip(scene.solids, doing) if d == state] for state in STATES}
 
 
-def _entrances(scene: Scene) -> Iterator[tuple[str, tuple[str, ...], list[Solid]]]:
-    """Every entrance that the frames show: in words, in CLEVRER's modules, and the solids that rest meanwhile."""
+def _entrances(scene: Scene) -> Iterator[tuple[str, list[Solid]]]:
+    """Every entrance that the frames show, in words, and the solids that rest meanwhile."""
     seen = sight(scene)
     for k, solid in enumerate(scene.solids):
         before = int((seen[:, k] > 0).argmax()) - 1  # the last frame without it
         if solid.enters and None not in (doing := states(scene, before)):
             resting = [s for s, d in zip(scene.solids, doing) if d == "stationary"]
             for words in ((solid.color, solid.shape), (solid.color, solid.material, solid.shape)):
-                program = ("events", *_program(*words), "unique", "filter_in", "get_frame")
-                yield f"{' '.join(words)} enters the scene", program, resting
-
-
-def explanatory(scene: Scene) -> Iterator[dict]:
-    """At most one multiple-choice question: why the last collision of a scene happened."""
-    if not scene.collisions:
-        return
-    *earlier, last = scene.collisions
-    names = [_phrase(s.color, s.shape) for s in scene.solids]
-    programs = [(*_program(s.color, s.shape), "unique") for s in scene.solids]
-    choices = []
-    for k, solid in enumerate(scene.solids):
-        if k in last:
-            text, program = f"The {names[k]}'s entering the scene", ["events", *programs[k], "filter_in", "unique"]
-            correct = solid.enters
-        else:
-            text, program = f"The presence of the {names[k]}", [*programs[k]]
-            correct = any(k in pair for pair in earlier)
-        answer = "correct" if correct else "wrong"
-        choices.append({"choice_id": k, "choice": text, "program": program, "answer": answer})
-    (one, other), hit = last, "filter_collision"
-    text = f"the collision between the {names[one]} and the {names[other]}"
-    program = ["events", *programs[one], hit, *programs[other], hit, "unique", "filter_ancestor"]
-    question = {"question": f"Which of the following is responsible for {text}?", "question_type": "explanatory"}
-    yield {**question, "program": program, "choices": choices}
+                yield f"{' '.join(words)} enters the scene", resting
 
 
 def _phrase(adjective: str, noun: str) -> str:
@@ -288,19 +249,6 @@ def _phrase(adjective: str, noun: str) -> str:
 def _those(solids: Sequence[Solid], *words: str) -> list[Solid]:
     """The solids that all the words fit."""
     return [s for s in solids if {*words} <= {"", "object", s.color, s.shape, s.material, STATES[not s.moves]}]
-
-
-@cache
-def _program(*words: str) -> tuple[str, ...]:
-    """The same selection in CLEVRER's modules."""
-    program = ["objects"]
-    for word in words:
-        if word in STATES:
-            program += ["null", f"filter_{word}"]  # at no moment in particular
-        elif word not in ("", "object"):
-            kind = "color" if word in COLORS else "shape" if word in SHAPES else "material"
-            program += [word, f"filter_{kind}"]
-    return tuple(program)
 
 
 def _partners(scene: Scene, strikers: list[Solid]) -> list[Solid]:

@@ -1,4 +1,4 @@
-"""A small formant synthesiser: the ten English digit words, spoken by a voice.
+"""A small formant synthesizer: the ten English digit words, spoken by a voice.
 
 The classic source-filter model of speech, computed frame by frame in the frequency domain:
 

@@ -136,7 +136,7 @@ def load_init(net: NextFrame, run: Path, init_from: str) -> set[str]:
     if not (other := next(filter(has_weights, places), None)):
         raise EvlibError(
             f"init_from: expected a trained run in {init_from} ({WEIGHTS}), found none; train it first, "
-            "or start from nothing with `--set init_from=null`."
+            "or start from scratch with `--set init_from=null`."
         )
     weights, may_lack = load_weights(other), ("copy.", "middle.") if net.config.zero_init else ("copy.",)
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from evlib.config import Config
 from evlib.data.batches import Batches, Curriculum, Schedule, questions_first, short_first
@@ -32,7 +33,7 @@ from evlib.training.loss import concave, ms_ssim
 from evlib.utils import files
 from evlib.utils.errors import EvlibError
 from evlib.utils.progress import bar as progress_bar
-from evlib.utils.progress import format_duration, is_terminal, log_line
+from evlib.utils.progress import is_terminal, log_line
 
 REPORT, CHECKPOINT = 5.0, 60.0  # seconds between progress lines, between checkpoints
 RUNTIME_SETTINGS = ("precision", "compile")  # how a step is computed, not what: they may change when a run continues
@@ -81,12 +82,13 @@ def train(
     net = NextFrame(config.model).to(device)
     loaded = load_init(net, out, config.init_from) if config.init_from is not None else set()
     copies = config.model.copy and "copy.lag.bias" not in loaded
-    if copies or (config.train.mean_bias and not loaded):  # the layer that generates pixels starts anew
+    if copies or (config.train.mean_bias and not loaded):  # copying, or the layer that generates pixels, starts anew
         parts = train_split.by_task().values()
         mean = torch.stack([part.mean_output() for part in parts]).mean(dim=0)
         lags = {part.best_lag(mean) for part in parts} if copies else {None}
         if copies:
-            net.init_copy(lags - {None}, opened=None not in lags)
+            opened = 1.0 if None not in lags else 0.5 if len(lags) > 1 else 0.0  # half, if only some tasks copy
+            net.init_copy(lags - {None}, opened)
         if config.train.mean_bias and None in lags:
             net.init_output_bias(mean.to(device))
     learner, state = Learner(config, net, dist), State()
@@ -96,7 +98,7 @@ def train(
         save_weights(learner.eval_model, out)
         save_checkpoint(out, learner, state)
     if dist.is_main and stopped_on not in (None, device.type):
-        log(f"{config.label}: continues on {device.type}, was stopped on {stopped_on}: other rounding and dropout")
+        log(f"{config.label}: resumed on {device.type}, was stopped on {stopped_on}: rounding and dropout differ")
 
     compile_seconds = learner.prepare(batches.one_of_each_shape()) if learner.compiled else 0.0
     loop(config, learner, state, batches, validation, out, dist, log, on_validation)
@@ -182,7 +184,7 @@ def loop(
                     **{f"validation_ssim_{name}": value for name, value in by_task.items()},
                 }
                 state.log.append(row)
-                bar.set_postfix_str(f"loss {row['loss']:.3f}, SSIM {max(state.best_ssim, 0):.3f}")
+                bar.set_postfix_str(f"loss {row['loss']:.3f}, SSIM {max(state.best_ssim, 0):.3f}", refresh=False)
                 if dist.is_main and (validates or not in_terminal):
                     log(describe(config, row, progress))
                 # The clock is read again, so that validation does not count as slow training. This reading only decides
@@ -243,7 +245,7 @@ def describe(config: Config, row: dict, progress: float) -> str:
     ssim = f"  validation SSIM {row['validation_ssim']:.3f}" if row["validation_ssim"] is not None else ""
     return (
         f"{config.label}: step {row['step']:,}  loss {row['loss']:.3f}  {row['frames_per_second']:,} frames/s  "
-        f"{format_duration(max(left, 0))} left{ssim}"
+        f"{tqdm.format_interval(max(left, 0))} left{ssim}"
     )
 
 

@@ -4,7 +4,7 @@
         for image in images:
             ...
             bar.update()
-            bar.set_postfix_str("loss 0.31")    # shown beside the bar from now on
+            bar.set_postfix_str("loss 0.31", refresh=False)    # shown from the next update on
 
 Of the processes that torchrun started, only the first shows anything.
 """
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 EVERY = 5.0  # seconds between two plain lines
+tqdm.monitor_interval = 0  # no thread: `update` checks the time itself
 
 
 def log_line(line: str) -> None:
@@ -25,28 +26,14 @@ def log_line(line: str) -> None:
     sys.stdout.flush()
 
 
-def format_duration(seconds: float) -> str:
-    """`00:09`, `12:30`, `1:02:03`."""
-    return tqdm.format_interval(seconds)
-
-
 def is_terminal() -> bool:
     """Whether stdout can redraw its own lines. A Jupyter kernel's cannot."""
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
-class Bar(tqdm):
-    """tqdm's bar, with a new postfix shown at the next regular update, not at once."""
-
-    monitor_interval = 0  # no thread: `update` checks the time itself
-
-    def set_postfix_str(self, s: str = "", refresh: bool = False) -> None:
-        super().set_postfix_str(s, refresh)
-
-
 def bar(
     what: str, total: float | None = None, unit: str = "", log: Callable[[str], None] = log_line, initial: float = 0
-) -> Bar:
+) -> tqdm:
     """A job of `total` steps (None: unknown) called `unit`, `initial` of them done before; a context manager.
 
     Bytes ("B") are shown in k, M and G; without a unit, a bar shows the percentage alone. Without a terminal, or with a
@@ -59,7 +46,7 @@ def bar(
         settings["bar_format"] = "{desc}" if total is None else "{l_bar}{bar}| [{elapsed}<{remaining}{postfix}]"
     settings |= {"unit": unit if unit == "B" else f" {unit}", "unit_scale": unit == "B"}
     settings |= {"miniters": 0, "leave": False, "disable": os.environ.get("RANK", "0") != "0"}
-    return Bar(desc=what, total=total, initial=initial, **settings)
+    return tqdm(desc=what, total=total, initial=initial, **settings)
 
 
 class _Lines:

@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from evlib.viz.plots import DARK, GAP, GREY, LINE, RED, WHITE, mono, page
+from evlib.viz.plots import DARK, GAP, GRAY, LINE, RED, WHITE, mono, page
 
 SCALE = colormaps["cividis"]  # readable for the color-blind and in gray, too
 BAR = 12  # px: height of the bar above a frame
@@ -85,7 +85,7 @@ def _spread(start: int, stop: int, most: int | None) -> list[int]:
 def _key(width: int) -> Pillow.Image:
     """The key to the colors; at least `width` pixels wide, so that it gets a line of its own."""
     ramp, box = (255 * SCALE(np.linspace(0, 1, 60))[None, :, :3]).round().astype(np.uint8), LINE - 4
-    half, uniform, twice = (overlay(np.full((1, 1, 3), GREY[0], np.uint8), np.array([[x]])) for x in (0.5, 1.0, 2.0))
+    half, uniform, twice = (overlay(np.full((1, 1, 3), GRAY[0], np.uint8), np.array([[x]])) for x in (0.5, 1.0, 2.0))
     parts = ["share of the temporal attention: 0", ramp, "the example's largest;  within a frame: half of uniform"]
     parts += [half, "uniform", uniform, "twice", twice]
     key = Pillow.new("RGB", (max(1000, width), LINE + 2 * GAP), WHITE)

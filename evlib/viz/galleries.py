@@ -92,8 +92,8 @@ class BoxesGallery(Gallery):
 
 class ColorGallery(Gallery):
     def captions(self, table):
-        rows = zip(table.source, table.psnr, table.psnr_grey)
-        return [f"{Path(source).name}: {psnr:.1f} dB, grey {grey:.1f}" for source, psnr, grey in rows]
+        rows = zip(table.source, table.psnr, table.psnr_gray)
+        return [f"{Path(source).name}: {psnr:.1f} dB, gray {gray:.1f}" for source, psnr, gray in rows]
 
     def title(self, table):
         return f"Lowest PSNR first, of {len(table):,} clips: the middle frame in gray, as generated; true below."

@@ -1,6 +1,5 @@
 """One network for all tasks: its scores beside those of one network per task, its curves, and what it passes on."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,14 +27,9 @@ def scores(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
 
 
 @styled
-def validation(runs: Sequence[str | Path], path: Path | None = None) -> plt.Figure:
-    """Validation MS-SSIM of each task, over the steps of joint runs that continue one another."""
-    logs, before = [], 0
-    for run in runs:
-        logs.append(pd.read_csv(Path(run) / "log.csv").dropna(subset="validation_ssim"))
-        logs[-1].step += before
-        before = logs[-1].step.iloc[-1]
-    log, start = pd.concat(logs), "validation_ssim_"
+def validation(run: str | Path, path: Path | None = None) -> plt.Figure:
+    """Validation MS-SSIM of each task, over the steps of a joint run."""
+    log, start = pd.read_csv(Path(run) / "log.csv").dropna(subset="validation_ssim"), "validation_ssim_"
     figure, axes = plt.subplots()
     for i, column in enumerate(column for column in log if column.startswith(start)):
         axes.plot(log.step, log[column], "-o" if i < 5 else "--s", label=column.removeprefix(start))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 STYLE = Path(__file__).with_name("evlib.mplstyle")
 WIDTH = 8  # inches, of every figure
-RED, GREY, WHITE, DARK, BLUE = (214, 39, 40), (110, 110, 110), (255, 255, 255), (40, 40, 40), (86, 180, 233)
+RED, GRAY, WHITE, DARK, BLUE = (214, 39, 40), (110, 110, 110), (255, 255, 255), (40, 40, 40), (86, 180, 233)
 GAP = 2  # px between frames
 LINE = 14  # px, a line of text
 SECONDS = 0.3  # per frame of an animation
@@ -71,9 +71,9 @@ def film_strip(
     if 0 < n_in < len(frames):
         pen.rectangle([x + scale - 1, 0, x + 2 * scale, bottom - 1], fill=RED)
     if true is not None and n_in:
-        pen.text((x - 2 * GAP, bottom - edge - scale * SIZE / 2), "true", fill=GREY, font=sans(), anchor="rm")
+        pen.text((x - 2 * GAP, bottom - edge - scale * SIZE / 2), "true", fill=GRAY, font=sans(), anchor="rm")
     for t, text in (labels or {}).items():
-        pen.text((places[t], 1), text, fill=RED if t == n_in else GREY, font=sans())
+        pen.text((places[t], 1), text, fill=RED if t == n_in else GRAY, font=sans())
     for i, text in enumerate(words):
         pen.text((edge, bottom + i * LINE), text, fill=DARK, font=mono())
     return strip
@@ -101,7 +101,7 @@ def strip_of(rendered: Rendered, scale: int = 2, caption: str = "") -> Pillow.Im
 
 
 def thin(frames: np.ndarray) -> np.ndarray:
-    """All frames, or six of a clip of ten or more. Frames of words, grey on black, all stay."""
+    """All frames, or six of a clip of ten or more. Frames of words, gray on black, all stay."""
     return frames[thinned(frames)]
 
 
@@ -216,9 +216,9 @@ def moving(inputs: np.ndarray, outputs: np.ndarray, caption: str = "", **setting
 
 
 def _palette(frames: np.ndarray, colors: int = 64) -> Pillow.Image:
-    """The colors of an animation, plus white, black, red and the grey of the text: one palette for all frames, so that
+    """The colors of an animation, plus white, black, red and the gray of the text: one palette for all frames, so that
     what stands still is stored once."""
-    fixed = [*WHITE, 0, 0, 0, *RED, *DARK, *GREY]
+    fixed = [*WHITE, 0, 0, 0, *RED, *DARK, *GRAY]
     picture = Pillow.fromarray(frames.reshape(-1, *frames.shape[2:]))
     found = picture.quantize(colors - len(fixed) // 3, dither=Pillow.Dither.NONE).getpalette()
     palette = Pillow.new("P", (1, 1))
@@ -314,14 +314,14 @@ def colors(table: pd.DataFrame, path: Path | None = None) -> plt.Figure:
     """Colorized clips against the data, one dot per clip: PSNR, consistency, colorfulness."""
     figure, places = plt.subplots(1, 3)
     pairs = (
-        ("psnr_grey", "psnr", "grey input copied, dB", "ours, dB"),
+        ("psnr_gray", "psnr", "gray input copied, dB", "ours, dB"),
         ("cdc_true", "cdc", "CDC of the data", "CDC, ours"),
         ("colorfulness_true", "colorfulness", "colorfulness of the data", "colorfulness, ours"),
     )
     for axes, (x, y, across, up) in zip(places, pairs):
         axes.scatter(table[x], table[y], s=8, color="C0")
         low, high = table[[x, y]].min().min(), table[[x, y]].max().max()
-        axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+        axes.plot([low, high], [low, high], color="gray", linewidth=0.8)
         axes.set(xlabel=across, ylabel=up)
     return finish(figure, path)
 

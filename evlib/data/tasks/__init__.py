@@ -47,6 +47,7 @@ def register_files(paths: str) -> None:
         sys.path.append(str(path.parent))
         spec = importlib.util.spec_from_file_location(f"evlib_tasks:{path}", path)  # no other module's name
         module, before = importlib.util.module_from_spec(spec), dict(TASKS)
+        sys.modules[spec.name] = module  # where `inspect` looks for the file of a class
         try:
             spec.loader.exec_module(module)
         except Exception as error:  # whatever somebody else's code raises

@@ -108,6 +108,22 @@ class Task(ABC):
         return {}
 
 
+class VideoQuestions(Task):
+    """Frames of a video and a question, then one word. A subclass defines `kinds` of questions, also scored separately:
+    name -> regular expression for their start; the first that matches counts."""
+
+    table2_row = "Video QA"
+    inputs = (Clip, Text)
+    batch = 16
+    max_inputs = 20  # 4 frames and 16 words
+    demo = VIDEO_QUESTION
+    parallel = True
+    kinds: dict[str, str]
+
+    def subsets(self, metadata):
+        return by_question(metadata, self.kinds)
+
+
 def video_question(clip: Callable[[], Clip], question: str, answer: str) -> Example:
     return Example([clip(), Text(question)], [Word(answer)], answer=answer)
 

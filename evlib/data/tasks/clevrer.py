@@ -10,18 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from evlib.data.tasks.answers import WordAnswer
-from evlib.data.tasks.base import (
-    VIDEO_QUESTION,
-    Item,
-    LoadOnce,
-    Task,
-    by_question,
-    hold_out,
-    read_json,
-    require,
-    video_question,
-)
-from evlib.frames.parts import Clip, Text
+from evlib.data.tasks.base import Item, LoadOnce, VideoQuestions, hold_out, read_json, require, video_question
+from evlib.frames.parts import Clip
 from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
 
@@ -29,7 +19,7 @@ FRAMES = (0, 32, 64, 96)
 ANSWERS = tuple(
     "0 1 2 3 4 5 yes no blue brown cyan gray green purple red yellow metal rubber cube cylinder sphere".split()  # noqa: SIM905
 )
-KINDS = {  # of questions, also scored separately
+KINDS = {
     "colors": "What (is the )?color",
     "shapes": "What (is the )?shape",
     "materials": "What (is the )?material",
@@ -40,15 +30,11 @@ SCENE = {"video_filename": str, "questions": list}  # the fields that are read
 QUESTION = {"question": str, "question_id": int, "answer": str}
 
 
-class CLEVRER(Task):
-    name, table2_row, dataset = "clevrer", "Video QA", "CLEVRER"
+class CLEVRER(VideoQuestions):
+    name, dataset = "clevrer", "CLEVRER"
     folders = ("CLEVRER", "clevrer")
-    inputs = (Clip, Text)
-    batch = 16
-    max_inputs = 20  # 4 frames and 16 words
     answer = WordAnswer(ANSWERS, has_question=True)
-    demo = VIDEO_QUESTION
-    parallel = True
+    kinds = KINDS
 
     def lists(self, root: Path) -> dict[str, Path]:
         """The question files, in the folder questions/ or beside the videos."""
@@ -74,9 +60,6 @@ class CLEVRER(Task):
 
     def clip(self, path, box=None):
         return Clip(read_video(path, at(*FRAMES)))
-
-    def subsets(self, metadata):
-        return by_question(metadata, KINDS)
 
 
 def _find(videos: Path, file: str) -> Path:

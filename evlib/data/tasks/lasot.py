@@ -138,12 +138,9 @@ def _flags(path: Path, count: int) -> np.ndarray:
     if not path.is_file():
         return np.zeros(count, dtype=bool)
     fields = ",".join(_lines(path)).strip(" ,").split(",")
-    for field in fields:
-        if field not in ("0", "1"):
-            raise UnreadableFile(f"{path}: expected 0 or 1 for every frame, found {field[:20]!r}.")
-    if len(fields) != count:
+    if len(fields) != count or not {*fields} <= {"0", "1"}:
         wanted = f"0 or 1 for each of the {count} boxes in groundtruth.txt"
-        raise UnreadableFile(f"{path}: expected {wanted}, found {len(fields)}.")
+        raise UnreadableFile(f"{path}: expected {wanted}, found {len(fields)}: {','.join(fields)[:20]!r}.")
     return np.array(fields) == "1"
 
 

@@ -10,46 +10,26 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from evlib.data.tasks.answers import WordAnswer
-from evlib.data.tasks.base import (
-    VIDEO_QUESTION,
-    Item,
-    LoadOnce,
-    Task,
-    by_question,
-    hold_out,
-    read_lines,
-    video_question,
-)
-from evlib.frames.parts import Clip, Text
+from evlib.data.tasks.base import Item, LoadOnce, VideoQuestions, hold_out, read_lines, video_question
+from evlib.frames.parts import Clip
 from evlib.frames.video import read_video, spread
 from evlib.utils.errors import EvlibError
 
 FRAMES = 4
 COLUMNS = ("gif_name", "question", "answer", "type", "vid_id", "key", "description")
-KINDS = {  # of questions, also scored separately
-    "colors": ".*\\bcolou?rs?\\b",
-    "counts": "(in this .*)?how many",
-    "places": "(in this .*)?where",
-    "things": "",
-}
+KINDS = {"colors": ".*\\bcolou?rs?\\b", "counts": "(in this .*)?how many", "places": "(in this .*)?where", "things": ""}
 SPLITS = {"Train": "train", "Test": "test", "Sample": "test"}  # of <name>_frameqa_question.csv; a sample to look at
 
 
-class TGIFQA(Task):
-    name, table2_row, dataset = "tgifqa", "Video QA", "TGIF-QA"
+class TGIFQA(VideoQuestions):
+    name, dataset = "tgifqa", "TGIF-QA"
     folders = ("tgif-qa", "TGIF-QA")
-    inputs = (Clip, Text)
-    batch = 16
-    max_inputs = 20  # 4 frames and 16 words
     answer = WordAnswer(has_question=True)  # open: any word that answers a question in the files
-    demo = VIDEO_QUESTION
-    parallel = True
+    kinds = KINDS
 
     def lists(self, root: Path) -> dict[str, Path]:
-        places = {
-            name: [folder / f"{name}_frameqa_question.csv" for folder in (root / "dataset", root)] for name in SPLITS
-        }
-        found = {name: path for name, paths in places.items() if (path := next(filter(Path.is_file, paths), None))}
+        folder = root / "dataset" if (root / "dataset").is_dir() else root
+        found = {name: path for name in SPLITS if (path := folder / f"{name}_frameqa_question.csv").is_file()}
         if not found:
             todo = "fetch TGIF-QA's repository again"
             raise EvlibError(f"{root}: expected dataset/Train_frameqa_question.csv and its like, found none; {todo}.")
@@ -73,9 +53,6 @@ class TGIFQA(Task):
 
     def clip(self, path, box=None):
         return Clip(read_video(path, spread(FRAMES)))
-
-    def subsets(self, metadata):
-        return by_question(metadata, KINDS)
 
     def vocabulary(self, root, answers):
         """The answers to all questions, whether their GIF is there or not."""
