@@ -108,7 +108,7 @@ def train(
 
 @app.command
 def crossval(task: Name, steps: int, out: Path, data: Data = Path("data"), seed: int = 0, set: Settings = ()) -> None:
-    """Leave-one-group-out cross-validation of a small data set: each actor tested by a network trained without it."""
+    """Leave-one-group-out cross-validation of a small data set: each actor tested by a network that has not seen it."""
     from evlib.data import tasks
     from evlib.paper.budgets import budget
     from evlib.paper.crossval import leave_one_out

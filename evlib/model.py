@@ -225,7 +225,7 @@ class NextFrame(
     @torch.no_grad()
     def init_copy(self, lags: set[int] = frozenset(), opened: float = 0.0) -> None:
         """Copying starts `lags` frames before the predicted one; of several lags, at the longest that reaches a frame.
-        With the gate `opened` (1), that is all the network predicts; otherwise what it generates keeps its share."""
+        With the gate `opened` (1), that is all the network predicts; otherwise the output layer stays as it is."""
         for zero in (*self.copy.parameters(), *((self.head.weight, self.output_bias) if opened == 1 else ())):
             nn.init.zeros_(zero)
         self.copy.gate.bias.fill_(opened)

@@ -252,7 +252,7 @@ TRACK = [[10, 12, 20, 16], [13, 12, 20, 16], [16, 13, 21, 16], [19, 13, 22, 17]]
 
 
 def scene(boxes: list) -> np.ndarray:
-    """A grey slope with a box in every frame that has one."""
+    """A gray slope with a box in every frame that has one."""
     slope = np.repeat(np.linspace(40, 200, 64).astype(np.uint8)[None, :, None], 64, axis=0).repeat(3, axis=2)
     return np.stack([frame.pixels for frame in render(Clip(np.stack([slope] * len(boxes)), boxes))])
 
@@ -347,7 +347,7 @@ def test_equal_colors_are_perfect():
 
 def test_colors_scored_by_hand():
     """Frames 1 apart share one channel of three, frames 2 and 4 apart all: CDC is two thirds of ln 2, and 0 and 0, on
-    average. The grey of (200, 100, 50) is 124: 76, 24 and 74 beside it."""
+    average. The gray of (200, 100, 50) is 124: 76, 24 and 74 beside it."""
     split = colorized(blinking((200, 100, 50), (50, 100, 0)))
     table = COLORS.read([blinking((200, 100, 50))], split, [])
     assert table.cdc_true[0] == pytest.approx(np.log(2) * 2 / 3 / 3) and table.cdc[0] == 0

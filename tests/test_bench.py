@@ -59,7 +59,7 @@ def test_patience_ends_the_repeats_but_not_before_three():
 
 
 def test_a_cpus_seconds_are_those_it_worked():
-    """Waiting costs nothing, and programs that are started count: on a busy machine the clock favours short work."""
+    """Waiting costs nothing, and programs that are started count: on a busy machine the clock favors short work."""
     started = timing.now(CPU)
     time.sleep(0.2)
     assert timing.now(CPU) - started < 0.1

@@ -283,7 +283,7 @@ def test_informative_words():
     assert len(attention_claims.on_most_informative_word(net, store, limit=1)) == 1
 
 
-def test_a_run_that_has_learnt_nothing_tests_nothing(tmp_path):
+def test_a_run_that_has_learned_nothing_tests_nothing(tmp_path):
     track = {
         "answer": json.dumps([[0, 0, 10, 10]] * 8),
         "answer_read": json.dumps([[0, 0, 10, 10]] * 3 + [[30, 30, 10, 10]] * 5),

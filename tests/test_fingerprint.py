@@ -1,10 +1,11 @@
-"""What decides a store's frames changes its fingerprint, wherever it is defined; nothing else does."""
+"""What decides a store's frames changes its fingerprint."""
 
 import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from PIL import Image as Pillow
@@ -115,19 +116,37 @@ def test_an_edited_helper_and_an_edited_render_function_encode_again(module):
     assert 50 in module.encode().frames and module.encoded == 3
 
 
-def test_what_a_notebook_defines_is_encoded_each_time(module):
-    mine = type("Mine", (sst2.SST2,), {"__module__": "__main__"})
-    assert code_fingerprint(mine()) != code_fingerprint(mine())
+CELLS = """
+class Mine(SST2):
+    pass
+
+def brighter(part):
+    return [keyed(np.full((64, 64, 3), 255 - part.value, "uint8"))]
+"""
+
+
+def test_what_a_notebook_defines_is_encoded_each_time(module, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # a kernel's has no file
+    cell = {**vars(module.module), "__name__": "__main__", "SST2": sst2.SST2}
+    exec(compile(CELLS, "<cell>", "exec"), cell)
+    assert code_fingerprint(cell["Mine"]()) != code_fingerprint(cell["Mine"]())
     module.encode()
     before = render.dispatch(module.module.Patch)
+    render.register(module.module.Patch, cell["brighter"])
+    try:
+        assert 155 in module.encode().frames and module.encoded == 2
+        assert code_fingerprint(tasks.get("sst2")) == code_fingerprint(tasks.get("sst2"))  # no matter of others
+    finally:
+        render.register(module.module.Patch, before)
 
-    def brighter(part):
-        return [module.module.keyed(module.module.np.full((64, 64, 3), 255 - part.value, "uint8"))]
 
-    brighter.__module__ = "__main__"
-    render.register(module.module.Patch, brighter)
-    assert 155 in module.encode().frames and module.encoded == 2
-    render.register(module.module.Patch, before)
+def test_a_file_that_is_edited_but_not_reloaded_changes_nothing_yet(module):
+    """The frames would still be those of the old code."""
+    before = code_fingerprint(module.module.Patches())
+    module.file.write_text(SOURCE.replace("BRIGHTNESS = 100", "BRIGHTNESS = 200"))
+    assert code_fingerprint(module.module.Patches()) == before
+    module.change("BRIGHTNESS = 200", "BRIGHTNESS = 201")  # and reloads it
+    assert code_fingerprint(module.module.Patches()) != before
 
 
 def turned(image, *args, resize=Pillow.Image.resize, **options):

@@ -106,13 +106,13 @@ def test_psnr_is_a_mean_over_frames():
     assert psnr(target, predicted) == psnr(predicted, target)  # no wrap-around of 8-bit numbers
 
 
-# ---- colour ----------------------------------------------------------------------------------------------------------
+# ---- color ----------------------------------------------------------------------------------------------------------
 
 PHOTO = np.stack(
     [data.astronaut()[i : i + 128, i : i + 128] for i in range(0, 350, 70)]
 )  # 5 frames, panned over a photograph
 DARK = PHOTO // 8
-GREY = NOISE[..., :1].repeat(3, axis=-1)
+GRAY = NOISE[..., :1].repeat(3, axis=-1)
 
 
 def reference_cdc(frames: np.ndarray, gaps=(1, 2, 4)) -> float:
@@ -162,7 +162,7 @@ def test_cdc_needs_frames_that_far_apart(frames, gaps):
         cdc(frames, gaps)
 
 
-@pytest.mark.parametrize("frames", [NOISE, PHOTO, DARK, GREY, WORDS], ids=["noise", "photo", "dark", "grey", "words"])
+@pytest.mark.parametrize("frames", [NOISE, PHOTO, DARK, GRAY, WORDS], ids=["noise", "photo", "dark", "gray", "words"])
 def test_colorfulness_agrees_with_skimage(frames):
     values = []
     for frame in frames:
@@ -182,8 +182,8 @@ def test_colorfulness_hs_agrees_with_the_formula(frames):
 
 def test_grey_is_where_the_scales_start():
     every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=-1)
-    for grey in (GREY, every, WORDS):
-        assert colorfulness(grey) == pytest.approx(66.98, abs=0.01) and colorfulness_hs(grey) == 0
+    for gray in (GRAY, every, WORDS):
+        assert colorfulness(gray) == pytest.approx(66.98, abs=0.01) and colorfulness_hs(gray) == 0
 
 
 @pytest.mark.parametrize("measure", [cdc, colorfulness, colorfulness_hs])

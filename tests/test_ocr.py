@@ -116,8 +116,8 @@ def test_template_distances_are_mean_squared_errors():
     noisy = frames_of(["dog"]).astype(int)
     noisy[0, :32] += np.where(noisy[0, :32] > 100, -10, 10)
     distances = TemplateReader(words).distances(noisy.astype(np.uint8))
-    grey = frames_of(words).astype(float).mean(axis=3)
-    expected = ((noisy.mean(axis=3) - grey) ** 2).mean(axis=(1, 2))
+    gray = frames_of(words).astype(float).mean(axis=3)
+    expected = ((noisy.mean(axis=3) - gray) ** 2).mean(axis=(1, 2))
     assert distances.shape == (1, 3) and np.allclose(distances[0].numpy(), expected, rtol=1e-3)
 
 

@@ -45,7 +45,7 @@ def test_labels_say_what_is_input_and_what_is_not():
         slice(0, 130),
         slice(142, None),
     )  # the line of labels; the red line is between
-    assert (top[:, left].min(axis=(0, 1)) < 150).all() and np.ptp(top[:, left], axis=-1).max() == 0  # grey words
+    assert (top[:, left].min(axis=(0, 1)) < 150).all() and np.ptp(top[:, left], axis=-1).max() == 0  # gray words
     assert (top[:, right, 0] - top[:, right, 1]).max() > 100  # red ones: the network's
     true = np.asarray(plots.strip_of(render_example(Example([Text("a")], [Text("green")])), scale=1))
     assert true.shape == picture.shape and (true[14:] == picture[14:]).all() and (true[:14] != picture[:14]).any()

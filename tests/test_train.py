@@ -391,7 +391,7 @@ def test_the_clock_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert (log_of(tmp_path).seconds > 1000).tolist().count(True) >= 2
 
 
-def test_a_finished_run_is_recognised(finished, monkeypatch):
+def test_a_finished_run_is_recognized(finished, monkeypatch):
     out, _ = finished
     before = {p: p.stat().st_mtime_ns for p in out.iterdir()}
     monkeypatch.setattr(loop, "NextFrame", None)  # nothing is built
@@ -444,7 +444,7 @@ def test_figures_without_weights_are_trained_anew(tmp_path, monkeypatch):
     assert training_info(tmp_path)["steps"] == STEPS
 
 
-# ---- optimisers, schedule --------------------------------------------------------------------------------------------
+# ---- optimizers, schedule --------------------------------------------------------------------------------------------
 
 
 def test_the_papers_rate_is_constant():
@@ -818,8 +818,8 @@ def test_a_run_starts_from_the_weights_of_the_run_beside_it(tmp_path):
     run(tmp_path / "first")
     run(tmp_path / "second", init_from="first", **still)
     run(tmp_path / "by path", init_from=str(tmp_path / "first"), **still)
-    run(tmp_path / "from nothing", **still)
-    names = "first", "second", "by path", "from nothing"
+    run(tmp_path / "from scratch", **still)
+    names = "first", "second", "by path", "from scratch"
     first, second, by_path, nothing = ((tmp_path / name / "model.safetensors").read_bytes() for name in names)
     assert first == second == by_path != nothing
     assert json.loads((tmp_path / "second" / "config.json").read_text())["init_from"] == "first"

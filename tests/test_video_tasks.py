@@ -756,11 +756,11 @@ WRONG_SEQUENCE = [
     (lambda f: lines(f / GT, 1, "-90,0,20,20"), "the target is absent from frame 1, so no box can point at it"),
     (
         lambda f: lay(f / "full_occlusion.txt", "0,1,x" + ",0" * 22),
-        "full_occlusion.txt: expected 0 or 1 for each of the 25 boxes in groundtruth.txt, found 25: '0,1,x,",
+        "full_occlusion.txt: expected 0 or 1 for each of the 25 boxes in groundtruth.txt, found 'x' for box 3.",
     ),
     (
         lambda f: lay(f / VIEW, ""),
-        "out_of_view.txt: expected 0 or 1 for each of the 25 boxes in groundtruth.txt, found 1: ''",
+        "out_of_view.txt: expected 0 or 1 for each of the 25 boxes in groundtruth.txt, found '' for box 1.",
     ),
     (
         lambda f: lay(f / VIEW, "0,0,1"),

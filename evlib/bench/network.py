@@ -1,7 +1,7 @@
 """The network alone: forward pass, training step and generation for the shapes of Table 1.
 
 The main result is the utilization: FLOP (evlib.paper.cost) per second, divided by those of one big matrix product of
-the same dtype, both measured in turns. It is the share of the machine that the network uses.
+the same dtype, measured alternately. It is the share of the machine that the network uses.
 """
 
 from collections.abc import Callable, Sequence

@@ -6,7 +6,7 @@ An archive is fetched to DIR/<filename>.part, so that an interrupted download ca
 folder that gets its final name only after all checks. DOWNLOAD.json in it (for a single file, beside it) records what
 was fetched, with its SHA-256. A fetched archive is removed once it is unpacked; one that you put there is kept.
 
-No archive is trusted: the standard library refuses members outside the folder, and nothing is ever unpickled.
+No archive is trusted: members outside the folder are refused or unpacked inside it, and nothing is ever unpickled.
 """
 
 import errno
@@ -200,8 +200,8 @@ def _reason(error: RequestException) -> str:
 
 
 def unpack(archive: Path, into: Path, log: Log = log_line) -> None:
-    """Unpacks a zip or tar.* archive into a folder. EvlibError if it is damaged, or if a member would lie outside the
-    folder or is a device: Python's own filter refuses these. Parts may already be unpacked then."""
+    """Unpacks a zip or tar.* archive into a folder. EvlibError if it is damaged, or if a member of a tar archive is
+    a device, lies outside the folder, or is a link that does not point down. Parts may already be unpacked then."""
     if not hasattr(tarfile, "data_filter"):
         raise EvlibError(f"Unpacking needs Python 3.11.4 or later, found {sys.version.split()[0]}; update Python.")
     with _disk_errors(into):
@@ -219,6 +219,8 @@ def unpack(archive: Path, into: Path, log: Log = log_line) -> None:
                 _require_space(into, sum(sizes))
                 with progress.bar(f"{archive.name}: unpacking", sum(sizes), "B", log) as bar:
                     for member, size in zip(members, sizes):
+                        if is_tar and (".." in Path(member.linkname).parts or Path(member.linkname).is_absolute()):
+                            raise ValueError(f"{member.name} is a link to {member.linkname}")  # chains may lead out
                         opened.extract(member, into, **options)
                         bar.update(size)
         except (*DAMAGE, OSError) as error:

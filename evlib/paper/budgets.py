@@ -27,7 +27,7 @@ MINIATURE: dict[str, dict[str, Any]] = {
 }
 # Preset demo on real data: steps, and the settings in which a row differs from its miniature.
 REAL: dict[str, dict[str, Any]] = {
-    "sst2": {"steps": 5000, "batch": 32, "short_first": True, "validations": 10, "validation_size": 1000},
+    "sst2": {"steps": 15000, "batch": 32, "short_first": True, "validations": 15, "validation_size": 1000},
     "cifar10": {"steps": 30000, "batch": 32, "stem": 32, "augment": "flip", "validations": 15},
     "tinyvirat": {"steps": 392},
     "audiomnist": {"steps": 1204},
@@ -45,8 +45,8 @@ REAL: dict[str, dict[str, Any]] = {
         "validations": 10,
     },
 }
-# One network for all miniatures. It starts from the network of CLEVRER, which takes longest to learn, with one more
-# block and with copying. `task_weights` follow the order of MINIATURE.
+# One network for all miniatures. It starts from the separate network of CLEVRER, the task that takes longest to
+# learn, with one more block and with copying. `task_weights` follow the order of MINIATURE.
 JOINT: dict[str, Any] = {
     "steps": 14000,
     "batch": 8,

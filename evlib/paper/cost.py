@@ -168,9 +168,9 @@ def _activations(model: ModelConfig, batch: int, T: int, last: int, dtype: Preci
     head = 4 * reach * N * K + size * last * N * K + 4 * last * N * patch  # norm's input, its output; the sigmoid's
     loss = LOSS_MAPS * 4 * last * FRAME
     copies = 2 * (parameters(model) if dtype == "bfloat16" else 0)  # of the weights, made once a step
-    neighbours = 2 * model.local_blocks * size * N * N  # the mask of local space attention, as numbers
+    neighbors = 2 * model.local_blocks * size * N * N  # the mask of local space attention, as numbers
     per_sequence = embedding + encoder + middle + mixing + decoder + head + loss
-    return batch * per_sequence + copies + neighbours
+    return batch * per_sequence + copies + neighbors
 
 
 # ---- time and money --------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from evlib.scoring.evaluate import as_printed, best_trivial, evaluate, headline,
 from evlib.training.checkpoint import EXPORTED, copy_run, has_weights, training_info
 from evlib.training.train import train
 from evlib.utils import files
-from evlib.utils.paths import project
+from evlib.utils.paths import here, project
 
 RUN = "runs/all"  # in a results folder
 DIGITS = {"iou": 3}  # of a measure; all others have 1
@@ -110,8 +110,8 @@ def costs(results: Path, stores: dict[str, VideoStore], separate: Path) -> pd.Da
 
 def start_of(config: Config, separate: Path) -> Path | None:
     """The run among the separate networks that the joint one starts from."""
-    start = separate / "runs" / Path(config.init_from or "").name
-    return start if training_info(start) else None
+    start = here(config.init_from or "")
+    return start if start.parent == separate / "runs" and training_info(start) else None
 
 
 def _config(run: Path) -> Config:

@@ -4,6 +4,7 @@ python -m evlib pages        # fills in the text between <!-- name --> and <!-- 
 """
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +29,7 @@ def real_data(results: Path) -> pd.DataFrame:
     for group in _by_dataset(scored(results / "real", seeds=True)):
         first = group[0]
         name = headline(first)[0]
-        line = {"Data set": first["dataset"], "Measure": HEADS[name]}
+        line = {"Task": first["table2_row"], "Data set": _short(first["dataset"]), "Measure": HEADS[name]}
         line["Paper, 41M"] = printed(name, paper[name].get((first["table2_row"], first["dataset"])))
         lines.append({**line, **_ours(group, name), "Simple model": _best_baseline(results, first, name)})
     return pd.DataFrame(lines)
@@ -47,6 +48,11 @@ def miniatures(results: Path) -> pd.DataFrame:
 def printed(name: str, value: float | None) -> str:
     """A metric with its number of digits in Table 2; an empty string if there is no value."""
     return "" if value is None or pd.isna(value) else f"{value:.{DIGITS[name]}f}"
+
+
+def _short(dataset: str) -> str:
+    """A data set's name without its layout."""
+    return re.sub(r" \(in .* layout\)", "", re.sub(", each of .* left out in turn", ", cross-validated", dataset))
 
 
 def _by_dataset(runs: dict[Path, dict]) -> list[list[dict]]:

@@ -180,7 +180,9 @@ def copy_exported(published: Path, results: Path, data: Path, log: Callable[[str
         if trained_on["data"] == "miniature":
             wanted = task.name not in SHORT_ROWS
         elif not (wanted := encode(task, data, log=log).summary() == trained_on):
-            log(f"-- {task.name}: trained here: the published weights are from other data than {task.root(data)}")
+            log(
+                f"-- {task.name}: trained here: the published weights were trained on other data than {task.root(data)}"
+            )
         if wanted:
             copy_run(source, run, VALIDATION)
 

@@ -1,4 +1,4 @@
-"""Synthesised spoken digits, in the file formats of AudioMNIST and of the Free Spoken Digit Dataset.
+"""Synthesized spoken digits, in the file formats of AudioMNIST and of the Free Spoken Digit Dataset.
 
 Every speaker has a pitch, a vocal tract length and a tempo; every recording adds its own melody, tempo, articulation,
 loudness, background noise and silence at both ends. The voices themselves are in `formants.py`.

@@ -89,7 +89,7 @@ def train(
         if copies:
             opened = 1.0 if None not in lags else 0.5 if len(lags) > 1 else 0.0  # half, if only some tasks copy
             net.init_copy(lags - {None}, opened)
-        if config.train.mean_bias and None in lags:
+        if config.train.mean_bias and not loaded and None in lags:
             net.init_output_bias(mean.to(device))
     learner, state = Learner(config, net, dist), State()
     stopped_on = resume(out, learner, state)

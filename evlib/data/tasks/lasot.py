@@ -138,9 +138,10 @@ def _flags(path: Path, count: int) -> np.ndarray:
     if not path.is_file():
         return np.zeros(count, dtype=bool)
     fields = ",".join(_lines(path)).strip(" ,").split(",")
-    if len(fields) != count or not {*fields} <= {"0", "1"}:
+    wrong = [f"{field[:20]!r} for box {i}" for i, field in enumerate(fields, start=1) if field not in ("0", "1")]
+    if wrong or len(fields) != count:
         wanted = f"0 or 1 for each of the {count} boxes in groundtruth.txt"
-        raise UnreadableFile(f"{path}: expected {wanted}, found {len(fields)}: {','.join(fields)[:20]!r}.")
+        raise UnreadableFile(f"{path}: expected {wanted}, found {wrong[0] if wrong else len(fields)}.")
     return np.array(fields) == "1"
 
 

@@ -28,8 +28,8 @@ class TGIFQA(VideoQuestions):
     kinds = KINDS
 
     def lists(self, root: Path) -> dict[str, Path]:
-        folder = root / "dataset" if (root / "dataset").is_dir() else root
-        found = {name: path for name in SPLITS if (path := folder / f"{name}_frameqa_question.csv").is_file()}
+        places = [(name, home / f"{name}_frameqa_question.csv") for name in SPLITS for home in (root, root / "dataset")]
+        found = {name: path for name, path in places if path.is_file()}  # in dataset/, if it is in both
         if not found:
             todo = "fetch TGIF-QA's repository again"
             raise EvlibError(f"{root}: expected dataset/Train_frameqa_question.csv and its like, found none; {todo}.")
