@@ -12,7 +12,7 @@
 #   ./reproduce.sh fast  --data DIR   the same network with a recipe that needs fewer steps: 5 to 25 minutes a row on a GPU
 #   ./reproduce.sh html               the executed notebooks, the README and the code as pages to read: .site/index.html
 #   ./reproduce.sh seeds              the miniature rows again with seeds 1 and 2
-#   ./reproduce.sh joint              one network for all miniatures, compared with one per task; [--retrain] trains it (two hours)
+#   ./reproduce.sh joint              one network for all miniatures, compared with one per task; [--retrain] trains it (an hour)
 #   ./reproduce.sh setup              set up only
 #
 # Finished steps are skipped and interrupted ones are resumed. All output goes to results/local/, which git ignores;
