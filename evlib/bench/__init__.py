@@ -50,9 +50,9 @@ def bench(
         path = out / f"{part}.csv"
         with torch_threads(1 if part != "ends" and on.type == "cpu" else cores()):
             table = measures[part]()
-        if part != "ends" and path.exists():
-            old = pd.read_csv(path)
-            table = pd.concat([table, old[old.device.str.startswith("CPU") == (on.type == "cuda")]], ignore_index=True)
+        if path.exists():
+            old, on_cpu = pd.read_csv(path), table.device.iloc[0].startswith("CPU")
+            table = pd.concat([table, old[old.device.str.startswith("CPU") != on_cpu]], ignore_index=True)
         tables[part] = table
         files.write_text(path, table.to_csv(index=False, float_format="%.5g"))
     plot.plot(out)

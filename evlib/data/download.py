@@ -211,7 +211,7 @@ def unpack(archive: Path, into: Path, log: Log = log_line) -> None:
                 found = "something else, perhaps a truncated file or an error page"
                 raise EvlibError(f"{archive}: expected a zip or tar archive, found {found}; remove it and {AGAIN}.")
             with tarfile.open(archive) if is_tar else zipfile.ZipFile(archive) as opened:
-                members, options = (opened.getmembers(), {"filter": "data"}) if is_tar else (opened.infolist(), {})
+                members, options = (opened.getmembers(), {"filter": _downward}) if is_tar else (opened.infolist(), {})
                 sizes = [member.size if is_tar else member.file_size for member in members]
                 while is_tar and opened.fileobj.read(CHUNK):  # to the end, where gzip and xz have their checksums
                     pass
@@ -219,14 +219,19 @@ def unpack(archive: Path, into: Path, log: Log = log_line) -> None:
                 _require_space(into, sum(sizes))
                 with progress.bar(f"{archive.name}: unpacking", sum(sizes), "B", log) as bar:
                     for member, size in zip(members, sizes):
-                        if is_tar and (".." in Path(member.linkname).parts or Path(member.linkname).is_absolute()):
-                            raise ValueError(f"{member.name} is a link to {member.linkname}")  # chains may lead out
                         opened.extract(member, into, **options)
                         bar.update(size)
         except (*DAMAGE, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:  # from the disk; gzip's and bz2's have no errno
                 raise
             raise EvlibError(f"{archive}: the archive is damaged or unsafe ({error}); remove it and {AGAIN}.") from None
+
+
+def _downward(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """The standard library's filter, and only links that point down: a chain of others may lead out of the folder."""
+    if ".." in Path(member.linkname).parts or Path(member.linkname).is_absolute():
+        raise ValueError(f"{member.name} is a link to {member.linkname}")
+    return tarfile.data_filter(member, folder)
 
 
 def _require_space(folder: Path, need: int) -> None:

@@ -36,10 +36,10 @@ PROBE = Example(
 def code_fingerprint(task: Task) -> str:
     """16 hex digits that change when the frames of this task's examples, or the examples themselves, may change."""
     kinds = [kind for kind in type(task).__mro__ if kind.__module__ not in ("abc", "builtins")]
-    renderers = (
-        () if kinds[0].__module__.startswith("evlib.") else render.registry.values()
-    )  # it may have its own parts
-    found = [_file(maker) for maker in (*kinds, *renderers, render_example)]
+    makers = [*kinds, render_example]
+    if not type(task).__module__.startswith("evlib."):  # it may have parts of its own
+        makers += render.registry.values()
+    found = [_file(maker) for maker in makers]
     if None in found:
         return os.urandom(8).hex()
     modules = {file: module for module in [*sys.modules.values()] if (file := getattr(module, "__file__", None))}

@@ -19,14 +19,13 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from evlib.config import SIZE, ModelConfig, TrainConfig
+from evlib.config import MUON, SIZE, ModelConfig
 from evlib.generation import generate
 from evlib.model import NextFrame
 from evlib.training.optim import make_optimizers
 
 FRAME = 3 * SIZE * SIZE  # bytes of a frame in a store
 LOSS_MAPS = 7.55  # frame-sized float32 maps that MS-SSIM saves for its backward pass (counted)
-MUON = TrainConfig(optimizer="muon")
 
 Optimizer = Literal["adamw", "muon"]
 Precision = Literal["float32", "bfloat16"]
@@ -102,9 +101,9 @@ def step_flops(
     """A training step on `batch` sequences: forward, backward and, of Muon, the products of its Newton-Schulz
     iterations, which cost the same for any batch. AdamW has none."""
     net = network(model)
-    each = _counted(lambda: net(_video(n_in + n_out - 1), last=last or n_out).sum().backward())
-    steps = [muon_or_adamw.step for muon_or_adamw in make_optimizers(net, MUON)] if optimizer == "muon" else []
-    return batch * each + _counted(lambda: [step() for step in steps])
+    one = _counted(lambda: net(_video(n_in + n_out - 1), last=last or n_out).sum().backward())
+    steps = [each.step for each in make_optimizers(net, MUON)] if optimizer == "muon" else []
+    return batch * one + _counted(lambda: [step() for step in steps])
 
 
 @cache

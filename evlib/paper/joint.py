@@ -88,10 +88,10 @@ def costs(results: Path, stores: dict[str, VideoStore], separate: Path) -> pd.Da
     joint one on this task, as its probability has it; the minutes of the separate run. The run that the joint one
     starts from counts as part of it."""
     sizes = {name: len(store.split("train")) for name, store in stores.items()}
-    config = _config(results / RUN)
-    joint = [(config, dict(zip(sizes, probabilities(config.train.task_weights, sizes))))]
-    if start := start_of(config, separate):
-        joint.append((_config(start), {_config(start).task: 1.0}))
+    joint = []
+    for config in map(_config, joint_runs(results, separate)):
+        its = {name: sizes[name] for name in config.task.split("+")}
+        joint.append((config, dict(zip(its, probabilities(config.train.task_weights, its)))))
     lines = []
     for name, store in stores.items():
         if not training_info(own := separate / "runs" / name):
@@ -108,10 +108,11 @@ def costs(results: Path, stores: dict[str, VideoStore], separate: Path) -> pd.Da
     return pd.DataFrame(lines)
 
 
-def start_of(config: Config, separate: Path) -> Path | None:
-    """The run among the separate networks that the joint one starts from."""
-    start = here(config.init_from or "")
-    return start if start.parent == separate / "runs" and training_info(start) else None
+def joint_runs(results: Path, separate: Path) -> list[Path]:
+    """The joint run, and the run among the separate networks that it starts from, if it is one of these."""
+    run = results / RUN
+    start = here(_config(run).init_from or "")
+    return [run, start] if start.parent == separate / "runs" and training_info(start) else [run]
 
 
 def _config(run: Path) -> Config:
@@ -131,8 +132,7 @@ def write_table(results: Path, stores: dict[str, VideoStore], separate: Path) ->
     about = costs(results, stores, separate)
     table = compare(results, separate).merge(about, on="task")
     files.write_text(results / "table.csv", table.round(4).to_csv(index=False))
-    start = start_of(_config(results / RUN), separate)
-    ours = [training_info(run) for run in (results / RUN, start) if run]
+    ours = [training_info(run) for run in joint_runs(results, separate)]
     minutes = sum(info["seconds"] for info in ours) / 60
     total = (
         f"All together: {about.minutes_separate.sum():.0f} minutes and {about.tflop_separate.sum():,.0f} TFLOP for "

@@ -176,9 +176,8 @@ def networks(results: str | Path, log: Callable[[str], None] = print) -> dict[st
     own = [run for run in here(results).glob("runs/*") if has_weights(run)]
     own.sort(key=lambda run: weights_file(run).stat().st_mtime, reverse=True)
     published = [(run, end) for home, end in PUBLISHED.items() for run in sorted(here(home).glob("runs/*"))]
-    published = [
-        (run, end) for run, end in published if any(run.rglob("metrics.json"))
-    ]  # others, as lasot-augmented, are starts of these
+    # Without scores, it is what another run starts from, as lasot-augmented.
+    published = [(run, end) for run, end in published if any(run.rglob("metrics.json"))]
     models: dict[str, Model] = {}
     for run, end in [(run, "") for run in own] + [(run, end) for run, end in published if has_weights(run)]:
         try:

@@ -64,6 +64,11 @@ class Question:
     form: str = ""  # the text without the name of an event: questions of one form get every answer equally often
 
     @cached_property
+    def meaning(self) -> tuple[str, str]:
+        """The same for the same question in other words."""
+        return self.subtype, self.phrase or self.text
+
+    @cached_property
     def longest(self) -> int:
         """The first of LENGTHS that it does not exceed; the question mark is a token, too."""
         return next(length for length in LENGTHS if len(self.text.split()) < length)
@@ -122,10 +127,8 @@ class Host:
         chosen: list[Question] = []
         while len(chosen) < ASKED:
             # No question twice in other words. Uneven counts by one are better than a missing question.
-            known, subtypes = {(q.subtype, q.phrase or q.text) for q in chosen}, Counter(q.subtype for q in chosen)
-            candidates = [
-                q for q in candidates if (q.subtype, q.phrase or q.text) not in known and subtypes[q.subtype] < TOGETHER
-            ]
+            known, subtypes = {q.meaning for q in chosen}, Counter(q.subtype for q in chosen)
+            candidates = [q for q in candidates if q.meaning not in known and subtypes[q.subtype] < TOGETHER]
             left = [q for q in candidates if q.answer in self._deck(q)] or candidates
             subtype = min(dict.fromkeys(q.subtype for q in left), key=lambda s: (self.asked[s] + 1) / SHARES[s])
             lengths = dict.fromkeys(q.longest for q in left if q.subtype == subtype)
