@@ -50,9 +50,8 @@ class ModelConfig:
     dropout: float = 0.1  # "for all layers except the final output layer"
     max_frames: int = 64  # length of the learned temporal encoding; Table 1 needs 41
     stem: int = 0  # channels of a convolutional stem's first layer, a multiple of 8; 0: linear patch embedding (paper)
-    copy: bool = False  # a pointer to earlier frames: only the differences from them are predicted; not in the paper
+    copy: bool = False  # a pointer to earlier frames, so that only changes have to be predicted; not in the paper
     shortest_lag: int = 1  # of copy, in frames: nearer frames are not copied (in long answers, these are generated)
-    blend: bool = False  # of copy: the gate blends copied and generated pixels; otherwise the generated ones are added
     zero_init: bool = False  # every residual branch starts at zero, so that each block starts as the identity
 
     def __post_init__(self):
@@ -87,6 +86,7 @@ class TrainConfig:
     short_first: bool = False  # curriculum: the shortest sequences for a third of the steps, then the shorter half
     questions_first: str = ""  # curriculum: only questions matching this regex, for the first 1/16 of the steps
     augment: Augment = "none"  # augmentation of the inputs, see training.augment; the paper does not mention any
+    fade_context: bool = False  # of videos as answers: earlier answer frames are faded into the input; not in the paper
     ema_decay: float = 0.0  # for a moving average of the weights, which is then validated and saved instead; 0: none
     shards: int = 1  # parts of the data; each batch takes equally many sequences from each; several GPUs share them
     # How a step is computed, not what it computes:

@@ -123,13 +123,15 @@ class ConvStem(nn.Module):
 
 
 class Copy(nn.Module):
-    """A pointer to earlier pixels: each frame chooses a lag, each pixel has a gate, and what is generated is added."""
+    """A pointer-generator (See et al., 2017) for pixels: each frame chooses a lag, what is copied from there may be
+    changed, and each pixel has a gate between that and what is generated."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        T, self.blend = config.max_frames, config.blend
+        T = config.max_frames
         self.lag = nn.Linear(config.width, T)  # output i: the frame i + 1 steps before the predicted one
         self.gate = nn.Linear(config.width, config.patch**2)
+        self.change = nn.Linear(config.width, 3 * config.patch**2)  # of what is copied
         self.register_buffer("near", -1e4 * (torch.arange(T) < config.shortest_lag - 1), persistent=False)
 
     def forward(self, x: Tensor, frames: Tensor, y: Tensor, cache: Cache | None = None) -> Tensor:
@@ -142,7 +144,7 @@ class Copy(nn.Module):
         weights = lags.masked_fill(old > new, -torch.inf).softmax(dim=-1)
         odds = torch.einsum("bts,bschw->btchw", weights, frames).float().logit(eps=2e-3)  # eps: half a gray level
         odds = rearrange(odds, "b t c (g p) (h q) -> b t (g h) (c p q)", p=P, q=P)
-        return y + self.gate(x).repeat(1, 1, 1, 3) * (odds - y if self.blend else odds)
+        return y + self.gate(x).repeat(1, 1, 1, 3) * (odds + self.change(x) - y)
 
 
 class NextFrame(
@@ -224,10 +226,10 @@ class NextFrame(
 
     @torch.no_grad()
     def init_copy(self, lags: set[int] = frozenset(), opened: float = 0.0) -> None:
-        """Copying starts `lags` frames before the predicted one; of several lags, at the longest that reaches a frame.
-        With the gate `opened` (1), that is all the network predicts; otherwise the output layer stays as it is."""
-        for zero in (*self.copy.parameters(), *((self.head.weight, self.output_bias) if opened == 1 else ())):
-            nn.init.zeros_(zero)
+        """Copying starts unchanged, `lags` frames before the predicted one; of several lags, at the longest that
+        reaches a frame. With the gate `opened` (1), that is all the network predicts; 0: nothing is copied."""
+        for parameter in self.copy.parameters():
+            nn.init.zeros_(parameter)
         self.copy.gate.bias.fill_(opened)
         rank = torch.arange(1.0, len(lags) + 1, device=self.output_bias.device)
         self.copy.lag.bias[[lag - 1 for lag in sorted(lags)]] = 12 * rank  # 12: less than a thousandth for all others

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from evlib.config import TrainConfig
 from evlib.data import tasks
-from evlib.training.augment import BAND, CHANGES, DROP, SHIFT, augment
+from evlib.data.batches import Batch
+from evlib.training.augment import BAND, CHANGES, DROP, SHIFT, augment, fade_context
+from evlib.training.learner import answer_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -109,3 +112,29 @@ def test_a_task_says_what_preserves_its_answers():
     fast = {name for name, task in tasks.TASKS.items() if task.config("fast", steps=1).train.augment != "none"}
     assert fast == {"cifar10"}  # where a comparison supports it: results/recipe
     assert tasks.get("cifar10").config("fast", steps=1, augment="none").train.augment == "none"
+
+
+def test_answers_in_the_context_fade_into_the_input():
+    video = torch.randint(0, 256, (16, 7, 3, 64, 64), dtype=torch.uint8, generator=generator())
+    torch.manual_seed(0)
+    context = 255 * fade_context(video, 4)
+    assert torch.allclose(context[:, :4], video[:, :4].float(), atol=1e-3)  # the input and the separator
+    given, answers = video[:, :3].float(), video[:, 4:].float()
+    share = ((context[:, 4:] - answers) / (given - answers)).flatten(1).nanmedian(dim=1).values  # one per sequence
+    assert share.min() < 0.2 and share.max() > 0.8
+    assert torch.allclose(context[:, 4:], torch.lerp(answers, given, share.view(-1, 1, 1, 1, 1)), atol=0.01)
+
+
+@pytest.mark.parametrize(("n_in", "n_out", "fades"), [(4, 3, True), (5, 2, False), (2, 1, False)])
+def test_only_a_video_as_answer_fades_and_only_in_the_context(n_in, n_out, fades):
+    """The network sees the faded frames; the loss compares with the true ones."""
+    video = torch.randint(0, 256, (2, n_in + n_out, 3, 64, 64), dtype=torch.uint8, generator=generator())
+    seen = []
+
+    def knows_the_answer(frames, last):
+        seen.append(frames)
+        return video[:, -last:].float() / 255
+
+    config = TrainConfig(fade_context=True)
+    assert answer_loss(knows_the_answer, Batch(video, n_in, n_out), config, torch.float32).item() < 1e-5
+    assert torch.equal(seen[0], video[:, :-1]) != fades

@@ -58,8 +58,9 @@ def test_flop_of_a_stem_and_of_copying():
     plain = ModelConfig(width=48, heads=3, local_blocks=0, global_blocks=1, dropout=0.0)
     stem, copy = dataclasses.replace(plain, stem=16), dataclasses.replace(plain, copy=True)
     assert cost.flops(stem, 3, 1) > cost.flops(plain, 3, 1)
-    gate, lag, pixels = 64 * 48 * 64, 48 * 64, 3 * 3 * 64 * 64  # of one frame; weights times the pixels of three frames
-    assert cost.flops(copy, 3, 1) == cost.flops(plain, 3, 1) + 2 * (gate + lag + pixels)
+    gate, change = 64 * 48 * 64, 64 * 48 * 192  # of one frame
+    lag, pixels = 48 * 64, 3 * 3 * 64 * 64  # of one frame; weights times the pixels of three frames
+    assert cost.flops(copy, 3, 1) == cost.flops(plain, 3, 1) + 2 * (gate + change + lag + pixels)
 
 
 def test_a_step_counts_every_sequence_and_the_optimizer_once():

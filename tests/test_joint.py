@@ -89,6 +89,16 @@ def test_published_weights_are_scored_and_not_trained_again(small, tmp_path, mon
     assert pd.read_csv(again / "table.csv").joint.notna().all()
 
 
+def test_an_earlier_joint_run_counts_as_well_as_its_own_start(small, tmp_path):
+    results, separate = joint.one_network(tmp_path / "joint", log=silent), small / "results/demo"
+    run, first = results / joint.RUN, results / "runs/first"
+    assert joint.joint_runs(results, separate) == [run, separate / "runs/cifar10"]
+    shutil.copytree(run, first)
+    settings = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**settings, "init_from": str(first)}))
+    assert joint.joint_runs(results, separate) == [run, first, separate / "runs/cifar10"]
+
+
 def test_a_task_without_a_network_of_its_own_has_no_line(small, miniature, tmp_path):
     results = joint.one_network(tmp_path / "joint", log=silent)
     (tmp_path / "alone/runs").mkdir(parents=True)

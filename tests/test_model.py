@@ -110,17 +110,20 @@ def test_near_frames_are_not_copied_if_there_are_others():
 
 
 def test_a_gate_that_blends_hides_what_is_generated():
-    net, frames = network(replace(SMALL, copy=True, blend=True)), video(6)
+    net, frames = network(replace(SMALL, copy=True)), video(6)
     net.init_copy({3}, opened=True)
     torch.nn.init.normal_(net.head.weight)
     earlier = frames[:, 2:4].float() / 255
     assert (net(frames, last=2) - earlier).abs().max() < 4e-3
     with torch.no_grad():
+        net.copy.change.bias.fill_(0.5)  # what is copied is changed
+    assert torch.allclose(net(frames, last=2), (earlier.logit(eps=2e-3) + 0.5).sigmoid(), atol=1e-3)
+    with torch.no_grad():
         net.copy.gate.bias.zero_()
     assert (net(frames, last=2) - earlier).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("settings", [{}, {"shortest_lag": 3, "blend": True}])
+@pytest.mark.parametrize("settings", [{}, {"shortest_lag": 3}])
 def test_copying_never_looks_ahead_and_is_the_same_with_a_cache(settings):
     net, frames = network(replace(SMALL, copy=True, **settings)), video(6).float() / 255
     torch.nn.init.normal_(net.copy.lag.weight)

@@ -35,7 +35,8 @@ from evlib.utils.errors import EvlibError
 from evlib.utils.paths import project
 
 NAMES = sorted(NOTEBOOKS)
-COPIES = sorted([*NAMES, f"{NAMES[4]}_clevrer"])  # executed for two tasks
+COPIES = sorted([*NAMES, "04_video_and_text_to_text_clevrer_tgifqa_clevrer"])  # executed for two tasks
+FROM_SCRATCH = "00b_from_scratch"  # the one notebook that does not import evlib
 FOLDER = project() / "notebooks"
 MINUTES = 0.01  # of training per row
 QUICK = {"steps": 15, "examples": 2}  # parameters of 09 (a run that is stopped and resumed) and 11
@@ -67,8 +68,8 @@ def test_sources_are_stored_clean(name):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert not cell.outputs and cell.execution_count is None
-            assert cell.source.count("\n") < 15, cell.source
-            module = cell.source.startswith("%%writefile")
+            assert cell.source.count("\n") < (20 if name == FROM_SCRATCH else 15), cell.source
+            module = cell.source.startswith("%%writefile") or name == FROM_SCRATCH
             assert module or not re.search(r"^\s*(async def|def|class)\b", cell.source, re.M), (
                 "definitions live in evlib"
             )

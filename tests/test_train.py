@@ -864,7 +864,11 @@ def test_copying_starts_at_the_best_lag_also_from_other_weights(tmp_path, monkey
         monkeypatch.setattr(Split, "best_lag", lambda split, mean, best=best: best)
         run(tmp_path / name, init_from=start, **still)
         net = NextFrame.from_pretrained(tmp_path / name)
-        assert net.copy.lag.bias.argmax() == 1 and (net.copy.gate.bias == 1).all() and net.head.weight.abs().max() == 0
+        assert (
+            net.copy.lag.bias.argmax() == 1
+            and (net.copy.gate.bias == 1).all()
+            and net.copy.change.weight.abs().max() == 0
+        )
 
 
 def test_a_start_that_is_not_there_or_does_not_fit(tmp_path):

@@ -109,10 +109,11 @@ def costs(results: Path, stores: dict[str, VideoStore], separate: Path) -> pd.Da
 
 
 def joint_runs(results: Path, separate: Path) -> list[Path]:
-    """The joint run, and the run among the separate networks that it starts from, if it is one of these."""
-    run = results / RUN
-    start = here(_config(run).init_from or "")
-    return [run, start] if start.parent == separate / "runs" and training_info(start) else [run]
+    """The joint run and the runs that it starts from, latest first: an earlier joint one, and a separate network."""
+    runs, places = [results / RUN], [folder / "runs" for folder in (results, project() / "results" / "joint", separate)]
+    while (start := here(_config(runs[-1]).init_from or "")).parent in places and training_info(start):
+        runs.append(start)
+    return runs
 
 
 def _config(run: Path) -> Config:

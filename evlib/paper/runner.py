@@ -57,6 +57,7 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "10_table_2": (),
     "12_add_your_own_modality": (),
     "13_one_network": (),
+    "00b_from_scratch": (),
     "00_start_here": (),  # last, because it uses the networks that the others trained
 }
 ON_MINIATURES = "13_one_network"  # what it shows was trained on all of them

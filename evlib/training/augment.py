@@ -67,4 +67,12 @@ def drop(frames: Tensor, random: Tensor) -> Tensor:
     return frames.masked_fill(random[:, : frames.shape[1]].view(*frames.shape[:2], 1, 1, 1) < DROP, 0)
 
 
+def fade_context(video: Tensor, n_in: int) -> Tensor:
+    """uint8 (B, T, 3, 64, 64) with an answer frame for every input frame -> float 0..1: every sequence's answer faded
+    into its input, by a random share. Trained on true earlier frames alone, a network answers by repeating them, and a
+    box or a color fades away when it has to generate them; it should rely on what is given."""
+    video, share = video.float() / 255, torch.rand(len(video), 1, 1, 1, 1, device=video.device)
+    return torch.cat([video[:, :n_in], torch.lerp(video[:, n_in:], video[:, : n_in - 1], share)], dim=1)
+
+
 CHANGES = {"flip": flip, "shift": shift, "mask": mask, "drop": drop}

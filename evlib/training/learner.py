@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from evlib.config import Config, TrainConfig
 from evlib.data.batches import Batch
 from evlib.model import NextFrame
+from evlib.training.augment import fade_context
 from evlib.training.device import autocast, compiled, compiles, precision_for
 from evlib.training.distributed import Distributed
 from evlib.training.loss import next_frame_loss, power_at
@@ -86,7 +87,9 @@ def answer_loss(
     """The loss of a batch when `progress` (0..1) of the run is over: a float32 scalar, whatever dtype the network
     computes in."""
     n_frames = batch.video.shape[1] - 1 if config.loss == "all" else batch.n_out
+    paired = batch.n_out == batch.n_in - 1 > 1  # an answer frame for every input frame, and another before it
+    context = fade_context(batch.video, batch.n_in) if config.fade_context and paired else batch.video
     with autocast(dtype, batch.video.device):
-        predicted = model(batch.video[:, :-1], last=n_frames)
+        predicted = model(context[:, :-1], last=n_frames)
     target = batch.video[:, -n_frames:]
     return next_frame_loss(predicted.float(), target, config.window, config.l1, power_at(progress, config))

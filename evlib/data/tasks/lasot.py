@@ -15,7 +15,7 @@ import numpy as np
 
 from evlib.config import SIZE
 from evlib.data.tasks.answers import BoxesAnswer
-from evlib.data.tasks.base import VIDEO_OUTPUT, Item, Task, hold_out, require
+from evlib.data.tasks.base import Item, Task, hold_out, require
 from evlib.frames.parts import Box, Clip, Example
 from evlib.frames.video import at, read_video
 from evlib.utils.errors import EvlibError, UnreadableFile
@@ -31,8 +31,19 @@ class LaSOT(Task):
     inputs = (Clip,)
     batch = 8
     answer = BoxesAnswer()
-    # With copying, only the box has to be drawn; with more depth, it follows its target better.
-    demo = {**VIDEO_OUTPUT, "global_blocks": 4, "copy": True}
+    # With copying, only the box has to be drawn; with more depth, it follows its target better; faded context teaches
+    # it to look for the target again in every frame.
+    demo = {
+        "stem": 32,
+        "global_blocks": 4,
+        "copy": True,
+        "fade_context": True,
+        "batch": 8,
+        "l1": 1.0,
+        "muon_lr": 0.005,
+        "loss_power": 0.5,
+        "power_decay": 0.5,
+    }
     parallel = True
 
     def lists(self, root: Path) -> dict[str, Path]:
