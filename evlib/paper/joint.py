@@ -33,8 +33,8 @@ NOTE = (
     "A network per task: the mean of its seeds on the miniature, ± their standard deviation (number of seeds). One "
     "network: a single seed. Accuracy and F1 in percent, by Tesseract; PSNR in dB. Updates of the one network are its "
     "steps times the task's share of them. FLOP count every frame, although on a CPU a stem computes equal frames of a "
-    "batch only once. The one network includes the separate network it starts from; what that one started from "
-    "(CIFAR-10's network on real data, for CLEVRER) is not counted."
+    "batch only once. The one network includes the runs it starts from, one after the other; what the first of these "
+    "started from (CIFAR-10's network on real data, for CLEVRER) is not counted."
 )
 
 

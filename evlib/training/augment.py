@@ -2,7 +2,7 @@
 
 The input frames are changed, but never the separator, which is the last of them, and never the answer. Each task
 declares which change preserves its answers (`Task.augment`): a mirrored frog is still a frog, but a mirrored left turn
-is a right turn.
+is a right turn. Only `fade_context` changes answers, as context for the ones after them and never as targets.
 """
 
 import torch
@@ -70,7 +70,9 @@ def drop(frames: Tensor, random: Tensor) -> Tensor:
 def fade_context(video: Tensor, n_in: int) -> Tensor:
     """uint8 (B, T, 3, 64, 64) with an answer frame for every input frame -> float 0..1: every sequence's answer faded
     into its input, by a random share. Trained on true earlier frames alone, a network answers by repeating them, and a
-    box or a color fades away when it has to generate them; it should rely on what is given."""
+    box or a color fades away when it has to generate them; it should rely on what is given.
+
+    As with dropout, each process has random numbers of its own."""
     video, share = video.float() / 255, torch.rand(len(video), 1, 1, 1, 1, device=video.device)
     return torch.cat([video[:, :n_in], torch.lerp(video[:, n_in:], video[:, : n_in - 1], share)], dim=1)
 

@@ -15,9 +15,6 @@ from evlib.data.tasks.answers import Answer
 from evlib.frames.parts import Clip, Example, Part, Text, Word
 from evlib.utils.errors import EvlibError
 
-# Preset demo for tasks whose answer is a video: 4-pixel patches pass through such a narrow network without loss, and
-# with so few steps a higher learning rate works better.
-VIDEO_OUTPUT = {"patch": 4, "global_blocks": 2, "batch": 4, "l1": 1.0, "muon_lr": 0.01}
 # Preset demo for questions about a video: with a stem, small shapes are learned, and at the end of a run the network
 # commits to one answer, which can be read.
 VIDEO_QUESTION = {"stem": 32, "loss_power": 0.5, "power_decay": 0.5, "validations": 10}
